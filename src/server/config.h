@@ -1,0 +1,80 @@
+/*
+ * config.h - the configuration of `holdfast serve`: embedded defaults, a YAML file, --set and the short options, in this order.
+ * The struct is plain and filled before any worker starts; nobody changes it afterwards.
+ */
+#ifndef HF_SERVER_CONFIG_H
+#define HF_SERVER_CONFIG_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HF_LISTEN_MAX = 8, HF_ADDRESS_MAX = 128, HF_WORKERS_MAX = 256 };
+
+enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
+enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARNING, HF_LOG_ERROR };
+
+/* Key in the file and in --set, unit, default, bounds. Durations in the file: "25s", "500ms", "10m", "24h", or integer ms. Sizes: "64KiB", "1MiB", or bytes. */
+struct hf_config {
+    char listen
+        [HF_LISTEN_MAX]
+        [HF_ADDRESS_MAX]; /* listen: list of ADDR:PORT ("[::1]:8000" for IPv6), default 127.0.0.1:8000 */
+    size_t listen_count;
+    char api_listen[HF_ADDRESS_MAX]; /* api.listen: ADDR:PORT, default 127.0.0.1:8001; "none": no API */
+    char api_key
+        [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
+    uint32_t workers; /* workers: 1 to 256; default: CPUs online */
+    bool echo;        /* echo: serve /echo; default false */
+
+    enum hf_log_level log_level;   /* log.level: debug, info, warning, error; default info */
+    enum hf_log_format log_format; /* log.format: logfmt, json; default logfmt */
+
+    uint32_t heartbeat_interval_ms; /* heartbeat.interval, 25 s; 100 ms to 1 h; min <= interval <= max */
+    uint32_t heartbeat_min_ms;      /* heartbeat.min, 10 s; 100 ms to 1 h */
+    uint32_t heartbeat_max_ms;      /* heartbeat.max, 60 s; 100 ms to 1 h */
+
+    uint32_t session_ttl_ms;            /* session.ttl, 120 s; 100 ms to 24 h */
+    uint32_t session_tombstone_ms;      /* session.tombstone, 24 h; 1 s to 7 d */
+    uint32_t session_subscriptions_max; /* session.subscriptions, 256; 1 to 65,535 */
+    uint32_t sessions_max;              /* session.max, 1,048,576; 16 to 16,777,216: all workers together */
+
+    uint32_t history_messages; /* history.messages, 1,024; 0 to 1,000,000 */
+    uint32_t history_bytes;    /* history.bytes, 1 MiB; 0 to 1 GiB (payload bytes) */
+    uint32_t history_age_ms;   /* history.age, 10 min; 1 s to 24 h */
+
+    uint32_t shards; /* memory.shards, 16; 1 to 256 */
+    uint32_t
+        segment_bytes; /* memory.segment, 1 MiB; 64 KiB to 16 MiB; at least 4 x limits.message + 64 KiB */
+    uint32_t segments_per_shard; /* memory.segments, 64; 4 to 4,095 */
+
+    uint32_t message_bytes_max; /* limits.message, 64 KiB; 16 B to 4 MiB: bytes of a payload */
+    uint32_t connections_max;   /* limits.connections, 0: what the descriptors allow; all workers together */
+    uint32_t channels_max;      /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
+    uint32_t inflight_max; /* limits.inflight, 1,024; 1 to 65,535: publishes of a session not answered yet */
+    uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */
+
+    uint32_t idempotency_age_ms;   /* idempotency.age, 10 min; 1 s to 24 h */
+    uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
+
+    uint32_t drain_timeout_ms; /* drain.timeout, 5 s; 0 to 10 min: from SIGTERM to the last close */
+};
+
+/* The embedded defaults. */
+void hf_config_default(struct hf_config *c);
+
+/*
+ * Read a YAML file over what is there. On failure returns HF_EINVAL and writes one line, without newline, into error:
+ * "FILE:LINE: key: what is wrong, and what is allowed".
+ */
+int hf_config_load(struct hf_config *c, const char *path, char *error, size_t error_cap) HF_MUST_CHECK;
+
+/* Apply "key=value" ("heartbeat.interval=5s"); `origin` names where it stood, for the error ("--set"). As hf_config_load. */
+int hf_config_set(struct hf_config *c, const char *assignment, const char *origin, char *error,
+                  size_t error_cap) HF_MUST_CHECK;
+
+/* What only shows when all is known: interval within min and max, segment size against message size … As hf_config_load. */
+int hf_config_check(const struct hf_config *c, char *error, size_t error_cap) HF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * service.h - what a worker offers to the HTTP API that runs beside it in the same process and loop.
+ * All functions are called from the worker's own thread, between turns of its loop. Strings are borrowed for the call.
+ */
+#ifndef HF_SERVER_SERVICE_H
+#define HF_SERVER_SERVICE_H
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hf_hub;
+
+enum { HF_EPOCH_MAX = 32 }; /* bytes of an epoch's text, with NUL */
+
+/* How a publish by the backend ended. */
+struct hf_service_result {
+    enum hf_code code;        /* HF_CODE_NONE: applied */
+    int conflict;             /* the idempotency key was used with another body: answer 409 */
+    const char *reason;       /* with a code: English, static */
+    char epoch[HF_EPOCH_MAX]; /* of the channel */
+    uint64_t offset;          /* of the message */
+};
+
+typedef void hf_service_done(void *ctx, const struct hf_service_result *result);
+
+struct hf_service_publish {
+    struct hf_str channel; /* valid by hf_channel_name_valid() */
+    struct hf_str id;      /* data NULL: none */
+    struct hf_str payload; /* raw JSON value, at most the configured size */
+    struct hf_str key;     /* idempotency key, 1 to 255 bytes; data NULL: none */
+};
+
+/*
+ * Publish. done() is called once, at once or in a later turn, also when it fails (`limit`, `overloaded`, `too_large`,
+ * `timeout`: no answer from the shard's owner in time, so the outcome is unknown and only a repeat with the same key is safe).
+ */
+void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *publish, hf_service_done *done,
+                        void *ctx);
+
+/* Parameters of a history request, as the message `history` and POST /api/history share them. */
+struct hf_history_query {
+    struct hf_str channel;
+    bool has_since;
+    struct hf_str since_epoch;
+    uint64_t since_offset;
+    uint64_t limit; /* 1 to 1,000 */
+    bool reverse;
+};
+
+/*
+ * Append `"epoch":...,"offset":...,"messages":[...]` (no braces). A channel that does not exist has epoch "", offset 0
+ * and no messages. Returns 0 or the buffer's error.
+ */
+int hf_service_history(struct hf_hub *hub, const struct hf_history_query *query, struct hf_buf *out);
+
+/* Append the whole answer of GET /api/channels: sorted by name, those behind `after` (data NULL: from the first), at most limit. */
+int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str after, uint64_t limit,
+                        struct hf_buf *out);
+
+/*
+ * End a session (close_code 4003 or 1000: the session itself; another: only its connection). done(): HF_CODE_NONE, or NOT_FOUND where there is
+ * no such session, UNAVAILABLE where its worker did not answer in time.
+ */
+void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
+                           hf_service_done *done, void *ctx);
+
+/* Append GET /api/stats, {"workers":[{"slot":0,"pid":...,...}],"total":{...}}, and GET /metrics. */
+int hf_service_stats(struct hf_hub *hub, struct hf_buf *out);
+int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out);
+
+/* Whether this worker takes new connections (not draining). */
+bool hf_service_ready(struct hf_hub *hub);
+
+#endif
