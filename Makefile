@@ -1,0 +1,54 @@
+# A thin front for Meson: everything that is built, tested or installed is described in the meson.build files.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Options for `holdfast serve`, as in: make run ARGS="--workers 2 --echo"
+ARGS ?=
+
+.PHONY: all deps run test bench install format clean help
+
+all: $(BUILD)/build.ninja
+	@tools/deps.sh --check build
+	@ninja -C $(BUILD) --quiet holdfast
+
+# Meson looks after later changes of its own files.
+$(BUILD)/build.ninja:
+	@tools/deps.sh --check build
+	@mkdir -p $(BUILD)
+	@meson setup --prefix=$(PREFIX) $(BUILD) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+
+deps:
+	@tools/deps.sh build test
+
+run:
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@exec $(BUILD)/holdfast serve $(ARGS)
+
+test: deps
+	@tools/run-tests
+
+bench: deps all
+	@meson test -C $(BUILD) --benchmark --verbose --num-processes 1
+
+install: all
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+format:
+	@find src include tests bench -name '*.[ch]' -print0 2>/dev/null | xargs -0r clang-format -i
+
+clean:
+	@rm -rf build build-asan build-clang
+
+help:
+	@echo 'make           build/holdfast, optimised'
+	@echo 'make deps      install the missing Debian packages (root or sudo)'
+	@echo 'make run       all of the above, then serve in the foreground; options: make run ARGS="--workers 2"'
+	@echo 'make test      every test, in a normal and in a sanitizer build'
+	@echo 'make bench     the benchmarks'
+	@echo 'make install   to PREFIX (/usr/local), under DESTDIR'
+	@echo 'make format    clang-format on all C files'
+	@echo 'make clean     remove what was built'
