@@ -8,9 +8,12 @@
 #include "base/buf.h"
 #include "wire/message.h"
 
-enum {
-    HF_JSON_DEPTH_MAX = 128
-}; /* nesting of arrays and objects; deeper: HF_EBADMSG. A guess; jansson allows 2048 */
+/*
+ * Nesting of arrays and objects in one value; deeper: HF_EBADMSG. A guess; jansson allows 2048.
+ * In hf_json_decode it bounds the value of each member, and not the message, so that a payload that was accepted once is not too deep
+ * for the `data` that carries it, nor for the `history` that carries that.
+ */
+enum { HF_JSON_DEPTH_MAX = 128 };
 
 /*
  * Decode one message (the whole of one WebSocket text message, valid UTF-8 already). data is written to: escaped strings of the
@@ -19,16 +22,30 @@ enum {
  * type are HF_EBADMSG with *reason set to static English text that says what was wrong. Even then m->type, and for `data` m->seq, m->id and
  * their has bits, and m->channel, are set if they could be read before or after the fault, so that a nack can be sent: a first
  * pass checks the syntax of the whole; where the syntax is broken only what stands before the break counts.
- * Numbers must be integers in [0, 2^53); 1.0 and 1e3 are refused. A string with a lone surrogate escape is refused in the envelope (but passes in a
- * payload). null for an optional member is "absent".
+ * "Known" is a member that this type has in this direction. One that is given twice could not be read, and one counts as read only when the ',' or '}' behind it
+ * was seen (a number cut short is another number).
+ * Numbers must be integers in [0, 2^53); -0, 1.0 and 1e3 are refused. A string with a lone surrogate escape is refused in the envelope (but passes in a
+ * payload). null for an optional member is "absent"; a payload may be null, and then is the value null.
+ * channel must be hf_channel_name_valid(); id, ackId and epoch at most HF_LABEL_BYTES_MAX bytes. offsets, acks are checked to the last element; messages and
+ * channels are some array, whose elements hf_json_decode (with from_server) and hf_json_position check.
  * from_server: decode what a server sends (a client's use), else what a client sends.
  */
 int hf_json_decode(struct hf_msg *m, char *data, size_t len, bool from_server,
                    const char **reason) HF_MUST_CHECK;
 
-/* Encode a message with the members that m->has names (and those the type always has). Returns 0 or the buffer's error. Strings are
- * escaped; payload, offsets, acks, messages, channels are copied raw and must be valid JSON. */
+/*
+ * Append a message: `type`, then the members that the type always has and those that m->has names, in PROTOCOL.md's order, without white
+ * space. Returns 0 or the buffer's error. Strings must be UTF-8 and are escaped; payload, offsets, acks, messages, channels, members, info are copied
+ * raw and must be valid JSON. Where a type goes both ways, it is the server's form if m has what only that form has: `data` OFFSET, `ack` OFFSETS,
+ * `history` MESSAGES, `presence` MEMBERS, `pong` a server_id.
+ */
 int hf_json_encode(struct hf_buf *out, const struct hf_msg *m);
+
+/*
+ * What hf_json_encode appends for a `data` from the server. Its payload (or payloadBase64 in quotes) comes last, so that of the n bytes written the payload's
+ * are those before the final '}': with HF_HAS_PAYLOAD they lie at n - 1 - m->payload.len.
+ */
+int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m);
 
 /* Append a JSON string, with quotes. s must be UTF-8. Also escapes U+2028, U+2029 and '/' is left alone. */
 int hf_json_put_string(struct hf_buf *out, struct hf_str s);
@@ -64,6 +81,19 @@ int hf_json_unquote(struct hf_str raw, char *out, size_t cap);
 
 /* A raw number as an integer in [0, 2^53). Returns 0 or HF_EBADMSG. */
 int hf_json_u53(struct hf_str raw, uint64_t *n) HF_MUST_CHECK;
+
+/* Whether a raw member name (with its quotes) is this one, escaped or not. name is shorter than 32 bytes. */
+bool hf_json_name_is(struct hf_str raw, struct hf_str name);
+
+/*
+ * Find members of a raw, valid object by name: each field's value is set to the raw value. Other members are passed over. Returns 0, or HF_EBADMSG where
+ * it is no object, or one of the names is missing or given twice.
+ */
+struct hf_json_field {
+    struct hf_str name;
+    struct hf_str value;
+};
+int hf_json_fields(struct hf_str object, struct hf_json_field *fields, unsigned count) HF_MUST_CHECK;
 
 /* welcome.channels: one element {channel, epoch, offset}. channel and epoch are unescaped into the caller's scratch (>= element's length).
  * Returns 0 or HF_EBADMSG. */

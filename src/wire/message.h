@@ -82,6 +82,16 @@ enum hf_code {
 const char *hf_code_name(enum hf_code code);   /* "" for NONE */
 enum hf_code hf_code_from(struct hf_str name); /* HF_CODE_NONE where unknown */
 
+/* PROTOCOL.md "Limits": "channel name 255 bytes of UTF-8 without control characters". */
+enum {
+    HF_CHANNEL_BYTES_MAX = 255,
+    HF_LABEL_BYTES_MAX =
+        255 /* of id, ackId and epoch; a choice, so that an id fits where a channel name does */
+};
+
+/* Whether this may name a channel: 1 to HF_CHANNEL_BYTES_MAX bytes of UTF-8 without U+0000-U+001F, U+007F-U+009F. */
+bool hf_channel_name_valid(struct hf_str name);
+
 #define HF_NUMBER_MAX ((UINT64_C(1) << 53) - 1) /* "Both stay below 2^53." */
 
 /* Which members a message has. One bit each; the comment names the member on the wire. */
@@ -115,6 +125,8 @@ enum hf_msg_has {
     HF_HAS_URL = 1 << 26,       /* reconnect: url */
     HF_HAS_PAYLOAD64 = 1 << 27, /* data: payloadBase64 (string, still base64) in place of payload */
     HF_HAS_PRESENCE = 1 << 28,  /* subscribe: presence was given */
+    HF_HAS_INFO = 1 << 29,      /* join, leave: info, raw */
+    HF_HAS_MEMBERS = 1 << 30,   /* presence, the answer: members, raw array */
 };
 
 enum hf_sub_mode { HF_MODE_ALL, HF_MODE_LATEST };
@@ -129,8 +141,10 @@ struct hf_msg {
     uint64_t seq, offset, since_offset, last, limit, timestamp, from, to, expected, interval_ms, last_seq;
     enum hf_sub_mode mode;
     bool presence, reverse, recovered, resumed;
-    /* welcome, pong */
+    /* welcome, pong (a pong of the server's is told by server_id.data, which a client's pong has not) */
     struct hf_str session, ticket, server_id, address;
+    /* join, leave: session above, and these; members is presence's answer */
+    struct hf_str user, info, members;
     uint64_t ttl_ms, server_time, heartbeat_min_ms, heartbeat_max_ms, loss_spread_ms, max_message;
     /* reconnect: after [min,max] */
     uint64_t after_min_ms, after_max_ms;
