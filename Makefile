@@ -29,7 +29,8 @@ run:
 test: deps
 	@tools/run-tests
 
-bench: deps all
+bench: deps
+	@$(MAKE) --no-print-directory all
 	@meson test -C $(BUILD) --benchmark --verbose --num-processes 1
 
 install: all
