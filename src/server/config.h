@@ -5,13 +5,20 @@
 #ifndef HF_SERVER_CONFIG_H
 #define HF_SERVER_CONFIG_H
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_LISTEN_MAX = 8, HF_ADDRESS_MAX = 128, HF_WORKERS_MAX = 256 };
+enum {
+    HF_LISTEN_MAX = 8,
+    HF_ADDRESS_MAX = 128,
+    HF_WORKERS_MAX = 256,
+    HF_CONFIG_KEYS = 28,
+    HF_CONFIG_PATH_MAX = 256
+};
 
 enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
 enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARNING, HF_LOG_ERROR };
@@ -59,6 +66,9 @@ struct hf_config {
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
 
     uint32_t drain_timeout_ms; /* drain.timeout, 5 s; 0 to 10 min: from SIGTERM to the last close */
+
+    char path[HF_CONFIG_PATH_MAX]; /* the file that was read, for the errors of hf_config_check(); "": none */
+    uint32_t lines[HF_CONFIG_KEYS]; /* where it sets each key, in the order of the key table; 0: elsewhere */
 };
 
 /* The embedded defaults. */
@@ -76,5 +86,13 @@ int hf_config_set(struct hf_config *c, const char *assignment, const char *origi
 
 /* What only shows when all is known: interval within min and max, segment size against message size … As hf_config_load. */
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap) HF_MUST_CHECK;
+
+/* Append one address to `listen`, as --listen does. As hf_config_set. */
+int hf_config_add_listen(struct hf_config *c, const char *address, const char *origin, char *error,
+                         size_t error_cap) HF_MUST_CHECK;
+
+/* Append the reference of all keys as Markdown (docs/configuration.md is this text), and as the short list in --help. */
+void hf_config_describe(struct hf_buf *out);
+void hf_config_help(struct hf_buf *out);
 
 #endif

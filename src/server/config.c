@@ -1,0 +1,157 @@
+#include "server/config.h"
+
+#include "base/assert.h"
+#include "server/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Room for what is wrong with one value; the name of the key and where it stood come in front. */
+enum { WHAT_MAX = 320 };
+
+static uint32_t cpus_online(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > HF_WORKERS_MAX ? HF_WORKERS_MAX : (uint32_t)n;
+}
+
+void hf_config_default(struct hf_config *c)
+{
+    char what[WHAT_MAX];
+
+    *c = (struct hf_config){.workers = cpus_online()};
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const struct hf_config_key *key = &hf_config_keys[i];
+
+        if (key->initial != NULL) {
+            int err = hf_config_key_parse(key, c, hf_str_from(key->initial), what, sizeof(what));
+
+            hf_assert(err == 0);
+        }
+    }
+}
+
+static int unknown_key(struct hf_str name, const char *origin, char *error, size_t cap)
+{
+    struct hf_str nearest = hf_config_key_nearest(name);
+    int n = snprintf(error, cap, "%s: %.*s: ", origin, name.len < 64 ? (int)name.len : 64, name.data);
+    size_t used = (size_t)n < cap ? (size_t)n : cap;
+
+    if (hf_config_is_section(name))
+        snprintf(error + used, cap - used, "is a section, not a key; `holdfast serve --help` lists its keys");
+    else if (nearest.data != NULL)
+        snprintf(error + used, cap - used, "unknown key; did you mean %.*s?", (int)nearest.len, nearest.data);
+    else
+        snprintf(error + used, cap - used, "unknown key; `holdfast serve --help` lists them all");
+    return HF_EINVAL;
+}
+
+int hf_config_set(struct hf_config *c, const char *assignment, const char *origin, char *error,
+                  size_t error_cap)
+{
+    const char *equals = strchr(assignment, '=');
+    const struct hf_config_key *key;
+    char what[WHAT_MAX];
+    struct hf_str name;
+    int err;
+
+    if (equals == NULL) {
+        snprintf(error, error_cap, "%s: %.64s: has no '='; expected key=value", origin, assignment);
+        return HF_EINVAL;
+    }
+    name = (struct hf_str){assignment, (size_t)(equals - assignment)};
+    key = hf_config_key_find(name);
+    if (key == NULL)
+        return unknown_key(name, origin, error, error_cap);
+    err = hf_config_key_parse(key, c, hf_str_from(equals + 1), what, sizeof(what));
+    if (err < 0) {
+        snprintf(error, error_cap, "%s: %s: %s", origin, key->name, what);
+        return err;
+    }
+    c->lines[key - hf_config_keys] = 0;
+    return 0;
+}
+
+int hf_config_add_listen(struct hf_config *c, const char *address, const char *origin, char *error,
+                         size_t error_cap)
+{
+    char what[WHAT_MAX];
+    int err = hf_config_listen_append(c, hf_str_from(address), what, sizeof(what));
+
+    if (err < 0)
+        snprintf(error, error_cap, "%s: %s", origin, what);
+    return err;
+}
+
+/* "FILE:LINE: key: what" for a key that does not go together with others. */
+static int conflict(const struct hf_config *c, const char *name, const char *what, char *error, size_t cap)
+{
+    uint32_t line = c->lines[hf_config_key_find(hf_str_from(name)) - hf_config_keys];
+
+    if (line > 0)
+        snprintf(error, cap, "%s:%u: %s: %s", c->path, line, name, what);
+    else
+        snprintf(error, cap, "%s: %s", name, what);
+    return HF_EINVAL;
+}
+
+static int check_heartbeat(const struct hf_config *c, char *error, size_t cap)
+{
+    char interval[24], low[24], high[24], what[WHAT_MAX];
+
+    if (c->heartbeat_min_ms <= c->heartbeat_interval_ms && c->heartbeat_interval_ms <= c->heartbeat_max_ms)
+        return 0;
+    hf_config_number_text(HF_CONFIG_DURATION, c->heartbeat_interval_ms, interval, sizeof(interval));
+    hf_config_number_text(HF_CONFIG_DURATION, c->heartbeat_min_ms, low, sizeof(low));
+    hf_config_number_text(HF_CONFIG_DURATION, c->heartbeat_max_ms, high, sizeof(high));
+    snprintf(what, sizeof(what), "%s is not between heartbeat.min (%s) and heartbeat.max (%s)", interval, low,
+             high);
+    return conflict(c, "heartbeat.interval", what, error, cap);
+}
+
+/* A message and what surrounds it must fit a segment several times, or most of the segment is lost at its end. */
+static int check_segment(const struct hf_config *c, char *error, size_t cap)
+{
+    uint32_t least = 4 * c->message_bytes_max + (64u << 10);
+    char has[24], needs[24], what[WHAT_MAX];
+
+    if (c->segment_bytes >= least)
+        return 0;
+    hf_config_number_text(HF_CONFIG_BYTES, c->segment_bytes, has, sizeof(has));
+    hf_config_number_text(HF_CONFIG_BYTES, least, needs, sizeof(needs));
+    snprintf(what, sizeof(what), "%s is too small; with this limits.message it must be at least %s", has,
+             needs);
+    return conflict(c, "memory.segment", what, error, cap);
+}
+
+static int check_addresses(const struct hf_config *c, char *error, size_t cap)
+{
+    char what[WHAT_MAX];
+
+    if (c->listen_count == 0)
+        return conflict(c, "listen", "has no address; at least one is needed", error, cap);
+    for (size_t i = 0; i < c->listen_count; i++) {
+        snprintf(what, sizeof(what), "%s is given twice", c->listen[i]);
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(c->listen[i], c->listen[j]) == 0)
+                return conflict(c, "listen", what, error, cap);
+        }
+        snprintf(what, sizeof(what), "%s is an address for clients (listen) already", c->listen[i]);
+        if (strcmp(c->listen[i], c->api_listen) == 0)
+            return conflict(c, "api.listen", what, error, cap);
+    }
+    return 0;
+}
+
+int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
+{
+    int err = check_addresses(c, error, error_cap);
+
+    if (err == 0)
+        err = check_heartbeat(c, error, error_cap);
+    if (err == 0)
+        err = check_segment(c, error, error_cap);
+    return err;
+}

@@ -1,0 +1,94 @@
+/*
+ * config_doc.c - the reference of the configuration, made of the table of keys.
+ */
+#include "server/config_keys.h"
+
+#include <string.h>
+
+static const char intro[] =
+    "# Configuration\n"
+    "\n"
+    "This page is made of the table of keys in `src/server/config_keys.c` by `holdfast serve "
+    "--config-reference`.\n"
+    "\n"
+    "`holdfast serve` needs no configuration. What is given counts in this order, the later over the "
+    "earlier:\n"
+    "\n"
+    "1. the defaults below\n"
+    "2. the file of `--config FILE`\n"
+    "3. `--set KEY=VALUE`, as often as wanted, in their order\n"
+    "4. `--listen`, `--api`, `--workers`, `--echo`\n"
+    "\n"
+    "The file is YAML. The dots in a key are its nesting:\n"
+    "\n"
+    "```yaml\n"
+    "listen: [127.0.0.1:8000, \"[::1]:8000\"]\n"
+    "heartbeat:\n"
+    "  interval: 25s\n"
+    "  max: 2m\n"
+    "api: {listen: 127.0.0.1:8001}\n"
+    "```\n"
+    "\n"
+    "- A duration is `500ms`, `25s`, `10m`, `24h` or `7d`; a number alone is milliseconds.\n"
+    "- A size is `64KiB`, `1MiB` or `1GiB`; a number alone is bytes.\n"
+    "- An address is numeric, with a port: `127.0.0.1:8000`, `[::1]:8000`; `0.0.0.0:8000` and `[::]:8000` "
+    "are all addresses of\n"
+    "  the machine. `localhost` stands for 127.0.0.1. With `--set` a list is written with commas.\n"
+    "- Better write `api.key` into the file than on the command line, where other users of the machine can "
+    "read it.\n"
+    "\n"
+    "An unknown key, a key given twice, a value of the wrong kind or out of its range ends the start with "
+    "exit status 2 and one line:\n"
+    "\n"
+    "```\n"
+    "holdfast.yaml:4: heartbeat.interval: '25x' is not a duration such as 500ms, 25s, 10m, 24h or 7d; "
+    "allowed is 100ms to 1h\n"
+    "```\n"
+    "\n"
+    "Some must fit each other: `heartbeat.min` ≤ `heartbeat.interval` ≤ `heartbeat.max`, and "
+    "`memory.segment` ≥ 4 × `limits.message` + 64KiB.\n";
+
+static const char *initial_of(const struct hf_config_key *key)
+{
+    return key->initial_text != NULL ? key->initial_text : key->initial;
+}
+
+static bool same_section(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ".");
+
+    /* Keys without a section stand together at the top. */
+    if (a[n] == '\0' || b[strcspn(b, ".")] == '\0')
+        return a[n] == b[strcspn(b, ".")];
+    return strncmp(a, b, n + 1) == 0;
+}
+
+void hf_config_describe(struct hf_buf *out)
+{
+    hf_buf_puts(out, intro);
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const struct hf_config_key *key = &hf_config_keys[i];
+        char allowed[96];
+
+        if (i == 0 || !same_section(hf_config_keys[i - 1].name, key->name)) {
+            size_t n = strcspn(key->name, ".");
+
+            hf_buf_putf(out, "\n## %.*s\n\n", key->name[n] == '.' ? (int)n : 7,
+                        key->name[n] == '.' ? key->name : "general");
+            hf_buf_puts(out, "| key | default | allowed | |\n| --- | --- | --- | --- |\n");
+        }
+        hf_config_key_allowed(key, allowed, sizeof(allowed));
+        hf_buf_putf(out, "| `%s` | %s | %s | %s |\n", key->name, initial_of(key), allowed, key->about);
+    }
+}
+
+void hf_config_help(struct hf_buf *out)
+{
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const struct hf_config_key *key = &hf_config_keys[i];
+        char allowed[96];
+
+        hf_config_key_allowed(key, allowed, sizeof(allowed));
+        hf_buf_putf(out, "  %s=%s\n      %s (%s)\n", key->name, initial_of(key), key->about, allowed);
+    }
+}

@@ -1,0 +1,179 @@
+#include "server/config_keys.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SECOND_MS 1000u
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
+#define KIB 1024u
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+static const char *const level_names[] = {"debug", "info", "warning", "error", NULL};
+static const char *const format_names[] = {"logfmt", "json", NULL};
+
+#define AT(member) .offset = offsetof(struct hf_config, member)
+#define COUNT(member, low, high) HF_CONFIG_COUNT, AT(member), .min = (low), .max = (high)
+#define DURATION(member, low, high) HF_CONFIG_DURATION, AT(member), .min = (low), .max = (high)
+#define BYTES(member, low, high) HF_CONFIG_BYTES, AT(member), .min = (low), .max = (high)
+
+/* clang-format off */
+const struct hf_config_key hf_config_keys[] = {
+    {"listen", HF_CONFIG_ADDRESSES, AT(listen), .initial = "127.0.0.1:8000",
+     .about = "Addresses for clients, up to 8"},
+    {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .initial_text = "one per CPU",
+     .about = "Worker processes"},
+    {"echo", HF_CONFIG_BOOL, AT(echo), .initial = "false",
+     .about = "Serve a plain WebSocket echo on /echo"},
+
+    {"api.listen", HF_CONFIG_ADDRESS, AT(api_listen), .initial = "127.0.0.1:8001",
+     .about = "Address of the HTTP API"},
+    {"api.key", HF_CONFIG_SECRET, AT(api_key), .initial = "", .initial_text = "none",
+     .about = "Key that API requests carry in `Authorization: Bearer KEY`; without one only requests from this machine are served"},
+
+    {"log.level", HF_CONFIG_CHOICE, AT(log_level), .names = level_names, .initial = "info",
+     .about = "The least important lines that are written"},
+    {"log.format", HF_CONFIG_CHOICE, AT(log_format), .names = format_names, .initial = "logfmt",
+     .about = "Form of the log lines on standard error"},
+
+    {"heartbeat.interval", DURATION(heartbeat_interval_ms, 100, HOUR_MS), .initial = "25s",
+     .about = "Silence after which the server sends a ping; after two of them a connection is ended with 4004"},
+    {"heartbeat.min", DURATION(heartbeat_min_ms, 100, HOUR_MS), .initial = "10s",
+     .about = "The shortest interval that a client may ask for"},
+    {"heartbeat.max", DURATION(heartbeat_max_ms, 100, HOUR_MS), .initial = "60s",
+     .about = "The longest interval that a client may ask for"},
+
+    {"session.ttl", DURATION(session_ttl_ms, 100, DAY_MS), .initial = "120s",
+     .about = "How long a session outlives its connection"},
+    {"session.tombstone", DURATION(session_tombstone_ms, SECOND_MS, 7 * DAY_MS), .initial = "24h",
+     .about = "How long an ended session's last publish number is known"},
+    {"session.subscriptions", COUNT(session_subscriptions_max, 1, 65535), .initial = "256",
+     .about = "Subscriptions of one session"},
+    {"session.max", COUNT(sessions_max, 16, 16777216), .initial = "1048576",
+     .about = "Sessions of all workers together"},
+
+    {"history.messages", COUNT(history_messages, 0, 1000000), .initial = "1024",
+     .about = "Messages that a channel keeps"},
+    {"history.bytes", BYTES(history_bytes, 0, GIB), .initial = "1MiB",
+     .about = "Payload bytes that a channel keeps"},
+    {"history.age", DURATION(history_age_ms, SECOND_MS, DAY_MS), .initial = "10m",
+     .about = "How long a channel keeps a message"},
+
+    {"memory.shards", COUNT(shards, 1, 256), .initial = "16",
+     .about = "Slices of the channels; each has one log and one worker that owns it"},
+    {"memory.segment", BYTES(segment_bytes, 64 * KIB, 16 * MIB), .initial = "1MiB",
+     .about = "Size of a log's segment; at least 4 × limits.message + 64KiB"},
+    {"memory.segments", COUNT(segments_per_shard, 4, 4095), .initial = "64",
+     .about = "Segments of one shard's log"},
+
+    {"limits.message", BYTES(message_bytes_max, 16, 4 * MIB), .initial = "64KiB",
+     .about = "Bytes of a message's payload"},
+    {"limits.connections", COUNT(connections_max, 0, 16777216), .initial = "0",
+     .initial_text = "0: what the file descriptors allow",
+     .about = "Connections of all workers together"},
+    {"limits.channels", COUNT(channels_max, 1, 16777216), .initial = "1048576",
+     .about = "Channels of all shards together"},
+    {"limits.inflight", COUNT(inflight_max, 1, 65535), .initial = "1024",
+     .about = "Publishes of a session that are not answered yet"},
+    {"limits.handshake", DURATION(handshake_timeout_ms, 100, 10 * MINUTE_MS), .initial = "10s",
+     .about = "Time for a connection's handshake"},
+
+    {"idempotency.age", DURATION(idempotency_age_ms, SECOND_MS, DAY_MS), .initial = "10m",
+     .about = "How long an idempotency key is known"},
+    {"idempotency.keys", COUNT(idempotency_keys_max, 0, 10000000), .initial = "100000",
+     .about = "Idempotency keys that are known at a time"},
+
+    {"drain.timeout", DURATION(drain_timeout_ms, 0, 10 * MINUTE_MS), .initial = "5s",
+     .about = "Time from SIGTERM until the last connection is closed"},
+};
+/* clang-format on */
+
+static_assert(sizeof(hf_config_keys) / sizeof(hf_config_keys[0]) == HF_CONFIG_KEYS,
+              "HF_CONFIG_KEYS counts them");
+
+const struct hf_config_key *hf_config_key_find(struct hf_str name)
+{
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        if (hf_str_eq(hf_str_from(hf_config_keys[i].name), name))
+            return &hf_config_keys[i];
+    }
+    return NULL;
+}
+
+bool hf_config_is_section(struct hf_str name)
+{
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const char *known = hf_config_keys[i].name;
+
+        if (strlen(known) > name.len && memcmp(known, name.data, name.len) == 0 && known[name.len] == '.')
+            return true;
+    }
+    return false;
+}
+
+enum { NAME_MAX_BYTES = 48 }; /* longer than any key by half */
+
+static unsigned smallest(unsigned a, unsigned b, unsigned c)
+{
+    unsigned least = a < b ? a : b;
+
+    return least < c ? least : c;
+}
+
+/* How many letters must be added, left out or replaced to get from one to the other (Levenshtein). Both at most NAME_MAX_BYTES long. */
+static unsigned distance(struct hf_str a, struct hf_str b)
+{
+    unsigned row[NAME_MAX_BYTES + 1];
+
+    for (unsigned j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= a.len; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b.len; j++) {
+            unsigned above = row[j];
+
+            row[j] = smallest(above + 1, row[j - 1] + 1, diagonal + (a.data[i - 1] != b.data[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[b.len];
+}
+
+/* The closest name so far, and how far it is. */
+struct nearest {
+    struct hf_str name;
+    unsigned distance;
+};
+
+static void consider(struct nearest *n, struct hf_str known, unsigned how_far)
+{
+    if (how_far < n->distance)
+        *n = (struct nearest){known, how_far};
+}
+
+struct hf_str hf_config_key_nearest(struct hf_str name)
+{
+    /* A third of the letters wrong is no typing error any more; a guess. */
+    struct nearest n = {.distance = (unsigned)name.len / 3 + 2};
+
+    if (name.len > NAME_MAX_BYTES)
+        return n.name;
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        struct hf_str known = hf_str_from(hf_config_keys[i].name);
+        const char *dot = memchr(known.data, '.', known.len);
+
+        consider(&n, known, distance(name, known));
+        if (dot != NULL) {
+            struct hf_str section = {known.data, (size_t)(dot - known.data)};
+
+            consider(&n, section, distance(name, section));
+            /* "interval" where "heartbeat.interval" belongs: as good as one wrong letter. */
+            consider(&n, known, distance(name, hf_str_from(dot + 1)) + 1);
+        }
+    }
+    return n.name;
+}

@@ -1,0 +1,62 @@
+/*
+ * config_keys.h - the one table of configuration keys: it drives the file, --set, --help and docs/configuration.md.
+ * For the files of config only; others see hf_config.
+ */
+#ifndef HF_SERVER_CONFIG_KEYS_H
+#define HF_SERVER_CONFIG_KEYS_H
+
+#include "base/str.h"
+#include "server/config.h"
+
+enum hf_config_kind {
+    HF_CONFIG_COUNT,     /* uint32_t: a number without unit */
+    HF_CONFIG_DURATION,  /* uint32_t, in ms: "25s" */
+    HF_CONFIG_BYTES,     /* uint32_t: "64KiB" */
+    HF_CONFIG_BOOL,      /* bool: true, false */
+    HF_CONFIG_CHOICE,    /* an enum: one of names */
+    HF_CONFIG_ADDRESS,   /* char[HF_ADDRESS_MAX]: ADDR:PORT, or "none" */
+    HF_CONFIG_ADDRESSES, /* hf_config.listen: a list of ADDR:PORT; in one text with commas between */
+    HF_CONFIG_SECRET,    /* char[256]: printable ASCII without spaces; never shown in an error */
+};
+
+struct hf_config_key {
+    const char *name; /* parts separated by dots: the nesting in the file */
+    enum hf_config_kind kind;
+    size_t offset;            /* in struct hf_config */
+    uint32_t min, max;        /* of the three kinds of numbers */
+    const char *const *names; /* of a choice: by value, NULL behind the last */
+    const char *initial;      /* the default, written as in a file; NULL: computed */
+    const char *initial_text; /* how the reference tells the default, where `initial` does not tell it */
+    const char *about;        /* what it is for, one line without a full stop */
+};
+
+/* HF_CONFIG_KEYS of them, by section. */
+extern const struct hf_config_key hf_config_keys[];
+
+/* The key with this name, or NULL. */
+const struct hf_config_key *hf_config_key_find(struct hf_str name);
+
+/* The key or section that `name` was probably meant to be; data NULL: none is near. */
+struct hf_str hf_config_key_nearest(struct hf_str name);
+
+/* Whether some key lies below this name ("heartbeat"). */
+bool hf_config_is_section(struct hf_str name);
+
+/*
+ * Read a value into *c. Returns 0, or HF_EINVAL with "what is wrong; what is allowed" in error.
+ * Of a list it replaces what was there.
+ */
+int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
+                        char *error, size_t error_cap) HF_MUST_CHECK;
+
+/* Append one address to the list. As above. */
+int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *error,
+                            size_t error_cap) HF_MUST_CHECK;
+
+/* Write what is allowed: "100ms to 1h", "true or false". */
+void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);
+
+/* Write a number as a file would have it: "25s", "64KiB", "1024". */
+void hf_config_number_text(enum hf_config_kind kind, uint32_t n, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,301 @@
+/*
+ * config_value.c - the values of the configuration: from text into struct hf_config, and what is allowed as text.
+ */
+#include "base/assert.h"
+#include "server/config_keys.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct unit {
+    const char *name;
+    uint32_t factor;
+};
+
+/* Ascending; the first is that of a number without unit. */
+static const struct unit duration_units[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+static const struct unit byte_units[] = {{"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+static const struct unit no_units[] = {{"", 1}};
+
+struct units {
+    const struct unit *list;
+    size_t count;
+    const char *example;
+};
+
+static struct units units_of(enum hf_config_kind kind)
+{
+    if (kind == HF_CONFIG_DURATION)
+        return (struct units){duration_units, 5, "a duration such as 500ms, 25s, 10m, 24h or 7d"};
+    if (kind == HF_CONFIG_BYTES)
+        return (struct units){byte_units, 4, "a size such as 4096, 64KiB, 1MiB or 1GiB"};
+    return (struct units){no_units, 1, "a whole number"};
+}
+
+void hf_config_number_text(enum hf_config_kind kind, uint32_t n, char *out, size_t cap)
+{
+    struct units units = units_of(kind);
+    size_t i = units.count - 1;
+
+    while (i > 0 && (n < units.list[i].factor || n % units.list[i].factor != 0))
+        i--;
+    snprintf(out, cap, "%u%s", n / units.list[i].factor, n == 0 ? "" : units.list[i].name);
+}
+
+void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap)
+{
+    char low[24], high[24];
+    size_t used = 0;
+
+    switch (key->kind) {
+    case HF_CONFIG_COUNT:
+    case HF_CONFIG_DURATION:
+    case HF_CONFIG_BYTES:
+        hf_config_number_text(key->kind, key->min, low, sizeof(low));
+        hf_config_number_text(key->kind, key->max, high, sizeof(high));
+        snprintf(out, cap, "%s to %s", low, high);
+        break;
+    case HF_CONFIG_BOOL:
+        snprintf(out, cap, "true or false");
+        break;
+    case HF_CONFIG_CHOICE:
+        for (size_t i = 0; key->names[i] != NULL && used < cap; i++)
+            used += (size_t)snprintf(out + used, cap - used, "%s%s",
+                                     i == 0                      ? ""
+                                     : key->names[i + 1] == NULL ? " or "
+                                                                 : ", ",
+                                     key->names[i]);
+        break;
+    case HF_CONFIG_ADDRESS:
+        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8001 or [::1]:8001, or none");
+        break;
+    case HF_CONFIG_ADDRESSES:
+        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8000 or [::1]:8000");
+        break;
+    case HF_CONFIG_SECRET:
+        snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
+        break;
+    }
+}
+
+/* A value as an error may show it: short, and in one line. */
+struct shown {
+    char text[48];
+};
+
+static struct shown show(struct hf_str value)
+{
+    struct shown s = {""};
+    size_t n = value.len < sizeof(s.text) - 4 ? value.len : sizeof(s.text) - 4;
+
+    for (size_t i = 0; i < n; i++)
+        s.text[i] = (uint8_t)value.data[i] < 0x20 || value.data[i] == 0x7f ? '?' : value.data[i];
+    memcpy(s.text + n, value.len > n ? "..." : "", value.len > n ? 4 : 1);
+    return s;
+}
+
+static int refuse(char *error, size_t cap, const char *fmt, ...) HF_PRINTF(3, 4);
+
+static int refuse(char *error, size_t cap, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(error, cap, fmt, args);
+    va_end(args);
+    return HF_EINVAL;
+}
+
+/* Read digits from the front of *value. Returns 0 with *n, which stops at UINT64_MAX, or HF_EINVAL where there are none. */
+static int read_digits(struct hf_str *value, uint64_t *n)
+{
+    size_t i = 0;
+
+    *n = 0;
+    for (; i < value->len && value->data[i] >= '0' && value->data[i] <= '9'; i++) {
+        if (__builtin_mul_overflow(*n, 10u, n) ||
+            __builtin_add_overflow(*n, (uint64_t)(value->data[i] - '0'), n))
+            *n = UINT64_MAX;
+    }
+    *value = (struct hf_str){value->data + i, value->len - i};
+    return i == 0 ? HF_EINVAL : 0;
+}
+
+/* Digits and a unit. As above. */
+static int read_number(struct units units, struct hf_str value, uint64_t *n)
+{
+    int err = read_digits(&value, n);
+
+    if (err < 0)
+        return err;
+    for (size_t u = 0; u < units.count; u++) {
+        if (value.len == 0 || hf_str_eq(value, hf_str_from(units.list[u].name))) {
+            if (__builtin_mul_overflow(*n, (uint64_t)units.list[u].factor, n))
+                *n = UINT64_MAX;
+            return 0;
+        }
+    }
+    return HF_EINVAL;
+}
+
+static int parse_number(const struct hf_config_key *key, uint32_t *to, struct hf_str value, char *error,
+                        size_t cap)
+{
+    struct units units = units_of(key->kind);
+    char allowed[64];
+    uint64_t n;
+
+    hf_config_key_allowed(key, allowed, sizeof(allowed));
+    if (read_number(units, value, &n) < 0)
+        return refuse(error, cap, "'%s' is not %s; allowed is %s", show(value).text, units.example, allowed);
+    if (n < key->min || n > key->max)
+        return refuse(error, cap, "'%s' is out of range; allowed is %s", show(value).text, allowed);
+    *to = (uint32_t)n;
+    return 0;
+}
+
+static int parse_bool(bool *to, struct hf_str value, char *error, size_t cap)
+{
+    *to = hf_str_eq(value, HF_STR("true"));
+    if (*to || hf_str_eq(value, HF_STR("false")))
+        return 0;
+    return refuse(error, cap, "'%s' is neither true nor false", show(value).text);
+}
+
+static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str value, char *error,
+                        size_t cap)
+{
+    char allowed[64];
+
+    for (int i = 0; key->names[i] != NULL; i++) {
+        if (hf_str_eq(value, hf_str_from(key->names[i]))) {
+            memcpy(to, &i, sizeof(i));
+            return 0;
+        }
+    }
+    hf_config_key_allowed(key, allowed, sizeof(allowed));
+    return refuse(error, cap, "'%s' is not known; allowed is %s", show(value).text, allowed);
+}
+
+static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int),
+              "parse_choice() writes an int");
+
+static bool port_valid(const char *text)
+{
+    uint64_t n;
+
+    return strlen(text) <= 5 && read_number(units_of(HF_CONFIG_COUNT), hf_str_from(text), &n) == 0 &&
+           n <= 65535;
+}
+
+static bool host_valid(char *host, size_t len)
+{
+    struct in6_addr addr;
+
+    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = '\0';
+        return inet_pton(AF_INET6, host + 1, &addr) == 1;
+    }
+    return inet_pton(AF_INET, host, &addr) == 1;
+}
+
+/* Names are not looked up: what a server listens on must not depend on a resolver. "localhost" alone is understood. */
+static int parse_address(char to[HF_ADDRESS_MAX], struct hf_str value, char *error, size_t cap)
+{
+    const struct hf_str localhost = HF_STR("localhost:");
+    char text[HF_ADDRESS_MAX] = "", host[HF_ADDRESS_MAX];
+    char *colon;
+    int n;
+
+    if (value.len > localhost.len && memcmp(value.data, localhost.data, localhost.len) == 0)
+        n = snprintf(text, sizeof(text), "127.0.0.1:%.*s", (int)(value.len - localhost.len),
+                     value.data + localhost.len);
+    else
+        n = snprintf(text, sizeof(text), "%.*s", (int)value.len, value.data);
+    if (n >= HF_ADDRESS_MAX || strlen(text) != (size_t)n)
+        return refuse(error, cap, "'%s' is no address; allowed is ADDR:PORT", show(value).text);
+    memcpy(host, text, sizeof(host));
+    colon = strrchr(host, ':');
+    if (colon == NULL || !port_valid(colon + 1))
+        return refuse(error, cap, "'%s' has no port from 0 to 65535; allowed is ADDR:PORT", show(value).text);
+    *colon = '\0';
+    if (!host_valid(host, (size_t)(colon - host)))
+        return refuse(
+            error, cap,
+            "'%s' has no numeric address; allowed is ADDR:PORT, such as 127.0.0.1:%s, 0.0.0.0:%s or [::]:%s",
+            show(value).text, colon + 1, colon + 1, colon + 1);
+    memcpy(to, text, (size_t)n + 1);
+    return 0;
+}
+
+int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    int err;
+
+    if (c->listen_count == HF_LISTEN_MAX)
+        return refuse(error, cap, "more than %d addresses", HF_LISTEN_MAX);
+    err = parse_address(c->listen[c->listen_count], value, error, cap);
+    if (err < 0)
+        return err;
+    c->listen_count++;
+    return 0;
+}
+
+static int parse_addresses(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    c->listen_count = 0;
+    for (;;) {
+        const char *comma = memchr(value.data, ',', value.len);
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
+        int err = hf_config_listen_append(c, (struct hf_str){value.data, len}, error, cap);
+
+        if (err < 0 || comma == NULL)
+            return err;
+        value = (struct hf_str){comma + 1, value.len - len - 1};
+    }
+}
+
+static int parse_secret(char to[256], struct hf_str value, char *error, size_t cap)
+{
+    bool printable = true;
+
+    for (size_t i = 0; i < value.len; i++)
+        printable = printable && value.data[i] > ' ' && value.data[i] < 0x7f;
+    if (!printable || value.len > 255)
+        return refuse(error, cap, "must be up to 255 printable ASCII characters without spaces");
+    memcpy(to, value.data, value.len);
+    to[value.len] = '\0';
+    return 0;
+}
+
+int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
+                        char *error, size_t cap)
+{
+    void *to = (char *)c + key->offset;
+
+    switch (key->kind) {
+    case HF_CONFIG_COUNT:
+    case HF_CONFIG_DURATION:
+    case HF_CONFIG_BYTES:
+        return parse_number(key, to, value, error, cap);
+    case HF_CONFIG_BOOL:
+        return parse_bool(to, value, error, cap);
+    case HF_CONFIG_CHOICE:
+        return parse_choice(key, to, value, error, cap);
+    case HF_CONFIG_ADDRESS:
+        if (!hf_str_eq(value, HF_STR("none")))
+            return parse_address(to, value, error, cap);
+        memcpy(to, "none", sizeof("none"));
+        return 0;
+    case HF_CONFIG_ADDRESSES:
+        return parse_addresses(c, value, error, cap);
+    case HF_CONFIG_SECRET:
+        return parse_secret(to, value, error, cap);
+    }
+    hf_assert(false);
+    return HF_EINVAL;
+}
