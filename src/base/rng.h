@@ -23,7 +23,7 @@ static inline uint64_t hf_rng_next(struct hf_rng *r)
 /* A number in [0, below); 0 where below is 0. The bias is below 2^-32 for the ranges used here. */
 static inline uint64_t hf_rng_below(struct hf_rng *r, uint64_t below)
 {
-    return (uint64_t)((__extension__ (unsigned __int128)hf_rng_next(r) * below) >> 64);
+    return (uint64_t)((__extension__(unsigned __int128) hf_rng_next(r) * below) >> 64);
 }
 
 #endif

@@ -1,0 +1,100 @@
+/*
+ * counters.h - what each worker counts, in shared memory, so that a count survives the worker that made it.
+ * One writer per slot (the worker in it, then its successor), any number of readers. Counters only rise; gauges belong to the
+ * process and are set to 0 when a new one starts in the slot.
+ */
+#ifndef HF_SHM_COUNTERS_H
+#define HF_SHM_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* name in C, metric name without the prefix "holdfast_" (and label where it has one), help text */
+#define HF_COUNTER_LIST(X)                                                                                   \
+    X(CONNECTIONS_OPENED, "connections_opened_total", "", "WebSocket connections accepted")                  \
+    X(HANDSHAKES_REFUSED, "handshakes_refused_total", "", "upgrade requests answered with an HTTP error")    \
+    X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
+      "upgrade requests that were not whole by the deadline")                                                \
+    X(RESUMES_OK, "resumes_total", "{result=\"resumed\"}", "attempts to take a session over, by result")     \
+    X(RESUMES_EXPIRED, "resumes_total", "{result=\"unknown\"}", "")                                          \
+    X(RESUMES_TOMBSTONE, "resumes_total", "{result=\"tombstone\"}", "")                                      \
+    X(RESUMES_STALE, "resumes_total", "{result=\"stale_attempt\"}", "")                                      \
+    X(RESUMES_FAILED, "resumes_total", "{result=\"unavailable\"}", "")                                       \
+    X(SESSIONS_EXPIRED, "sessions_expired_total", "", "sessions that ended without coming back")             \
+    X(MESSAGES_IN, "messages_received_total", "", "protocol messages received from clients")                 \
+    X(BYTES_IN, "bytes_received_total", "", "bytes received from clients")                                   \
+    X(BYTES_OUT, "bytes_sent_total", "", "bytes sent to clients")                                            \
+    X(WRITES, "writes_total", "", "gathered writes to clients")                                              \
+    X(PUBLISHES, "publishes_total", "", "publishes applied by the shards of this worker")                    \
+    X(PUBLISHES_REPEATED, "publishes_repeated_total", "", "publishes recognised as applied already")         \
+    X(PUBLISHES_REFUSED, "publishes_refused_total", "", "publishes answered with nack")                      \
+    X(DELIVERIES, "deliveries_total", "", "messages written to subscribers")                                 \
+    X(GAP_EVICTED, "gap_messages_total", "{code=\"evicted\"}",                                               \
+      "messages that subscribers were told they cannot have")                                                \
+    X(GAP_EPOCH, "gap_messages_total", "{code=\"epoch\"}", "")                                               \
+    X(BAD_MESSAGES, "bad_messages_total", "", "malformed protocol messages")                                 \
+    X(ACKS_IGNORED, "acks_ignored_total", "", "acknowledgements above what had been sent")                   \
+    X(HEARTBEATS_SENT, "heartbeats_sent_total", "", "heartbeats sent to idle connections")                   \
+    X(HEARTBEATS_MISSED, "heartbeats_missed_total", "", "connections ended because nothing came back")       \
+    X(RING_FULL, "ring_full_total", "", "times that a full ring to another worker held a producer back")     \
+    X(LOG_FULL, "log_full_total", "", "times that a log with every segment pinned held producers back")      \
+    X(STALLS, "stalled_connections_total", "",                                                               \
+      "times that reading from a connection paused for back-pressure")                                       \
+    X(SEGMENTS_RECYCLED, "segments_recycled_total", "", "log segments recycled")                             \
+    X(CHANNELS_REMOVED, "channels_removed_total", "", "idle channels forgotten")                             \
+    X(ACCEPT_ERRORS, "accept_errors_total", "",                                                              \
+      "connections lost at accept, for want of descriptors or memory")                                       \
+    X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
+    X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
+    X(CLOSE_1002, "closes_total", "{code=\"1002\"}", "")                                                     \
+    X(CLOSE_1003, "closes_total", "{code=\"1003\"}", "")                                                     \
+    X(CLOSE_1006, "closes_total", "{code=\"1006\"}", "")                                                     \
+    X(CLOSE_1007, "closes_total", "{code=\"1007\"}", "")                                                     \
+    X(CLOSE_1008, "closes_total", "{code=\"1008\"}", "")                                                     \
+    X(CLOSE_1009, "closes_total", "{code=\"1009\"}", "")                                                     \
+    X(CLOSE_1011, "closes_total", "{code=\"1011\"}", "")                                                     \
+    X(CLOSE_1013, "closes_total", "{code=\"1013\"}", "")                                                     \
+    X(CLOSE_4001, "closes_total", "{code=\"4001\"}", "")                                                     \
+    X(CLOSE_4003, "closes_total", "{code=\"4003\"}", "")                                                     \
+    X(CLOSE_4004, "closes_total", "{code=\"4004\"}", "")                                                     \
+    X(CLOSE_OTHER, "closes_total", "{code=\"other\"}", "")
+
+#define HF_GAUGE_LIST(X)                                                                                     \
+    X(CONNECTIONS, "connections", "open WebSocket connections")                                              \
+    X(SUBSCRIPTIONS, "subscriptions", "subscriptions of the open connections")
+
+enum hf_counter {
+#define HF_COUNTER_ENUM(name, metric, label, help) HF_COUNT_##name,
+    HF_COUNTER_LIST(HF_COUNTER_ENUM)
+#undef HF_COUNTER_ENUM
+        HF_COUNTERS
+};
+
+enum hf_gauge {
+#define HF_GAUGE_ENUM(name, metric, help) HF_GAUGE_##name,
+    HF_GAUGE_LIST(HF_GAUGE_ENUM)
+#undef HF_GAUGE_ENUM
+        HF_GAUGES
+};
+
+struct hf_counters {
+    _Atomic uint64_t counter[HF_COUNTERS];
+    _Atomic uint64_t gauge[HF_GAUGES];
+};
+
+/* One writer, so a load and a store do; readers in other processes see whole numbers. */
+static inline void hf_count(struct hf_counters *c, enum hf_counter which, uint64_t n)
+{
+    atomic_store_explicit(&c->counter[which],
+                          atomic_load_explicit(&c->counter[which], memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void hf_gauge_add(struct hf_counters *c, enum hf_gauge which, int64_t n)
+{
+    atomic_store_explicit(&c->gauge[which],
+                          atomic_load_explicit(&c->gauge[which], memory_order_relaxed) + (uint64_t)n,
+                          memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * region.h - the whole of the shared memory: one mapping, laid out once by the supervisor before any worker starts.
+ * Every process maps it at whatever address; inside, only places and numbers. An unused part costs no memory.
+ */
+#ifndef HF_SHM_REGION_H
+#define HF_SHM_REGION_H
+
+#include "shm/channels.h"
+#include "shm/counters.h"
+#include "shm/log.h"
+#include "shm/ring.h"
+#include "shm/sessions.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hf_region_config {
+    uint32_t workers, shards;
+    uint32_t segment_bytes, segment_count; /* of each shard's log */
+    uint32_t channels_max, sessions_max;   /* all together */
+    uint32_t ring_bytes;                   /* of each ring's data, a power of two */
+    uint64_t boot_id;                      /* random; names this server's life */
+};
+
+/*
+ * Two rings from each worker to each other one. Handling a request may need room in the answer ring of the other direction; an answer is always
+ * handled at once. So two workers whose request rings are full both ways still move on.
+ */
+enum hf_ring_class { HF_RING_REQUEST, HF_RING_ANSWER, HF_RING_CLASSES };
+
+enum hf_slot_state { HF_SLOT_EMPTY, HF_SLOT_STARTING, HF_SLOT_RUNNING, HF_SLOT_DEAD };
+
+/* One worker slot. */
+struct hf_slot {
+    _Alignas(64) _Atomic uint32_t state; /* STARTING, DEAD: the supervisor; RUNNING: the worker */
+    _Atomic int32_t pid;                 /* the supervisor */
+    _Atomic uint32_t starts;             /* how often a worker was started here; the supervisor */
+    _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
+    _Atomic uint64_t alive_ms;           /* last turn of the worker's loop, monotonic; the worker */
+    _Atomic uint64_t
+        settled_ms; /* monotonic: all requests that had been sent to it before then are handled; the worker */
+    _Alignas(
+        64) _Atomic uint32_t sleeping; /* set by the worker before it waits; cleared by whoever wakes it */
+    _Alignas(64) _Atomic uint64_t
+        pending[HF_WORKER_WORDS]; /* bit of each worker that has put something into a ring to this one */
+    _Alignas(64) struct hf_counters counters;
+};
+
+struct hf_region_header {
+    uint64_t magic;
+    struct hf_region_config config;
+    uint64_t slots_at, rings_at, ring_stride, shards_at, log_bytes, channels_at, channels_bytes, sessions_at,
+        bytes;
+};
+
+/* One process's view. Plain; nothing to release but what its parts say. */
+struct hf_region {
+    struct hf_region_header *header;
+    const struct hf_region_config *config;
+    struct hf_slot *slots;
+};
+
+/* Bytes that this configuration takes. */
+size_t hf_region_bytes(const struct hf_region_config *config);
+/* Lay out zeroed memory of that size (8-byte pages aligned at 64 at least). */
+void hf_region_format(void *memory, const struct hf_region_config *config);
+/* View memory that has been laid out. Returns 0, or HF_EBADMSG where it has not. */
+int hf_region_open(struct hf_region *r, void *memory) HF_MUST_CHECK;
+
+struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class class, uint32_t from,
+                               uint32_t to);
+struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
+struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
+struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
+
+/* Which slot owns a shard: for the server's life. */
+static inline uint32_t hf_region_owner(const struct hf_region *r, uint32_t shard)
+{
+    return shard % r->config->workers;
+}
+
+/*
+ * Tell `to` that `from` has put something into one of its rings. Returns whether `to` sleeps and must be woken through its
+ * descriptor.
+ */
+bool hf_region_ring_bell(struct hf_region *r, uint32_t from, uint32_t to);
+/* Take all bells of one word of `slot`, as bits. */
+uint64_t hf_region_take_bells(struct hf_region *r, uint32_t slot, uint32_t word);
+/*
+ * About to wait: returns false where something came meanwhile, so that the worker must not. After waking (or on false) call hf_region_awake().
+ */
+bool hf_region_sleep(struct hf_region *r, uint32_t slot);
+void hf_region_awake(struct hf_region *r, uint32_t slot);
+
+/* Supervisor, when the process of a slot has gone: mark it and clear its pins. */
+void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
+/* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
+
+/* The time before which every request is handled by every worker; 0 while one is dead or has not settled yet. */
+uint64_t hf_region_settled_ms(const struct hf_region *r, uint64_t now_ms);
+
+/* The epoch of a channel incarnation as text, up to 27 bytes with NUL: unlike any other of this or another server's life. */
+size_t hf_region_epoch(const struct hf_region *r, hf_cid cid, char out[32]);
+
+#endif

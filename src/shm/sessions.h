@@ -1,0 +1,197 @@
+/*
+ * sessions.h - the session table: what survives connections and workers.
+ *
+ * The table is cut into one slice a worker slot, its *home*. A session is made in the slice of the worker that accepts it, may then be
+ * taken over by any worker, and its place is given back by its home alone, when it has expired or ended.
+ *
+ * Phases (in `state`, with the owner's slot and the generation; moved by compare-and-swap only):
+ *   FREE   -> LIVE    hf_sessions_add()      home
+ *   LIVE   -> PARKED  hf_session_park()      its owner, when the connection is gone or taken over
+ *   PARKED -> LIVE    hf_session_take()      any worker, with a valid ticket; generation + 1
+ *   LIVE   -> LIVE    hf_session_take()      any worker, where the owner's process is dead; generation + 1
+ *   LIVE   -> ENDED   hf_session_end()       its owner: bye, or ended by the backend
+ *   PARKED -> ENDED   hf_session_end(), hf_session_expire()
+ *   ENDED  -> FREE    hf_sessions_free()     home, after the tombstone is written
+ *
+ * All other fields are written by the owner while it is LIVE, except `applied_seq`: shard owners raise it (compare-and-swap,
+ * never lowered) when a publish of the session is in their log. A worker that dies leaves every field whole: each is one
+ * store, and what belongs together is stored in an order that leaves either outcome valid.
+ */
+#ifndef HF_SHM_SESSIONS_H
+#define HF_SHM_SESSIONS_H
+
+#include "base/err.h"
+#include "shm/channels.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum hf_session_phase { HF_SESSION_FREE, HF_SESSION_LIVE, HF_SESSION_PARKED, HF_SESSION_ENDED };
+
+enum {
+    HF_SECRET_BYTES = 16,
+    HF_TICKET_BYTES = 24, /* number and secret */
+    HF_REFUSALS_MAX =
+        32, /* PROTOCOL.md, welcome: "a nack follows for each of the session's last 32 refusals" */
+    HF_SUBS_INLINE = 2, /* subscriptions in the session itself, the others in blocks */
+    HF_SUBS_PER_BLOCK = 7,
+    HF_REFUSALS_PER_BLOCK = 14,
+};
+
+/* One subscription. cid 0: free. Stored acked first, then cid. */
+struct hf_session_sub {
+    _Atomic uint64_t cid;   /* with HF_SUB_LATEST, HF_SUB_PRESENCE in the top bits */
+    _Atomic uint64_t acked; /* the last offset that the client acknowledged */
+};
+
+#define HF_SUB_LATEST (UINT64_C(1) << 63)
+#define HF_SUB_PRESENCE (UINT64_C(1) << 62)
+#define HF_SUB_CID (HF_SUB_PRESENCE - 1)
+
+/* 128 bytes of overflow: subscriptions or refusals. */
+struct hf_session_block {
+    _Atomic uint64_t session; /* whose; 0: free */
+    _Atomic uint32_t next;    /* number + 1 of the next block of the same chain */
+    uint32_t unused;
+    union {
+        struct hf_session_sub subs[HF_SUBS_PER_BLOCK];
+        _Atomic uint64_t refusals[HF_REFUSALS_PER_BLOCK]; /* code in the top 8 bits, seq below; 0: none */
+    };
+};
+
+struct hf_session {
+    _Atomic uint64_t state; /* phase (4 bits), owner slot (12), generation (48) */
+    uint64_t
+        number; /* nonce (31 bits) and place (32); the public id is its hexadecimal form. Home, while FREE */
+    uint8_t secret[HF_SECRET_BYTES]; /* home, while FREE */
+    _Atomic uint64_t last_seq; /* every publish up to here is applied or refused, and may have been told so */
+    _Atomic uint64_t applied_seq; /* the highest that is in a log: see above */
+    _Atomic uint64_t parked_ms;   /* when it was parked; monotonic */
+    _Atomic uint64_t attempt;     /* the highest hf.attempt that was taken */
+    _Atomic uint32_t blocks;      /* number + 1 of the first block with subscriptions */
+    _Atomic uint32_t refusals;    /* number + 1 of the first block with refusals */
+    _Atomic uint32_t
+        refused; /* how many refusals there have been: the next one's place, modulo HF_REFUSALS_MAX */
+    uint32_t unused;
+    struct hf_session_sub subs[HF_SUBS_INLINE];
+};
+
+/* What is kept of an expired session. Written by its home alone; id last. */
+struct hf_tombstone {
+    _Atomic uint64_t number; /* 0: free */
+    uint8_t secret[HF_SECRET_BYTES];
+    uint64_t last_seq;
+    uint64_t until_ms;
+};
+
+struct hf_sessions_shm {
+    uint32_t workers, per_home, blocks_per_home, tombs_per_home;
+    _Alignas(64) uint8_t body[];
+};
+
+/* Of each home, in shared memory so that a successor goes on there. Written by the home alone. */
+struct hf_session_home {
+    _Alignas(64) _Atomic uint32_t high; /* places ever used */
+    _Atomic uint32_t blocks_high;
+    _Atomic uint32_t live; /* sessions that are not FREE */
+};
+
+/* One process's view; worker `home` is the caller's own slot. */
+struct hf_sessions {
+    struct hf_sessions_shm *shm;
+    struct hf_session_home *homes;
+    struct hf_session *table;
+    struct hf_session_block *blocks;
+    struct hf_tombstone *tombs;
+    uint32_t home;
+    uint32_t *free_places, free_count, free_cap; /* own slice, heap */
+    uint32_t *free_blocks, free_block_count, free_block_cap;
+    uint64_t block_sweep_ms; /* when the slice was last searched for free blocks */
+    uint32_t expire_at;      /* where the incremental search for expired sessions goes on */
+};
+
+size_t hf_sessions_bytes(uint32_t sessions_max, uint32_t workers);
+void hf_sessions_format(struct hf_sessions_shm *shm, uint32_t sessions_max, uint32_t workers);
+/* Also finds the free places of its own slice. Returns 0 or HF_ENOMEM. */
+int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_t home) HF_MUST_CHECK;
+void hf_sessions_release(struct hf_sessions *t);
+
+static inline enum hf_session_phase hf_state_phase(uint64_t state)
+{
+    return (enum hf_session_phase)(state >> 60);
+}
+static inline uint32_t hf_state_owner(uint64_t state)
+{
+    return (uint32_t)(state >> 48) & 0xfff;
+}
+static inline uint64_t hf_state_generation(uint64_t state)
+{
+    return state & ((UINT64_C(1) << 48) - 1);
+}
+
+/*
+ * Make a session, LIVE, owned by this worker, generation 1. random: 20 bytes of a secure source. Returns NULL where the slice is full.
+ */
+struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20]);
+
+/* The session with this number, whatever its phase but FREE; NULL where there is none (any more). number may come from anywhere. */
+struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number);
+/* The session that a ticket names, with the secret compared in constant time; NULL otherwise. */
+struct hf_session *hf_sessions_by_ticket(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES]);
+void hf_session_ticket(const struct hf_session *s, uint8_t out[HF_TICKET_BYTES]);
+/* The tombstone of an expired session: returns its last sequence number, or HF_ENOTFOUND. */
+int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES], uint64_t now_ms,
+                          uint64_t *last_seq);
+
+/*
+ * Take a session over for this worker: from `seen`, the state that the caller has read and found PARKED, or LIVE with a dead
+ * owner. Returns the new generation, or 0 where somebody else was faster.
+ */
+uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t seen);
+/* Owner of this generation: park or end it. Returns false where it is no longer ours. */
+bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
+bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
+/* End a parked session that nobody holds (the backend ended it). */
+bool hf_session_end_parked(struct hf_session *s, uint64_t seen);
+/* A new process in this slot: park all that its predecessor held. Returns how many. */
+uint32_t hf_sessions_park_orphans(struct hf_sessions *t, uint64_t now_ms);
+
+/*
+ * Home: look at up to `most` places; for each session that is PARKED since before expired_before_ms, or ENDED, write its tombstone and free it and
+ * its blocks. settled_ms: all publishes made before that time have reached their logs, so that a session parked later must wait, because its
+ * last sequence number is not final. Calls gone(ctx, s) for each, before it goes. Returns how many went.
+ */
+uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, uint64_t expired_before_ms,
+                            uint64_t settled_ms, uint64_t tombstone_until_ms,
+                            void (*gone)(void *ctx, struct hf_session *s), void *ctx);
+
+/* The highest seq that is certainly done: exact when the session's publishes have settled (see above). */
+uint64_t hf_session_last_seq(const struct hf_session *s, bool settled);
+/* Shard owner: a publish of this session is in the log. */
+void hf_session_applied(struct hf_session *s, uint64_t seq);
+
+/* Owner: subscriptions. hf_session_sub_add() returns the cell, filled, or NULL where blocks are exhausted. */
+struct hf_session_sub *hf_session_sub_add(struct hf_sessions *t, struct hf_session *s, uint64_t cid_and_flags,
+                                          uint64_t acked, uint64_t now_ms);
+/* Walk: start with *cursor = 0; returns the next cell in use, or NULL at the end. */
+struct hf_session_sub *hf_session_sub_next(const struct hf_sessions *t, const struct hf_session *s,
+                                           uint32_t *cursor);
+static inline void hf_session_sub_remove(struct hf_session_sub *sub)
+{
+    atomic_store(&sub->cid, 0);
+}
+
+/* Owner: remember a refusal, before anything that depends on it is sent. Forgotten silently where blocks are exhausted. */
+void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
+                       uint64_t now_ms);
+/* The i-th of the last HF_REFUSALS_MAX refusals, oldest first, i from 0. Returns false at the end. */
+bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,
+                        uint8_t *code);
+
+/* Walk all sessions of all homes that are not FREE: start with *cursor = 0. */
+struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor);
+uint32_t hf_sessions_live(const struct hf_sessions *t);
+
+#endif
