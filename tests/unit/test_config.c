@@ -203,6 +203,9 @@ static void a_value_out_of_range_is_refused_and_the_bounds_are_not(void **state)
     /* Its product with the unit does not fit 64 bits. */
     assert_set_fails("session.ttl=18446744073709551615d",
                      "--set: session.ttl: '18446744073709551615d' is out of range; allowed is 100ms to 1d");
+    /* 2^64 + 1024 bytes: what is left of it in 64 bits would be in range. */
+    assert_set_fails("history.bytes=18014398509481985KiB",
+                     "--set: history.bytes: '18014398509481985KiB' is out of range; allowed is 0 to 1GiB");
     assert_set_fails("history.bytes=1073741825",
                      "--set: history.bytes: '1073741825' is out of range; allowed is 0 to 1GiB");
     hf_config_default(&c);

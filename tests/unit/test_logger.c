@@ -178,6 +178,16 @@ static void a_json_line_is_json_whatever_the_bytes_are(void **state)
     }
 }
 
+/* U+FFFD, not the character that has the byte as its number. */
+static void a_json_line_replaces_what_is_no_utf8(void **state)
+{
+    (void)state;
+    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
+    hf_log(HF_LOG_INFO, "it", hf_kv_str("v", HF_STR("\xe9\x01\"")));
+    read_back();
+    assert_non_null(strstr(text, ",\"v\":\"\\ufffd\\u0001\\\"\"}\n"));
+}
+
 static void a_long_value_is_cut_between_characters(void **state)
 {
     char value[2000];
@@ -286,6 +296,7 @@ int main(void)
                                         close_pipe),
         cmocka_unit_test_setup_teardown(a_hostile_value_stays_in_its_place, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_json_line_is_json_whatever_the_bytes_are, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_json_line_replaces_what_is_no_utf8, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_long_value_is_cut_between_characters, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(fields_that_do_not_fit_are_left_out_whole, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_full_pipe_drops_lines_and_tells_how_many, open_pipe, close_pipe),
