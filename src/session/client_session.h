@@ -1,0 +1,177 @@
+/*
+ * client_session.h - the reliable session as a client keeps it: one pure state machine over the connections that break.
+ * No socket and no clock: a driver makes the connections, carries the bytes and says what time it is. The library's driver is
+ * src/client/; the simulation is another.
+ *
+ *   WAITING    -> CONNECTING  its time has come: a connection is wanted
+ *   CONNECTING -> OPENING     it stands; the upgrade request is out
+ *   OPENING    -> LIVE        `welcome` has come
+ *   CONNECTING, OPENING -> WAITING   it failed; backoff.h says for how long
+ *   LIVE       -> WAITING     the connection is lost, or dead
+ *   LIVE       -> CONNECTING, OPENING   the same, while the connection that shall follow it is already on its way
+ *   LIVE       -> CLOSING     hf_client_session_close(): `bye` is out
+ *   any        -> ENDED       close code 1000 or 4003, a refusal that no repetition changes, or the end of CLOSING
+ *
+ * A session has two slots for connections: the one it lives on, and one that is being made to follow it (make before
+ * break), or that is being closed. How a driver uses it:
+ *
+ *   for each slot, after every call, obey hf_client_session_want(s, slot):
+ *     - its socket in that slot has another attempt number: close that socket at once, and report nothing;
+ *     - HF_WISH_CONNECT and no socket yet: start one; then report _connected() or _lost();
+ *     - HF_WISH_CARRY: when readable _recv(), when writable write _output() and report _sent(); on its end _lost();
+ *     - HF_WISH_CLOSE: write what _output() has, as far as it goes, close the socket, report _lost();
+ *   when hf_client_session_deadline_ms() has passed, read what is readable first, then call hf_client_session_tick().
+ *
+ * Everything told to the application comes by the callback, during one of these calls. In it the application may call
+ * _publish(), _subscribe(), _unsubscribe() and _close(), and nothing else of this header that changes the session.
+ * Times are milliseconds of one clock that never goes back and goes on while the machine sleeps (CLOCK_BOOTTIME).
+ */
+#ifndef HF_SESSION_CLIENT_SESSION_H
+#define HF_SESSION_CLIENT_SESSION_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HF_CLIENT_SESSION_SLOTS = 2 };
+
+enum hf_client_session_state {
+    HF_CLIENT_WAITING,
+    HF_CLIENT_CONNECTING,
+    HF_CLIENT_OPENING,
+    HF_CLIENT_LIVE,
+    HF_CLIENT_CLOSING,
+    HF_CLIENT_ENDED,
+};
+
+enum hf_client_session_event_type {
+    HF_CSE_CONNECTED, /* resumed, session, retry_count: attempts that failed before */
+    HF_CSE_CAUGHT_UP, /* what was missed while away has come: count messages since CONNECTED */
+    HF_CSE_DISCONNECTED, /* the live connection ended: why, code, delay_ms until the next attempt (0 also: one is under way) */
+    HF_CSE_RETRYING,     /* an attempt failed: the same */
+    HF_CSE_ENDED,        /* the last event: why, code; 1000 after hf_client_session_close() */
+    HF_CSE_SUBSCRIBED,   /* channel, epoch, offset: of the application's position; recovered */
+    HF_CSE_UNSUBSCRIBED, /* channel, reason; code is empty where the application asked for it */
+    HF_CSE_MESSAGE,      /* channel, offset, id, payload, timestamp_ms, from_user */
+    HF_CSE_GAP,          /* channel, epoch, from_offset, to_offset, code; for `epoch` the offsets are 0 */
+    HF_CSE_ACKED,        /* publish_id; offset, or 0 where it is not known (any more) */
+    HF_CSE_REFUSED,      /* publish_id, code, reason */
+    HF_CSE_UNCERTAIN, /* publish_id, channel, id, payload: it may have been applied; it is not sent again */
+    HF_CSE_ERROR,     /* code, reason, channel: a request was refused, or the server sent nonsense */
+};
+
+/* All strings are borrowed for the callback. */
+struct hf_client_session_event {
+    enum hf_client_session_event_type type;
+    bool resumed, recovered;
+    bool payload_base64;  /* payload is base64 text of a binary payload, without quotes; else raw JSON */
+    uint16_t close_code;  /* DISCONNECTED, RETRYING, ENDED: the close code, 0: none was received */
+    uint16_t http_status; /* RETRYING, ENDED: the HTTP refusal, 0: none */
+    const char *why;      /* DISCONNECTED, RETRYING, ENDED: English, never NULL */
+    struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
+    uint64_t offset, from_offset, to_offset, timestamp_ms;
+    uint64_t publish_id, delay_ms, count;
+};
+
+/* Strings are copied. */
+struct hf_client_session_config {
+    const char *host;             /* for the Host header: "name:port" */
+    const char *target;           /* "/ws" */
+    uint32_t outbox_messages_max; /* publishes kept until they are answered */
+    size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
+    uint32_t window;              /* publishes written and unanswered on a connection */
+    uint32_t subscriptions_max;
+    size_t recv_bytes_max;          /* the largest message taken from the server */
+    uint64_t heartbeat_interval_ms; /* 0: the server's */
+    /*
+     * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
+     * system's random source, except in a simulation.
+     */
+    uint64_t seed;
+    void (*on_event)(void *ctx, const struct hf_client_session_event *ev);
+    void *ctx;
+};
+
+struct hf_client_session;
+
+/* It begins WAITING with its first attempt due at once. HF_ENOMEM, or HF_EINVAL where a bound is 0 or a text too long. */
+int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
+                          struct hf_client_session **out) HF_MUST_CHECK;
+/* Frees all; no event comes. NULL is allowed. Not in a callback. */
+void hf_client_session_free(struct hf_client_session *s);
+
+/* --- for the application --- */
+
+/*
+ * Publish payload, one JSON value, to a channel, exactly once. id with data NULL: none. *publish_id gets the number by which ACKED,
+ * REFUSED or UNCERTAIN will name it, each publish exactly one of them, in order. HF_EAGAIN: the outbox is full, try again after the
+ * next such event. HF_ETOOLARGE: above the server's limit, or the outbox's. HF_EINVAL: no valid channel name, id or JSON.
+ * HF_ESTATE: the session is closing or has ended.
+ */
+int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                              struct hf_str payload, uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
+
+/* Where to begin. All zero: with the next message. */
+struct hf_client_session_start {
+    struct hf_str since_epoch; /* data NULL: no `since` */
+    uint64_t since_offset;     /* begin behind this one */
+    uint64_t last;             /* 0: not; else with the newest n messages */
+    bool latest;               /* only the newest value matters */
+};
+
+/* HF_EEXIST: subscribed, or the end of an earlier subscription has not been confirmed. HF_EINVAL, HF_ELIMIT, HF_ENOMEM, HF_ESTATE. */
+int hf_client_session_subscribe(struct hf_client_session *s, struct hf_str channel,
+                                const struct hf_client_session_start *start, uint64_t now_ms) HF_MUST_CHECK;
+/* No message of the channel comes after this call; UNSUBSCRIBED follows. HF_ENOTFOUND. */
+int hf_client_session_unsubscribe(struct hf_client_session *s, struct hf_str channel,
+                                  uint64_t now_ms) HF_MUST_CHECK;
+
+/* Say goodbye: the server forgets the session. ENDED follows, at the latest after two seconds. */
+void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);
+
+/* What is known about the network: it changed, or the machine woke up. Verifies a live connection, or tries at once. */
+void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
+
+enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
+/* Publishes that have no answer yet. */
+uint32_t hf_client_session_unanswered(const struct hf_client_session *s);
+/* Connections that were welcomed. */
+uint32_t hf_client_session_connections(const struct hf_client_session *s);
+/* The application's position in a channel, to be kept for a later `since`. False: not subscribed, or not known yet. */
+bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
+                                uint64_t *offset);
+
+/* --- for the driver --- */
+
+enum hf_client_session_wish {
+    HF_WISH_NONE,    /* no connection is wanted in this slot */
+    HF_WISH_CONNECT, /* make one */
+    HF_WISH_CARRY,   /* carry bytes */
+    HF_WISH_CLOSE,   /* write the rest of the output, and close it */
+};
+
+struct hf_client_session_want {
+    enum hf_client_session_wish wish;
+    uint32_t attempt; /* which connection is meant; 0 with NONE */
+};
+
+struct hf_client_session_want hf_client_session_want(const struct hf_client_session *s, unsigned slot);
+/* The wanted connection stands. */
+void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
+/* It could not be made, or has ended; why is English, for the application. */
+void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms);
+/* Bytes received. data is written to. */
+void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t *data, size_t len,
+                            uint64_t now_ms);
+/* What is to be written, borrowed until the next call; empty: nothing. */
+struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
+/* The socket has taken the first `len` bytes of it. */
+void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t len, uint64_t now_ms);
+/* When to call _tick(), or UINT64_MAX. */
+uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s);
+void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms);
+
+#endif

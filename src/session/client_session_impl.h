@@ -1,0 +1,109 @@
+/*
+ * client_session_impl.h - what the three files of the client session share; included by them alone.
+ *   client_session.c       connections: when to make one, when to give one up; the clock
+ *   client_session_recv.c  what the server's messages mean
+ *   client_session_send.c  what is said to the server, and when
+ */
+#ifndef HF_SESSION_CLIENT_SESSION_IMPL_H
+#define HF_SESSION_CLIENT_SESSION_IMPL_H
+
+#include "session/backoff.h"
+#include "session/client_session.h"
+#include "session/heartbeat.h"
+#include "session/link.h"
+#include "session/outbox.h"
+#include "session/subscription.h"
+#include "wire/message.h"
+
+enum {
+    HF_TICKET_MAX = 512, /* bytes of a ticket that a client keeps; ours have 43. It must fit into a header */
+    HF_SESSION_ID_MAX = 128, /* the same for a session's id */
+    HF_NO_SLOT = -1,
+};
+
+#define HF_NEVER UINT64_MAX
+
+struct hf_client_session {
+    enum hf_client_session_state state;
+    struct hf_client_session_config config;
+    struct hf_rng rng;
+    struct hf_backoff backoff;
+    struct hf_heartbeat heartbeat;
+    struct hf_outbox outbox;
+    struct hf_subscriptions subs;
+    struct hf_buf scratch; /* a message being encoded */
+
+    struct hf_link links[HF_CLIENT_SESSION_SLOTS];
+    uint64_t linger_until_ms[HF_CLIENT_SESSION_SLOTS]; /* a CLOSING link is dropped then */
+    int live;                                          /* the slot it lives on, HF_NO_SLOT: none */
+    int next;                                          /* the slot that shall follow, HF_NO_SLOT: none */
+    bool next_held;    /* `next` is prepared only: the upgrade waits until the doubt is confirmed */
+    uint32_t attempts; /* made so far; the last one's number */
+    uint32_t given_up; /* the highest attempt whose request went out and whose answer was not waited for */
+    uint64_t attempt_at_ms;    /* WAITING: when the next one is due */
+    uint64_t attempt_until_ms; /* `next`: when it is given up */
+    uint64_t request_at_ms;    /* `next`: when its upgrade request was put out */
+    uint64_t leave_at_ms; /* LIVE: when the server's `reconnect` is to be followed; HF_NEVER: there is none */
+    uint64_t advice_min_ms, advice_max_ms; /* a `reconnect` on a connection that got no welcome; 0, 0: none */
+    uint64_t close_until_ms;               /* CLOSING: the wait for the server's answer to `bye` */
+
+    char ticket[HF_TICKET_MAX];
+    size_t ticket_len; /* 0: there is no session to resume */
+    char id[HF_SESSION_ID_MAX];
+    size_t id_len;
+    uint64_t loss_spread_ms;
+    uint64_t payload_bytes_max; /* the server's maxMessage; 0: not known yet */
+    uint32_t connections, retries;
+
+    bool greeting; /* a welcome is being looked at: requests wait until it has been */
+    /* Publishes up to settle_seq are done; which of them were refused is known with the pong. */
+    bool settling;
+    bool refuse_oldest; /* "after 1009 takes its oldest unanswered publish for refused" */
+    uint64_t settle_seq;
+    uint64_t welcome_ping; /* sent behind the welcome; its pong ends catching up and settling. 0: had */
+    uint64_t caught_up_count;
+
+    uint32_t unacked_messages;
+    size_t unacked_bytes;
+    uint64_t ack_at_ms;      /* when acknowledgements are due; HF_NEVER: nothing to acknowledge */
+    uint64_t sync_until_ms;  /* a hole must be filled by then; HF_NEVER: none */
+    uint64_t resub_at_ms;    /* deferred subscribes are due; HF_NEVER: none */
+    uint64_t answer_from_ms; /* the last answer, or the first request without one; HF_NEVER: none waits */
+    uint32_t asked;          /* subscribes and unsubscribes without an answer */
+    uint32_t bad_messages;   /* on this connection */
+
+    unsigned busy;      /* calls under way: a callback is possible */
+    bool close_wanted;  /* _close() was called in one */
+    const char *failed; /* the live connection cannot go on: why; NULL: it can */
+    uint16_t failed_code;
+    bool forget_session; /* and the session cannot, either */
+};
+
+/* client_session.c */
+void hf_cs_emit(struct hf_client_session *s, const struct hf_client_session_event *ev);
+/* The live connection must be ended after the call under way, with this close code. */
+void hf_cs_fail(struct hf_client_session *s, uint16_t close_code, const char *why);
+/* The connection under way said something else than `welcome`. */
+void hf_cs_fail_next(struct hf_client_session *s, const char *why, uint64_t now_ms);
+/* `next` has got its welcome: it is the live one now. */
+void hf_cs_adopt_next(struct hf_client_session *s, uint64_t now_ms);
+
+/* client_session_recv.c */
+void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms);
+/* Publishes done up to seq, without offsets. */
+void hf_cs_settle(struct hf_client_session *s, uint64_t seq);
+
+/* client_session_send.c */
+void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
+void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);
+void hf_cs_put_pong(struct hf_client_session *s);
+void hf_cs_put_acks(struct hf_client_session *s);
+void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms);
+void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms);
+int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l) HF_MUST_CHECK;
+/* A request has been answered, and none, or others, wait. */
+void hf_cs_answered(struct hf_client_session *s, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,380 @@
+#include "session/client_session_impl.h"
+
+#include "base/assert.h"
+#include "wire/json.h"
+#include "ws/utf8.h"
+
+#include <string.h>
+
+enum {
+    PUBLISHES_BELOW_BYTES =
+        64 * 1024, /* more are put out when the socket has taken what lies there: one write's worth */
+    OPTIONAL_BELOW_BYTES =
+        256 * 1024,             /* acknowledgements and pongs wait above that: the server does not read */
+    ACKS_BYTES_MAX = 32 * 1024, /* of one pong */
+    ACK_MESSAGES = 256,         /* acknowledge after so many messages, */
+    ACK_BYTES = 64 * 1024,      /* or bytes, */
+    ACK_DELAY_MS = 1000,        /* or that long after something new came */
+    SYNC_MS = 10000,            /* for the server to fill a hole; a guess */
+    PUBLISH_ID_MAX = 255,
+};
+
+static struct hf_link *live_link(struct hf_client_session *s)
+{
+    return s->live == HF_NO_SLOT ? NULL : &s->links[s->live];
+}
+
+static bool has_room(struct hf_client_session *s)
+{
+    return live_link(s) != NULL && live_link(s)->out.len < OPTIONAL_BELOW_BYTES;
+}
+
+void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m)
+{
+    struct hf_link *l = live_link(s);
+    int err;
+
+    if (l == NULL || l->state != HF_LINK_OPEN)
+        return;
+    hf_buf_reset(&s->scratch);
+    err = hf_json_encode(&s->scratch, m);
+    if (err == 0)
+        err = hf_link_put_text(l, hf_buf_str(&s->scratch), &s->rng);
+    if (err < 0)
+        hf_cs_fail(s, HF_CLOSE_INTERNAL, "no memory for what is to be sent");
+}
+
+/* --- the upgrade request --- */
+
+int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
+{
+    struct hf_handshake_request req = {.host = hf_str_from(s->config.host),
+                                       .target = hf_str_from(s->config.target)};
+    struct hf_buf *list = &s->scratch;
+    int err;
+
+    hf_buf_reset(list);
+    hf_buf_puts(list, "holdfast.v1.json");
+    if (s->ticket_len > 0) {
+        hf_buf_puts(list, ", hf.resume.");
+        hf_buf_put(list, s->ticket, s->ticket_len);
+    }
+    /* "numbers them (`hf.attempt.<n>`, rising)" (PROTOCOL.md "Resume" 4) */
+    err = hf_buf_putf(list, ", hf.attempt.%u", l->attempt);
+    if (err < 0)
+        return err;
+    req.protocols = hf_buf_str(list);
+    return hf_link_request(l, &req, &s->rng);
+}
+
+/* --- heartbeats and acknowledgements --- */
+
+/* Digits are 20 at most; the buffer's end is far. */
+void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id)
+{
+    char digits[20];
+    struct hf_msg m = {.type = HF_MSG_PING, .has = HF_HAS_ID};
+
+    m.id = (struct hf_str){digits, hf_u64_digits(digits, ping_id)};
+    hf_cs_put(s, &m);
+}
+
+static void acks_flushed(struct hf_client_session *s, bool all)
+{
+    s->unacked_messages = 0;
+    s->unacked_bytes = 0;
+    if (all)
+        s->ack_at_ms = HF_NEVER;
+}
+
+static void put_ack(struct hf_client_session *s, struct hf_subscription *sub)
+{
+    const struct hf_msg m = {.type = HF_MSG_ACK,
+                             .has = HF_HAS_CHANNEL | HF_HAS_OFFSET,
+                             .channel = hf_subscription_channel(sub),
+                             .offset = hf_inbox_position(&sub->inbox)};
+
+    hf_cs_put(s, &m);
+    hf_inbox_acked(&sub->inbox);
+}
+
+static bool ack_due(const struct hf_subscription *sub)
+{
+    return sub->state == HF_SUB_ACTIVE && hf_inbox_unacked(&sub->inbox);
+}
+
+void hf_cs_put_acks(struct hf_client_session *s)
+{
+    struct hf_list *node;
+
+    for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
+        if (!has_room(s)) {
+            s->ack_at_ms += ACK_DELAY_MS;
+            return;
+        }
+        if (ack_due(HF_SUBSCRIPTION_OF(node)))
+            put_ack(s, HF_SUBSCRIPTION_OF(node));
+    }
+    acks_flushed(s, true);
+}
+
+/* Gather {channel: offset…}, as far as it goes into one pong; what is left is acknowledged in its time. */
+static bool gather_acks(struct hf_client_session *s, struct hf_buf *acks)
+{
+    struct hf_list *node;
+
+    hf_buf_puts(acks, "{");
+    for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
+        struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
+
+        if (!ack_due(sub))
+            continue;
+        if (acks->len > ACKS_BYTES_MAX)
+            return false;
+        if (acks->len > 1)
+            hf_buf_puts(acks, ",");
+        hf_json_put_string(acks, hf_subscription_channel(sub));
+        hf_buf_puts(acks, ":");
+        hf_buf_put_u64(acks, hf_inbox_position(&sub->inbox));
+        hf_inbox_acked(&sub->inbox);
+    }
+    return true;
+}
+
+/* "answer to a heartbeat, with acks on board" (PROTOCOL.md, pong). */
+void hf_cs_put_pong(struct hf_client_session *s)
+{
+    struct hf_msg m = {.type = HF_MSG_PONG};
+    struct hf_buf acks;
+
+    if (!has_room(s))
+        return;
+    hf_buf_init(&acks, (size_t)2 * ACKS_BYTES_MAX);
+    if (s->ack_at_ms != HF_NEVER) {
+        acks_flushed(s, gather_acks(s, &acks));
+        hf_buf_puts(&acks, "}");
+        m.has = HF_HAS_ACKS;
+        m.acks = hf_buf_str(&acks);
+    }
+    if (acks.failed)
+        hf_cs_fail(s, HF_CLOSE_INTERNAL, "no memory for what is to be sent");
+    else
+        hf_cs_put(s, &m);
+    hf_buf_release(&acks);
+}
+
+void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms)
+{
+    s->unacked_messages++;
+    s->unacked_bytes += bytes;
+    if (s->ack_at_ms == HF_NEVER)
+        s->ack_at_ms = now_ms + ACK_DELAY_MS;
+    if (s->unacked_messages >= ACK_MESSAGES || s->unacked_bytes >= ACK_BYTES)
+        hf_cs_put_acks(s);
+}
+
+void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms)
+{
+    const struct hf_msg m = {.type = HF_MSG_SYNC_REQUEST,
+                             .has = HF_HAS_CHANNEL | HF_HAS_OFFSET,
+                             .channel = hf_subscription_channel(sub),
+                             .offset = hf_inbox_position(&sub->inbox)};
+
+    hf_cs_put(s, &m);
+    if (s->sync_until_ms == HF_NEVER)
+        s->sync_until_ms = now_ms + SYNC_MS;
+}
+
+/* --- requests --- */
+
+void hf_cs_answered(struct hf_client_session *s, uint64_t now_ms)
+{
+    s->answer_from_ms = s->outbox.written > 0 || s->asked > 0 ? now_ms : HF_NEVER;
+}
+
+static void awaiting_answer(struct hf_client_session *s, uint64_t now_ms)
+{
+    if (s->answer_from_ms == HF_NEVER)
+        s->answer_from_ms = now_ms;
+}
+
+static void put_subscribe(struct hf_client_session *s, struct hf_subscription *sub)
+{
+    struct hf_msg m = {
+        .type = HF_MSG_SUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = hf_subscription_channel(sub)};
+
+    if (sub->inbox.latest) {
+        m.has |= HF_HAS_MODE;
+        m.mode = HF_MODE_LATEST;
+    } else if (hf_inbox_placed(&sub->inbox)) {
+        m.has |= HF_HAS_SINCE;
+        m.epoch = hf_inbox_epoch(&sub->inbox);
+        m.since_offset = hf_inbox_position(&sub->inbox);
+    } else if (sub->last > 0) {
+        m.has |= HF_HAS_LAST;
+        m.last = sub->last;
+    }
+    hf_cs_put(s, &m);
+    hf_subscription_move(sub, HF_SUB_ASKED);
+}
+
+static void put_unsubscribe(struct hf_client_session *s, struct hf_subscription *sub)
+{
+    const struct hf_msg m = {
+        .type = HF_MSG_UNSUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = hf_subscription_channel(sub)};
+
+    hf_cs_put(s, &m);
+    hf_subscription_move(sub, HF_SUB_LEFT);
+}
+
+void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms)
+{
+    struct hf_list *node;
+
+    if (s->state != HF_CLIENT_LIVE || s->greeting)
+        return;
+    for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
+        struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
+
+        if (sub->state == HF_SUB_WANTED && !sub->deferred)
+            put_subscribe(s, sub);
+        else if (sub->state == HF_SUB_LEAVING)
+            put_unsubscribe(s, sub);
+        else
+            continue;
+        s->asked++;
+        awaiting_answer(s, now_ms);
+    }
+}
+
+/* --- publishes --- */
+
+static void put_publish(struct hf_client_session *s, const struct hf_outbox_item *item)
+{
+    struct hf_msg m = {.type = HF_MSG_DATA,
+                       .has = HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ,
+                       .channel = item->channel,
+                       .payload = item->payload,
+                       .seq = hf_outbox_seq(&s->outbox, item)};
+
+    if (item->id.data != NULL) {
+        m.has |= HF_HAS_ID;
+        m.id = item->id;
+    }
+    hf_cs_put(s, &m);
+}
+
+void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
+{
+    const struct hf_outbox_item *item;
+
+    if (s->refuse_oldest)
+        return; /* Which one that is, and so the numbers of all others, is known when the old ones are settled. */
+    while (live_link(s)->out.len < PUBLISHES_BELOW_BYTES && s->failed == NULL) {
+        item = hf_outbox_next(&s->outbox);
+        if (item == NULL)
+            return;
+        if (s->outbox.written == 0)
+            hf_heartbeat_sending(&s->heartbeat, now_ms);
+        put_publish(s, item);
+        hf_outbox_wrote(&s->outbox);
+        awaiting_answer(s, now_ms);
+    }
+}
+
+static bool closing(const struct hf_client_session *s)
+{
+    return s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING || s->close_wanted;
+}
+
+static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                         struct hf_str payload, struct hf_str *value)
+{
+    const char *reason;
+
+    if (closing(s))
+        return HF_ESTATE;
+    if (!hf_channel_name_valid(channel))
+        return HF_EINVAL;
+    if (id.data != NULL && (id.len > PUBLISH_ID_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
+        return HF_EINVAL;
+    if (hf_json_check(payload, true, value, &reason) < 0)
+        return HF_EINVAL;
+    /* "A client refuses locally what is above it" (PROTOCOL.md, maxMessage). */
+    if (s->payload_bytes_max > 0 && value->len > s->payload_bytes_max)
+        return HF_ETOOLARGE;
+    return 0;
+}
+
+int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                              struct hf_str payload, uint64_t *publish_id, uint64_t now_ms)
+{
+    struct hf_str value = {NULL, 0};
+    int err = publish_check(s, channel, id, payload, &value);
+
+    (void)now_ms;
+    if (err < 0)
+        return err;
+    return hf_outbox_add(&s->outbox, channel, id, value, publish_id);
+}
+
+/* --- subscriptions --- */
+
+static int place(struct hf_subscription *sub, const struct hf_client_session_start *start)
+{
+    if (start->since_epoch.data != NULL)
+        return hf_inbox_place(&sub->inbox, start->since_epoch, start->since_offset);
+    if (start->last > HF_NUMBER_MAX)
+        return HF_EINVAL;
+    sub->last = start->last;
+    if (start->last > 0 || start->latest)
+        hf_inbox_float(&sub->inbox);
+    return 0;
+}
+
+int hf_client_session_subscribe(struct hf_client_session *s, struct hf_str channel,
+                                const struct hf_client_session_start *start, uint64_t now_ms)
+{
+    struct hf_subscription *sub;
+    int err;
+
+    if (closing(s))
+        return HF_ESTATE;
+    err = hf_subscriptions_add(&s->subs, channel, start->latest, &sub);
+    if (err < 0)
+        return err;
+    err = place(sub, start);
+    if (err < 0) {
+        hf_subscriptions_remove(&s->subs, sub);
+        return err;
+    }
+    hf_cs_put_requests(s, now_ms);
+    return 0;
+}
+
+int hf_client_session_unsubscribe(struct hf_client_session *s, struct hf_str channel, uint64_t now_ms)
+{
+    struct hf_subscription *sub = hf_subscriptions_find(&s->subs, channel);
+
+    if (sub == NULL || sub->state == HF_SUB_LEAVING || sub->state == HF_SUB_LEFT)
+        return HF_ENOTFOUND;
+    if (closing(s))
+        return HF_ESTATE;
+    if (sub->state == HF_SUB_ASKED && s->asked > 0)
+        s->asked--; /* Its answer is not waited for any more; that of the unsubscribe is. */
+    hf_subscription_move(sub, HF_SUB_LEAVING);
+    hf_cs_put_requests(s, now_ms);
+    return 0;
+}
+
+bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
+                                uint64_t *offset)
+{
+    const struct hf_subscription *sub = hf_subscriptions_find(&s->subs, channel);
+
+    if (sub == NULL || !hf_inbox_placed(&sub->inbox))
+        return false;
+    *epoch = hf_inbox_epoch(&sub->inbox);
+    *offset = hf_inbox_position(&sub->inbox);
+    return true;
+}

@@ -1,0 +1,94 @@
+/*
+ * outbox.h - a client's publishes, kept until the server has answered for them.
+ * A publish has two numbers: its publish id, 1, 2, 3 … for as long as the outbox lives, which the application knows, and its
+ * `seq` in the present session, which is the publish id less a base that changes with the session. Items leave at the
+ * front only, in order, so that both numbers stay contiguous.
+ *
+ *      |  covered, settling  |  written, unanswered  |  not written on this connection  |
+ *    front                            written ^                                  front + count
+ *      |  sent on some connection of this session ........ sent ^        |  never sent  |
+ *
+ * Invariant: written <= sent or nothing of what is between is unsent; sent <= count; bytes is the sum of the items' bytes.
+ * Items are single allocations, because a callback that is told of one may publish the next.
+ */
+#ifndef HF_SESSION_OUTBOX_H
+#define HF_SESSION_OUTBOX_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hf_outbox_item {
+    uint64_t publish_id;
+    struct hf_str channel;
+    struct hf_str id; /* data NULL: none */
+    struct hf_str payload;
+    bool refused; /* a nack has come; the application has been told */
+    char bytes[]; /* what the three strings point to */
+};
+
+struct hf_outbox {
+    struct hf_outbox_item **slots; /* a ring; slots_cap is 0 or a power of two */
+    uint32_t slots_cap, head, count;
+    uint32_t messages_max, window;
+    size_t bytes, bytes_max;
+    uint64_t first_id; /* publish id of the item at the front, or the next one's where there is none */
+    uint64_t seq_base; /* seq = publish id - seq_base */
+    uint32_t written;  /* items from the front that need not be written on this connection (any more) */
+    uint32_t sent;     /* items from the front that may have reached the server in this session */
+};
+
+/* window: how many may be unanswered on the connection at once. */
+void hf_outbox_init(struct hf_outbox *o, uint32_t messages_max, size_t bytes_max, uint32_t window);
+void hf_outbox_release(struct hf_outbox *o);
+
+/*
+ * Keep a copy of a publish. id with data NULL: none. *publish_id gets its number.
+ * HF_EAGAIN: full for now; HF_ETOOLARGE: it would not fit into the empty outbox; HF_ENOMEM.
+ */
+int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
+                  uint64_t *publish_id) HF_MUST_CHECK;
+
+/* The next item to write on this connection, or NULL: nothing to write, or the window is full. Borrowed until it is popped. */
+const struct hf_outbox_item *hf_outbox_next(const struct hf_outbox *o);
+/* It has been put into the connection's output. */
+void hf_outbox_wrote(struct hf_outbox *o);
+/* The seq of an item in the present session. */
+uint64_t hf_outbox_seq(const struct hf_outbox *o, const struct hf_outbox_item *item);
+/* The highest seq that this session may have got; 0: none. */
+uint64_t hf_outbox_seq_sent(const struct hf_outbox *o);
+/* The item with this seq, sent and not yet popped, or NULL. It stays in the outbox. */
+struct hf_outbox_item *hf_outbox_find(struct hf_outbox *o, uint64_t seq);
+
+/*
+ * Take the item at the front, if it has been sent and its seq is not above `seq`; NULL otherwise.
+ * The caller owns it (free()). Called until it gives NULL, it takes all that an ack covers.
+ */
+struct hf_outbox_item *hf_outbox_pop(struct hf_outbox *o, uint64_t seq) HF_MUST_CHECK;
+/* The same for an item at the front that has been refused: "counts as done" (PROTOCOL.md, nack). */
+struct hf_outbox_item *hf_outbox_pop_refused(struct hf_outbox *o) HF_MUST_CHECK;
+
+/* The connection is gone: all that is left is to be written again, for the server drops what it knows. */
+void hf_outbox_disconnected(struct hf_outbox *o);
+/*
+ * The next connection has resumed the session: what is not above last_seq need not be written, it only waits to be popped.
+ * HF_EPROTO: last_seq contradicts what the server has acknowledged, or what it was sent.
+ */
+int hf_outbox_resumed(struct hf_outbox *o, uint64_t last_seq) HF_MUST_CHECK;
+
+/*
+ * A new session has begun: what is left in the outbox gets the numbers 1, 2, 3 … and is written anew. The caller has popped before
+ * what the old session is known to have applied, and what is uncertain.
+ */
+void hf_outbox_renewed(struct hf_outbox *o);
+
+/*
+ * Take the item at the front out of the numbering, its seq not having been used: the items behind it move up by one number.
+ * For a publish that the server refused by ending the connection (close 1009). Nothing may be written and unanswered.
+ */
+struct hf_outbox_item *hf_outbox_pop_unused(struct hf_outbox *o) HF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,122 @@
+#include "session/subscription.h"
+
+#include "base/assert.h"
+#include "ws/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BIT(n) (1u << (n))
+
+static const uint32_t may_follow[] = {
+    [HF_SUB_WANTED] = BIT(HF_SUB_ASKED) | BIT(HF_SUB_ACTIVE) | BIT(HF_SUB_LEAVING),
+    [HF_SUB_ASKED] = BIT(HF_SUB_ACTIVE) | BIT(HF_SUB_WANTED) | BIT(HF_SUB_LEAVING),
+    [HF_SUB_ACTIVE] = BIT(HF_SUB_WANTED) | BIT(HF_SUB_LEAVING),
+    [HF_SUB_LEAVING] = BIT(HF_SUB_LEFT),
+    [HF_SUB_LEFT] = BIT(HF_SUB_LEAVING),
+};
+
+void hf_subscription_move(struct hf_subscription *sub, enum hf_subscription_state to)
+{
+    hf_assert((may_follow[sub->state] & BIT(to)) != 0);
+    sub->state = to;
+    sub->deferred = false;
+}
+
+void hf_subscriptions_init(struct hf_subscriptions *t, uint32_t count_max)
+{
+    memset(t, 0, sizeof(*t));
+    hf_list_init(&t->all);
+    t->count_max = count_max;
+}
+
+void hf_subscriptions_release(struct hf_subscriptions *t)
+{
+    while (!hf_list_empty(&t->all))
+        hf_subscriptions_remove(t, HF_SUBSCRIPTION_OF(t->all.next));
+}
+
+/* FNV-1a. The names are the application's own, or a server's that it trusts: nobody floods a bucket. */
+static uint32_t hash_of(struct hf_str s)
+{
+    uint32_t hash = 2166136261u;
+    size_t i;
+
+    for (i = 0; i < s.len; i++)
+        hash = (hash ^ (uint8_t)s.data[i]) * 16777619u;
+    return hash;
+}
+
+static struct hf_subscription **bucket_of(struct hf_subscriptions *t, uint32_t hash)
+{
+    return &t->buckets[hash % HF_SUBSCRIPTION_BUCKETS];
+}
+
+bool hf_channel_name_valid(struct hf_str name)
+{
+    size_t i;
+
+    if (name.len == 0 || name.len > HF_CHANNEL_NAME_MAX)
+        return false;
+    for (i = 0; i < name.len; i++)
+        if ((uint8_t)name.data[i] < 0x20 || name.data[i] == 0x7f)
+            return false;
+    return hf_utf8_valid((const uint8_t *)name.data, name.len);
+}
+
+int hf_subscriptions_add(struct hf_subscriptions *t, struct hf_str channel, bool latest,
+                         struct hf_subscription **out)
+{
+    struct hf_subscription *sub;
+    struct hf_subscription **bucket;
+
+    if (!hf_channel_name_valid(channel))
+        return HF_EINVAL;
+    if (hf_subscriptions_find(t, channel) != NULL)
+        return HF_EEXIST;
+    if (t->count == t->count_max)
+        return HF_ELIMIT;
+    sub = calloc(1, sizeof(*sub) + channel.len);
+    if (sub == NULL)
+        return HF_ENOMEM;
+    sub->state = HF_SUB_WANTED;
+    sub->hash = hash_of(channel);
+    sub->channel_len = (uint8_t)channel.len;
+    memcpy(sub->channel, channel.data, channel.len);
+    hf_inbox_init(&sub->inbox, latest);
+    bucket = bucket_of(t, sub->hash);
+    sub->chain = *bucket;
+    *bucket = sub;
+    hf_list_add_tail(&t->all, &sub->all);
+    t->count++;
+    *out = sub;
+    return 0;
+}
+
+struct hf_subscription *hf_subscriptions_find(struct hf_subscriptions *t, struct hf_str channel)
+{
+    uint32_t hash = hash_of(channel);
+    struct hf_subscription *sub;
+
+    for (sub = *bucket_of(t, hash); sub != NULL; sub = sub->chain)
+        if (sub->hash == hash && hf_str_eq(hf_subscription_channel(sub), channel))
+            return sub;
+    return NULL;
+}
+
+void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription *sub)
+{
+    struct hf_subscription **at = bucket_of(t, sub->hash);
+
+    while (*at != sub)
+        at = &(*at)->chain;
+    *at = sub->chain;
+    hf_list_del(&sub->all);
+    t->count--;
+    free(sub);
+}
+
+struct hf_str hf_subscription_channel(const struct hf_subscription *sub)
+{
+    return (struct hf_str){sub->channel, sub->channel_len};
+}

@@ -1,0 +1,69 @@
+/*
+ * subscription.h - the channels that a client follows, and what has been asked of the server about each.
+ *
+ *   WANTED  -> ASKED    the `subscribe` has been sent
+ *   ASKED   -> ACTIVE   `subscribed` has come, or a resume's welcome names the channel
+ *   ACTIVE  -> WANTED   the session is gone, or it does not know of the channel: ask again, behind what the inbox has
+ *   ASKED   -> WANTED   the answer was lost with its session
+ *   any     -> LEAVING  the application wants it no more; `unsubscribe` is to be sent
+ *   LEAVING -> LEFT     it has been sent
+ *   LEFT    -> LEAVING  the answer was lost, and the session still has the channel
+ * A subscription is freed when its end has been told by the server or follows from what it told.
+ */
+#ifndef HF_SESSION_SUBSCRIPTION_H
+#define HF_SESSION_SUBSCRIPTION_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "session/inbox.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { HF_CHANNEL_NAME_MAX = 255 }; /* PROTOCOL.md "Limits" */
+
+enum hf_subscription_state { HF_SUB_WANTED, HF_SUB_ASKED, HF_SUB_ACTIVE, HF_SUB_LEAVING, HF_SUB_LEFT };
+
+struct hf_subscription {
+    struct hf_list all;            /* in hf_subscriptions.all, in the order of subscribing */
+    struct hf_subscription *chain; /* in its bucket */
+    enum hf_subscription_state state;
+    bool told;     /* the application has been told that it is subscribed */
+    bool deferred; /* WANTED, but the server asked to wait */
+    bool named;    /* by the welcome that is being looked at */
+    bool over;     /* to be removed; that welcome showed that it has ended */
+    uint64_t last; /* asked for with `last`; 0: not */
+    struct hf_inbox inbox;
+    uint32_t hash;
+    uint8_t channel_len;
+    char channel[];
+};
+
+enum { HF_SUBSCRIPTION_BUCKETS = 256 };
+
+struct hf_subscriptions {
+    struct hf_list all;
+    struct hf_subscription *buckets[HF_SUBSCRIPTION_BUCKETS];
+    uint32_t count, count_max;
+};
+
+void hf_subscriptions_init(struct hf_subscriptions *t, uint32_t count_max);
+void hf_subscriptions_release(struct hf_subscriptions *t);
+
+/* Add a channel, WANTED. HF_EEXIST, HF_ELIMIT: count_max is reached, HF_EINVAL: no valid name, HF_ENOMEM. */
+int hf_subscriptions_add(struct hf_subscriptions *t, struct hf_str channel, bool latest,
+                         struct hf_subscription **out) HF_MUST_CHECK;
+struct hf_subscription *hf_subscriptions_find(struct hf_subscriptions *t, struct hf_str channel);
+/* Take it out and free it. */
+void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription *sub);
+
+struct hf_str hf_subscription_channel(const struct hf_subscription *sub);
+void hf_subscription_move(struct hf_subscription *sub, enum hf_subscription_state to);
+
+/* "channel name 255 bytes of UTF-8 without control characters" (PROTOCOL.md "Limits"), and not empty. */
+bool hf_channel_name_valid(struct hf_str name);
+
+#define HF_SUBSCRIPTION_OF(node) HF_CONTAINER(node, struct hf_subscription, all)
+
+#endif
