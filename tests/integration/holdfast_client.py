@@ -13,7 +13,7 @@ import json
 import time
 
 from holdfast_test import CheckFailed, DEADLINE_S, check, check_equal, check_in, shorten
-from raw_ws import Closed, ConnectionEnded, RawWs
+from raw_ws import Closed, ConnectionEnded, RawWs, Refused
 
 CODES = ('bad_message', 'bad_seq', 'unauthorized', 'forbidden', 'not_found', 'too_large', 'rate_limited', 'limit', 'overloaded',
          'unavailable', 'timeout', 'internal')
@@ -235,12 +235,18 @@ class Client:
 
     # Connecting
 
-    def connect(self, resume='protocol', attempt=None, port=None, protocols=None):
+    def connect(self, resume='protocol', attempt=None, port=None):
         """
         Open a connection and read the welcome; with a ticket, take the session up again. resume: how the ticket
         travels: 'protocol', 'header' or 'query'; None: a new session.
         """
-        path, protocols, headers = '/ws', list(protocols or ['holdfast.v1.json']), []
+        path, protocols, headers = self.opening(resume, attempt)
+        self.adopt(self.transport.open(port or self.port, path=path, protocols=protocols, headers=headers))
+        return self
+
+    def opening(self, resume='protocol', attempt=None):
+        """What the upgrade request says: (path, protocols, headers)."""
+        path, protocols, headers = '/ws', ['holdfast.v1.json'], []
         for name, value in (('resume', self.ticket if resume else None), ('attempt', attempt)):
             if value is None:
                 continue
@@ -250,8 +256,18 @@ class Client:
                 path += f'{"&" if "?" in path else "?"}{name}={value}'
             else:
                 protocols.append(f'hf.{name}.{value}')
-        self.adopt(self.transport.open(port or self.port, path=path, protocols=protocols, headers=headers))
-        return self
+        return path, protocols, headers
+
+    def reconnect(self, deadline_s=DEADLINE_S):
+        """Resume, however often it takes: the server may be about to replace the worker."""
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                return self.connect()
+            except (OSError, ConnectionEnded, Closed, Refused) as error:
+                check(not isinstance(error, Refused) or error.status in (429, 503), f'a refusal that passes: {error}')
+                check(time.monotonic() < end, f'connected again within {deadline_s:g} s; last: {error}')
+                time.sleep(0.01)
 
     def adopt(self, ws):
         """Go on over this open WebSocket, whose welcome has not been read yet."""

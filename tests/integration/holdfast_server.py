@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -34,12 +35,17 @@ KEYS = {
     'history_messages': 'history.messages',
     'history_bytes': 'history.bytes',
     'history_age': 'history.age',
-    'subscriptions_max': 'limits.subscriptions',
+    'subscriptions_max': 'session.subscriptions',
     'message_max': 'limits.message',
     'handshake_timeout': 'limits.handshake',
-    'drain_time': 'drain.time',
+    'drain_timeout': 'drain.timeout',
     'api_key': 'api.key',
     'log_format': 'log.format',
+    'inflight_max': 'limits.inflight',
+    'connections_max': 'limits.connections',
+    'shards': 'memory.shards',
+    'segments': 'memory.segments',
+    'idempotency_age': 'idempotency.age',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -60,11 +66,13 @@ def free_port():
     raise CheckFailed('no free port on loopback')
 
 
-def start_process(arguments, **options):
-    """Popen in a new process group; the kernel kills it when this test dies."""
+def start_process(arguments, descriptors=None, **options):
+    """Popen in a new process group; the kernel kills it when this test dies. descriptors: how many it may have open."""
     parent = os.getpid()
 
     def in_child():
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before prctl
             os._exit(1)
@@ -217,6 +225,15 @@ class Server:
             return next((pid for pid in self.worker_pids() if inode and holds_socket(pid, inode)), None)
         return wait_until(holder, f'a worker has accepted the connection from port {mine}', deadline_s)
 
+    def open_on(self, make, wanted, what, tries=300):
+        """make() opens a TCP connection; repeat until wanted(pid of its worker). The kernel spreads them by a hash."""
+        for _ in range(tries):
+            connection = make()
+            if wanted(self.worker_of(connection.sock)):
+                return connection
+            connection.close()
+        raise CheckFailed(f'no connection in {tries} came to {what}')
+
     def kill_worker(self, pid, signum=signal.SIGKILL):
         """Kill one worker and wait until it is gone."""
         check(pid in self.worker_pids(), f'{pid} is a worker of this server')
@@ -347,6 +364,10 @@ class SharedServer:
             return name, complaints[0] if complaints else None
         except CheckFailed as error:
             return name, str(error)
+
+
+def url_of(port):
+    return f'ws://127.0.0.1:{port}/ws'
 
 
 class Command:

@@ -35,6 +35,14 @@ class Closed(Exception):
         self.code, self.reason = code, reason
 
 
+class Refused(CheckFailed):
+    """The upgrade was answered with something else than 101. Fails a test that did not expect it."""
+
+    def __init__(self, response):
+        super().__init__(f'the upgrade was refused: {response}')
+        self.response, self.status = response, response.status
+
+
 class Wire:
     """A TCP connection that remembers all it received."""
 
@@ -230,7 +238,9 @@ class RawWs(Wire):
     def open(cls, port, path='/ws', protocols=None, headers=(), **options):
         ws = cls(port, **options)
         response = ws.upgrade(path, protocols, headers)
-        check_equal(response.status, 101, f'GET {path} answers')
+        if response.status != 101:
+            ws.close()
+            raise Refused(response)
         return ws
 
     # Sending
