@@ -317,6 +317,7 @@ static void what_is_no_string_is_not_unquoted(void **state)
         "\"\\ud800\\u0041\"",
         "\"\\ud800\\ud800\"",
         "\"\\udc00\\ud800\"",
+        "\"\\udc00\\udc00\"",
         "\"\\u12\"",
         "\"\\uzzzz\"",
         "\"\\x\"",
@@ -419,6 +420,20 @@ static void strings_are_put_in_quotes(void **state)
     hf_buf_release(&out);
 }
 
+/* A string is UTF-8 by contract; one that is not (here: cut within U+2028) must not be read beyond its end. */
+static void a_cut_string_is_not_read_beyond_its_end(void **state)
+{
+    char *cut = exact_copy("a\xe2\x80", 3);
+    struct hf_buf out;
+
+    (void)state;
+    hf_buf_init(&out, 64);
+    for (size_t len = 0; len <= 3; len++)
+        assert_int_equal(hf_json_put_string(&out, (struct hf_str){cut + 3 - len, len}), 0);
+    hf_buf_release(&out);
+    free(cut);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +451,7 @@ int main(void)
         cmocka_unit_test(numbers_are_whole_and_below_two_to_the_53),
         cmocka_unit_test(positions_of_a_welcome_are_read),
         cmocka_unit_test(strings_are_put_in_quotes),
+        cmocka_unit_test(a_cut_string_is_not_read_beyond_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
