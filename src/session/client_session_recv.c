@@ -185,7 +185,7 @@ static void check_holes(struct hf_client_session *s)
 static void remove_subscription(struct hf_client_session *s, struct hf_subscription *sub, struct hf_str code,
                                 struct hf_str reason)
 {
-    char name[HF_CHANNEL_NAME_MAX];
+    char name[HF_CHANNEL_BYTES_MAX];
     struct hf_str channel = {name, sub->channel_len};
     const struct hf_client_session_event ev = {
         .type = HF_CSE_UNSUBSCRIBED, .channel = channel, .code = code, .reason = reason};
@@ -273,7 +273,7 @@ static void on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_
                                          .payload = m->payload,
                                          .payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0};
 
-    if (sub == NULL || leaving(sub) || s->state != HF_CLIENT_LIVE)
+    if (sub == NULL || leaving(sub) || s->state != HF_CLIENT_LIVE || s->close_wanted)
         return;
     switch (hf_inbox_data(&sub->inbox, m->offset)) {
     case HF_INBOX_DELIVER:
@@ -530,7 +530,7 @@ static void channel_named(struct hf_client_session *s, const struct hf_json_posi
 
 static void name_channels(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
 {
-    char scratch[2 * (HF_CHANNEL_NAME_MAX + HF_EPOCH_MAX)];
+    char scratch[2 * (HF_CHANNEL_BYTES_MAX + HF_LABEL_BYTES_MAX)];
     struct hf_json_position at;
     struct hf_str rest = m->channels, element;
 

@@ -16,7 +16,6 @@ enum {
     ACK_BYTES = 64 * 1024,      /* or bytes, */
     ACK_DELAY_MS = 1000,        /* or that long after something new came */
     SYNC_MS = 10000,            /* for the server to fill a hole; a guess */
-    PUBLISH_ID_MAX = 255,
 };
 
 static struct hf_link *live_link(struct hf_client_session *s)
@@ -296,7 +295,7 @@ static int publish_check(const struct hf_client_session *s, struct hf_str channe
         return HF_ESTATE;
     if (!hf_channel_name_valid(channel))
         return HF_EINVAL;
-    if (id.data != NULL && (id.len > PUBLISH_ID_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
+    if (id.data != NULL && (id.len > HF_LABEL_BYTES_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
         return HF_EINVAL;
     if (hf_json_check(payload, true, value, &reason) < 0)
         return HF_EINVAL;

@@ -8,12 +8,11 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "wire/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum { HF_EPOCH_MAX = 64 }; /* bytes of an epoch that a client takes; ours have at most 20 */
 
 enum hf_inbox_place {
     HF_INBOX_NOWHERE,  /* nothing is known: the server's answer will say */
@@ -33,7 +32,7 @@ struct hf_inbox {
     enum hf_inbox_place place;
     bool latest; /* mode `latest`: "What `latest` skips is no gap" (PROTOCOL.md, gap) */
     uint8_t epoch_len;
-    char epoch[HF_EPOCH_MAX];
+    char epoch[HF_LABEL_BYTES_MAX];
     uint64_t next_offset;  /* the next one to deliver, 1 … */
     uint64_t acked_offset; /* told to the server on any connection */
 };
@@ -44,7 +43,7 @@ struct hf_inbox_range {
 };
 
 void hf_inbox_init(struct hf_inbox *in, bool latest);
-/* Stand behind an offset of an epoch (`since`). HF_EINVAL: the epoch is longer than HF_EPOCH_MAX, or the offset above 2^53. */
+/* Stand behind an offset of an epoch (`since`). HF_EINVAL: the epoch is longer than HF_LABEL_BYTES_MAX, or the offset above 2^53. */
 int hf_inbox_place(struct hf_inbox *in, struct hf_str epoch, uint64_t offset) HF_MUST_CHECK;
 /* Begin with the first message that comes (`last`). */
 void hf_inbox_float(struct hf_inbox *in);

@@ -1,7 +1,7 @@
 #include "session/subscription.h"
 
 #include "base/assert.h"
-#include "ws/utf8.h"
+#include "wire/message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,18 +50,6 @@ static uint32_t hash_of(struct hf_str s)
 static struct hf_subscription **bucket_of(struct hf_subscriptions *t, uint32_t hash)
 {
     return &t->buckets[hash % HF_SUBSCRIPTION_BUCKETS];
-}
-
-bool hf_channel_name_valid(struct hf_str name)
-{
-    size_t i;
-
-    if (name.len == 0 || name.len > HF_CHANNEL_NAME_MAX)
-        return false;
-    for (i = 0; i < name.len; i++)
-        if ((uint8_t)name.data[i] < 0x20 || name.data[i] == 0x7f)
-            return false;
-    return hf_utf8_valid((const uint8_t *)name.data, name.len);
 }
 
 int hf_subscriptions_add(struct hf_subscriptions *t, struct hf_str channel, bool latest,

@@ -21,8 +21,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HF_CHANNEL_NAME_MAX = 255 }; /* PROTOCOL.md "Limits" */
-
 enum hf_subscription_state { HF_SUB_WANTED, HF_SUB_ASKED, HF_SUB_ACTIVE, HF_SUB_LEAVING, HF_SUB_LEFT };
 
 struct hf_subscription {
@@ -51,7 +49,7 @@ struct hf_subscriptions {
 void hf_subscriptions_init(struct hf_subscriptions *t, uint32_t count_max);
 void hf_subscriptions_release(struct hf_subscriptions *t);
 
-/* Add a channel, WANTED. HF_EEXIST, HF_ELIMIT: count_max is reached, HF_EINVAL: no valid name, HF_ENOMEM. */
+/* Add a channel, WANTED. HF_EEXIST, HF_ELIMIT: count_max is reached, HF_EINVAL: no hf_channel_name_valid(), HF_ENOMEM. */
 int hf_subscriptions_add(struct hf_subscriptions *t, struct hf_str channel, bool latest,
                          struct hf_subscription **out) HF_MUST_CHECK;
 struct hf_subscription *hf_subscriptions_find(struct hf_subscriptions *t, struct hf_str channel);
@@ -60,9 +58,6 @@ void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription 
 
 struct hf_str hf_subscription_channel(const struct hf_subscription *sub);
 void hf_subscription_move(struct hf_subscription *sub, enum hf_subscription_state to);
-
-/* "channel name 255 bytes of UTF-8 without control characters" (PROTOCOL.md "Limits"), and not empty. */
-bool hf_channel_name_valid(struct hf_str name);
 
 #define HF_SUBSCRIPTION_OF(node) HF_CONTAINER(node, struct hf_subscription, all)
 
