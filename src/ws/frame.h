@@ -66,35 +66,39 @@ enum hf_ws_event_type {
 struct hf_ws_event {
     enum hf_ws_event_type type;
     uint16_t close_code; /* CLOSE and ERROR */
-    uint8_t *data;       /* borrowed until the next hf_ws_recv() or change of the input; may be written to */
+    uint8_t *
+        data; /* borrowed until the next hf_ws_recv() or change of the input; may be written to, but ERROR's */
     size_t len;
 };
 
-/* Open for embedding in a connection; fields are frame.c's own. */
+/*
+ * Open for embedding in a connection; fields are frame.c's own. One cache line, because a server has a million of them.
+ * Invariant: frame_done <= frame_len; control and header_len are set only within a frame; message has memory only while
+ * msg_opcode is set or the last event lent it.
+ */
 struct hf_ws {
     uint8_t role;       /* enum hf_ws_role */
     uint8_t state;      /* header, payload, failed, closed */
     uint8_t opcode;     /* of the frame under way */
-    uint8_t msg_opcode; /* of the fragmented message under way; 0: none */
-    bool fin;
-    uint8_t header_len;  /* bytes of a cut header in header[] */
-    uint8_t control_len; /* bytes of a cut control frame in control[] */
-    uint8_t header[HF_WS_HEADER_MAX];
-    uint8_t mask[4];
-    uint64_t frame_len;  /* payload length of the frame under way */
-    uint64_t frame_done; /* of these, received */
+    uint8_t msg_opcode; /* of the data message under way; 0: none */
+    bool fin;           /* of the frame under way */
+    uint8_t header_len; /* bytes of a cut header in header[] */
     struct hf_utf8 utf8;
+    uint8_t header[HF_WS_HEADER_MAX]; /* a cut header; within a payload its first four bytes are the mask */
+    uint32_t frame_len;               /* payload length of the frame under way */
+    uint32_t frame_done;              /* of these, received */
     struct hf_buf message; /* a cut or fragmented data message; bytes_max is the limit on every message */
     uint8_t *control;      /* heap, HF_WS_CONTROL_MAX bytes, only while a control frame is cut */
 };
 
-/* message_bytes_max: a longer message is answered with HF_CLOSE_TOO_BIG, as soon as its length is known. */
+/* message_bytes_max: a longer message is answered with HF_CLOSE_TOO_BIG, as soon as its length is known. Below 2^32. */
 void hf_ws_init(struct hf_ws *ws, enum hf_ws_role role, size_t message_bytes_max);
 void hf_ws_release(struct hf_ws *ws);
 
 /*
  * Take input until the first event. Returns the number of bytes used; call again with the rest while the event
- * is not NONE or bytes are left. data is unmasked in place. After ERROR or CLOSE nothing more is taken: every further
+ * is not NONE or bytes are left: NONE means that all is used, and that nothing lent before is kept in memory. data is unmasked
+ * in place. A message that cannot be gathered for want of memory is an ERROR with HF_CLOSE_INTERNAL. After ERROR or CLOSE nothing more is taken: every further
  * call uses all its input and gives NONE.
  * Strict, each with its reason: reserved bits and opcodes, unmasked (or, as a client, masked) frames, fragmented or long
  * control frames, a continuation without a beginning and a new message within one, non-minimal lengths, lengths with
@@ -115,7 +119,8 @@ void hf_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], uint64_t phase
 int hf_ws_put_frame(struct hf_buf *out, enum hf_ws_opcode opcode, const void *data, size_t len,
                     const uint8_t mask[4]);
 
-/* Append a close frame; reason is cut at 123 bytes, on a UTF-8 boundary. code 0 or NO_STATUS: without a payload. */
+/* Append a close frame; reason is cut at 123 bytes, on a UTF-8 boundary. code 0 or NO_STATUS: without a payload,
+ * every other code must be valid. */
 int hf_ws_put_close(struct hf_buf *out, uint16_t code, struct hf_str reason, const uint8_t mask[4]);
 
 /* Whether a peer may put this code into a close frame (RFC 6455 section 7.4.2, and the IANA registry's 1012-1014). */

@@ -84,9 +84,12 @@ static const uint8_t *skip_common(const uint8_t *at, const uint8_t *end)
 
 bool hf_utf8_feed(struct hf_utf8 *u, const uint8_t *data, size_t len)
 {
-    const uint8_t *at = data, *end = data + len;
+    const uint8_t *at = data, *end;
     struct hf_utf8 now = *u;
 
+    if (len == 0) /* data may be NULL then, to which nothing may be added. */
+        return true;
+    end = data + len;
     while (at < end) {
         if (now.need > 0) {
             if (!go_on(&now, *at++))
