@@ -1,5 +1,6 @@
 #include "wire/json_scan.h"
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 static const char ends_early[] = "the JSON ends too early";
 
-/* The top bit of each byte of w that is below `limit` (at most 0x80). Only bits above a true one may be wrong. */
+/* The top bit of each byte of w that is below `limit` (at most 0x80). Only bits above a true one may be wrong, so that the lowest is right. */
 static inline uint64_t bytes_below(uint64_t w, uint64_t limit)
 {
     return (w - EACH(limit)) & ~w & EACH(0x80u);
@@ -24,11 +25,13 @@ static inline bool is_plain(char c)
 const char *hf_json_plain_end(const char *at, const char *end)
 {
     while (end - at >= 8) {
-        uint64_t w;
+        uint64_t w, special;
 
         memcpy(&w, at, sizeof(w));
-        if ((bytes_below(w, 0x20) | bytes_below(w ^ EACH('"'), 1) | bytes_below(w ^ EACH('\\'), 1)) != 0)
-            break;
+        w = le64toh(w); /* The first byte lowest. */
+        special = bytes_below(w, 0x20) | bytes_below(w ^ EACH('"'), 1) | bytes_below(w ^ EACH('\\'), 1);
+        if (special != 0)
+            return at + __builtin_ctzll(special) / 8;
         at += 8;
     }
     while (at < end && is_plain(*at))
