@@ -1,0 +1,92 @@
+#include "api/access.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_loopback4(struct in_addr addr)
+{
+    return (ntohl(addr.s_addr) >> 24) == 127;
+}
+
+static bool is_loopback6(const struct in6_addr *addr)
+{
+    /* ::ffff:127.0.0.0/104: an IPv4 peer on a socket that takes both. */
+    return IN6_IS_ADDR_LOOPBACK(addr) || (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127);
+}
+
+static bool peer_is_loopback(const struct sockaddr *peer)
+{
+    if (peer == NULL)
+        return false;
+    if (peer->sa_family == AF_INET)
+        return is_loopback4(((const struct sockaddr_in *)(const void *)peer)->sin_addr);
+    return peer->sa_family == AF_INET6 &&
+           is_loopback6(&((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr);
+}
+
+/* RFC 9110 7.2: Host = uri-host [ ":" port ]. */
+static bool host_is_loopback(const char *host)
+{
+    char name[64];
+    struct in_addr addr4;
+    struct in6_addr addr6;
+    const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
+    size_t len;
+
+    if (host[0] == '[')
+        host++;
+    if (end == NULL || (size_t)(end - host) >= sizeof(name))
+        return false;
+    len = (size_t)(end - host);
+    memcpy(name, host, len);
+    name[len] = '\0';
+    if (*end == ']')
+        return inet_pton(AF_INET6, name, &addr6) == 1 && is_loopback6(&addr6);
+    return strcasecmp(name, "localhost") == 0 ||
+           (inet_pton(AF_INET, name, &addr4) == 1 && is_loopback4(addr4));
+}
+
+/* How long the comparison takes tells the key's length at most. */
+static bool key_matches(const char *key, const char *authorization)
+{
+    static const char scheme[] = "Bearer ";
+    size_t len = strlen(key);
+
+    if (authorization == NULL)
+        return false;
+    /* RFC 9110 11.1: "It uses a case-insensitive token to identify the authentication scheme". */
+    if (strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    authorization += sizeof(scheme) - 1;
+    authorization += strspn(authorization, " ");
+    return strlen(authorization) == len && CRYPTO_memcmp(authorization, key, len) == 0;
+}
+
+static struct hf_api_verdict refuse(enum hf_code code, const char *reason)
+{
+    return (struct hf_api_verdict){code, reason};
+}
+
+struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller *caller)
+{
+    if (key[0] != '\0') {
+        if (key_matches(key, caller->authorization))
+            return (struct hf_api_verdict){HF_CODE_NONE, NULL};
+        return refuse(HF_CODE_UNAUTHORIZED, caller->authorization == NULL
+                                                ? "the header Authorization: Bearer KEY is missing"
+                                                : "the key in Authorization is not the configured one");
+    }
+    if (!peer_is_loopback(caller->peer))
+        return refuse(HF_CODE_UNAUTHORIZED,
+                      "no api.key is configured, so that only requests from a loopback address are served");
+    if (caller->origin != NULL)
+        return refuse(HF_CODE_FORBIDDEN,
+                      "no api.key is configured, so that requests by a web page (with Origin) are refused");
+    if (caller->host != NULL && !host_is_loopback(caller->host))
+        return refuse(HF_CODE_FORBIDDEN,
+                      "no api.key is configured, so that Host must be localhost or a loopback address");
+    return (struct hf_api_verdict){HF_CODE_NONE, NULL};
+}

@@ -1,0 +1,36 @@
+/*
+ * access.h - who may use the HTTP API. Pure: what a request says about itself comes in, the verdict goes out.
+ *
+ * With a key, whoever shows it in `Authorization: Bearer KEY` may. A web page of somebody else cannot make a browser send that header: it would
+ * have to ask first (CORS), and the API allows nothing.
+ *
+ * Without a key, only this machine may. But a browser on this machine sends requests for any web page that it shows, and two guards stand against that:
+ *   - a request with an `Origin` header is refused: a browser sets it on every request that a page makes to another place and that could change
+ *     something (Fetch, 3.2 "Origin header": all methods but GET and HEAD, and the API's GETs change nothing);
+ *   - the `Host` must name this machine by a loopback address or as "localhost": a page whose name was rebound to 127.0.0.1 in the DNS has
+ *     its own name there, although the browser holds it for the same origin.
+ */
+#ifndef HF_API_ACCESS_H
+#define HF_API_ACCESS_H
+
+#include "wire/message.h"
+
+#include <sys/socket.h>
+
+/* What counts about a request; strings are NULL where the header is missing. */
+struct hf_api_caller {
+    const struct sockaddr *peer;
+    const char *authorization;
+    const char *host;
+    const char *origin;
+};
+
+struct hf_api_verdict {
+    enum hf_code code;  /* HF_CODE_NONE: may; UNAUTHORIZED (401), FORBIDDEN (403) */
+    const char *reason; /* with a code: static English text */
+};
+
+/* key: "" where none is configured. */
+struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller *caller);
+
+#endif

@@ -1,0 +1,372 @@
+#include "api/request.h"
+
+#include "api/access.h"
+#include "api/api.h"
+#include "api/routes.h"
+#include "base/assert.h"
+#include "server/logger.h"
+#include "wire/json.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+enum {
+    ENVELOPE_BYTES =
+        64 << 10, /* of a body, besides the payload: channel, id, key, members that we do not know */
+    RETRY_AFTER_SECONDS =
+        1, /* for 503: a hub that was overloaded has got further by then; the client adds a random part */
+    REFUSED_LOG_MS = 1000, /* at most one line in that time about callers without the right */
+};
+
+unsigned hf_api_status(enum hf_code code)
+{
+    switch (code) {
+    case HF_CODE_NONE:
+        return MHD_HTTP_OK;
+    case HF_CODE_BAD_MESSAGE:
+        return MHD_HTTP_BAD_REQUEST;
+    case HF_CODE_UNAUTHORIZED:
+        return MHD_HTTP_UNAUTHORIZED;
+    case HF_CODE_FORBIDDEN:
+        return MHD_HTTP_FORBIDDEN;
+    case HF_CODE_NOT_FOUND:
+        return MHD_HTTP_NOT_FOUND;
+    case HF_CODE_TOO_LARGE:
+        return MHD_HTTP_CONTENT_TOO_LARGE;
+    case HF_CODE_RATE_LIMITED:
+        return MHD_HTTP_TOO_MANY_REQUESTS;
+    case HF_CODE_LIMIT: /* A table of ours is full, whoever asks and however slowly: not 429. */
+        return MHD_HTTP_INSUFFICIENT_STORAGE;
+    case HF_CODE_OVERLOADED:
+    case HF_CODE_UNAVAILABLE:
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    case HF_CODE_TIMEOUT:
+        return MHD_HTTP_GATEWAY_TIMEOUT;
+    default:
+        return MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+/* Which state may follow which; the list of transitions is in request.h. */
+static void request_move(struct hf_api_request *r, enum hf_api_state to)
+{
+    hf_assert(to > r->state);
+    r->state = to;
+}
+
+static void hold(struct hf_api_request *r, size_t bytes)
+{
+    r->held_bytes += bytes;
+    if (r->api != NULL)
+        r->api->held_bytes += bytes;
+}
+
+static void let_go(struct hf_api_request *r)
+{
+    if (r->api != NULL)
+        r->api->held_bytes -= r->held_bytes;
+    r->held_bytes = 0;
+}
+
+static bool may_hold(const struct hf_api_request *r, size_t bytes)
+{
+    return r->api->held_bytes + bytes <= HF_API_HELD_BYTES_MAX;
+}
+
+/* Free it when both of its owners have let go. */
+static void request_unref(struct hf_api_request *r)
+{
+    if (r->connection != NULL || r->pending > 0)
+        return;
+    let_go(r);
+    hf_buf_release(&r->body);
+    hf_buf_release(&r->answer);
+    free(r->work);
+    free(r);
+}
+
+static struct hf_api_request *request_new(struct hf_api *api, struct MHD_Connection *connection)
+{
+    struct hf_api_request *r = calloc(1, sizeof(*r));
+
+    if (r == NULL)
+        return NULL;
+    r->api = api;
+    r->connection = connection;
+    r->content_type = "application/json";
+    r->body_bytes_max = 2 * (size_t)api->config->message_bytes_max + ENVELOPE_BYTES;
+    hf_buf_init(&r->answer, HF_API_ANSWER_BYTES_MAX + 2 * (size_t)api->config->message_bytes_max);
+    hf_list_add_tail(&api->requests, &r->node);
+    return r;
+}
+
+/* --- answers --- */
+
+void hf_api_answer(struct hf_api_request *r, unsigned status)
+{
+    if (r->answer.failed) {
+        hf_buf_reset(&r->answer);
+        hf_buf_puts(&r->answer, "{\"code\":\"internal\",\"reason\":\"out of memory\"}");
+        status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    r->status = status;
+    request_move(r, HF_API_ANSWERED);
+    hold(r, r->answer.len);
+}
+
+void hf_api_answer_status(struct hf_api_request *r, unsigned status, const char *code, const char *reason)
+{
+    hf_buf_reset(&r->answer);
+    hf_buf_puts(&r->answer, "{\"code\":");
+    hf_json_put_string(&r->answer, hf_str_from(code));
+    hf_buf_puts(&r->answer, ",\"reason\":");
+    hf_json_put_string(&r->answer, hf_str_from(reason));
+    hf_buf_puts(&r->answer, "}");
+    r->content_type = "application/json";
+    hf_api_answer(r, status);
+}
+
+void hf_api_answer_error(struct hf_api_request *r, enum hf_code code, const char *reason)
+{
+    hf_api_answer_status(r, hf_api_status(code), hf_code_name(code), reason);
+}
+
+void hf_api_answer_written(struct hf_api_request *r, int err)
+{
+    if (err == 0 && !r->answer.failed)
+        hf_api_answer(r, MHD_HTTP_OK);
+    else if (err == HF_ELIMIT)
+        hf_api_answer_error(r, HF_CODE_TOO_LARGE,
+                            "the answer would be too large; ask for it in parts, with a lower limit");
+    else
+        hf_api_answer_error(r, HF_CODE_INTERNAL, hf_strerror(err));
+}
+
+static enum MHD_Result queue_answer(struct hf_api_request *r)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(r->answer.len, r->answer.data, MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result result;
+
+    if (response == NULL)
+        return MHD_NO;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->content_type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (r->allow != NULL)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow);
+    /* RFC 9110 15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field". */
+    if (r->status == MHD_HTTP_UNAUTHORIZED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"");
+    if (r->status == MHD_HTTP_SERVICE_UNAVAILABLE) {
+        char seconds[12];
+
+        snprintf(seconds, sizeof(seconds), "%d", RETRY_AFTER_SECONDS);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    result = MHD_queue_response(r->connection, r->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* --- work under way --- */
+
+/* libmicrohttpd goes on with the connection in the next hf_api_ops.run(), which is due now. */
+static void resume(struct hf_api_request *r)
+{
+    MHD_resume_connection(r->connection);
+    eventfd_write(r->api->wake_fd,
+                  1); /* It fails where it is far from being read: then it is readable anyway. */
+}
+
+void hf_api_work_begin(struct hf_api_request *r)
+{
+    r->pending++;
+}
+
+void hf_api_work_done(struct hf_api_request *r)
+{
+    bool suspended;
+
+    hf_assert(r->pending > 0);
+    if (--r->pending > 0)
+        return;
+    if (r->connection == NULL) {
+        request_unref(r);
+        return;
+    }
+    if (r->state == HF_API_ANSWERED) /* Abandoned, and libmicrohttpd has not let go yet. */
+        return;
+    suspended = r->state == HF_API_WAITING;
+    r->finish(r);
+    if (suspended)
+        resume(r);
+}
+
+void hf_api_request_abandon(struct hf_api_request *r)
+{
+    if (r->state == HF_API_WAITING) {
+        hf_api_answer_error(r, HF_CODE_UNAVAILABLE, "the server stops; whether it was done is not known");
+        resume(r);
+    }
+}
+
+static void run_handler(struct hf_api_request *r)
+{
+    r->pending = 1; /* So that work which is done at once does not finish the request within the handler. */
+    r->route->handle(r);
+    if (r->state == HF_API_ANSWERED)
+        r->pending--;
+    else
+        hf_api_work_done(r);
+    if (r->state == HF_API_READING) {
+        request_move(r, HF_API_WAITING);
+        MHD_suspend_connection(r->connection);
+    }
+}
+
+/* --- reading --- */
+
+static const char *header(const struct hf_api_request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* One line a second at most, however often somebody knocks. */
+static void log_refused(struct hf_api *api, const struct sockaddr *peer, const char *reason)
+{
+    uint64_t now = now_ms();
+    char name[NI_MAXHOST] = "";
+
+    api->refused++;
+    if (api->refused_logged_ms != 0 && now - api->refused_logged_ms < REFUSED_LOG_MS)
+        return;
+    if (peer != NULL)
+        getnameinfo(peer,
+                    peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
+                    name, sizeof(name), NULL, 0, NI_NUMERICHOST);
+    hf_log(HF_LOG_WARNING, "api_refused", hf_kv_text("peer", name), hf_kv_text("reason", reason),
+           hf_kv_u64("requests", api->refused));
+    api->refused = 0;
+    api->refused_logged_ms = now;
+}
+
+static void check_access(struct hf_api_request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct hf_api_caller caller = {info == NULL ? NULL : info->client_addr,
+                                         header(r, MHD_HTTP_HEADER_AUTHORIZATION),
+                                         header(r, MHD_HTTP_HEADER_HOST), header(r, MHD_HTTP_HEADER_ORIGIN)};
+    struct hf_api_verdict verdict = hf_api_access(r->api->config->api_key, &caller);
+
+    if (verdict.code == HF_CODE_NONE)
+        return;
+    log_refused(r->api, caller.peer, verdict.reason);
+    hf_api_answer_error(r, verdict.code, verdict.reason);
+}
+
+static void find_route(struct hf_api_request *r, const char *url, const char *method)
+{
+    r->route = hf_api_route_find(url, method, &r->allow);
+    if (r->route != NULL)
+        r->body_bytes_max += r->route->extra_bytes;
+    else if (r->allow != NULL)
+        hf_api_answer_status(r, MHD_HTTP_METHOD_NOT_ALLOWED, "bad_message",
+                             "this path has another method: see Allow");
+    else
+        hf_api_answer_error(r, HF_CODE_NOT_FOUND, "there is nothing at this path");
+}
+
+/* The head has come. What is refused here is answered when the body has been read and dropped, because a client that still sends might
+ * otherwise see a reset in place of the answer; only what is too long is answered at once. */
+static enum MHD_Result read_head(struct hf_api_request *r, const char *url, const char *method)
+{
+    const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    if (!hf_api_path_open(url))
+        check_access(r);
+    if (r->state == HF_API_READING)
+        find_route(r, url, method);
+    hf_buf_init(&r->body, r->body_bytes_max);
+    if (length != NULL && strtoull(length, NULL, 10) > r->body_bytes_max) {
+        if (r->state == HF_API_READING)
+            hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
+        return queue_answer(r);
+    }
+    if (r->state == HF_API_READING && !may_hold(r, 0))
+        hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
+    return MHD_YES;
+}
+
+/* Returns MHD_NO, which ends the connection, where a body without a length is far too long. */
+static enum MHD_Result read_body(struct hf_api_request *r, const char *data, size_t len)
+{
+    if (r->state == HF_API_READING && !may_hold(r, len))
+        hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
+    if (r->state == HF_API_READING && len > r->body_bytes_max - r->body.len)
+        hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
+    if (r->state == HF_API_READING) {
+        if (hf_buf_put(&r->body, data, len) < 0)
+            hf_api_answer_error(r, HF_CODE_INTERNAL, "out of memory");
+        hold(r, len);
+        return MHD_YES;
+    }
+    /* Dropped; but not for ever. */
+    if (len > r->body_bytes_max)
+        return MHD_NO;
+    r->body_bytes_max -= len;
+    return MHD_YES;
+}
+
+static enum MHD_Result read_end(struct hf_api_request *r)
+{
+    if (r->state == HF_API_READING)
+        run_handler(r);
+    return r->state == HF_API_ANSWERED ? queue_answer(r) : MHD_YES;
+}
+
+enum MHD_Result hf_api_on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload_data,
+                                  size_t *upload_data_size, void **request)
+{
+    struct hf_api_request *r = *request;
+    size_t len = *upload_data_size;
+
+    if (r == NULL) {
+        r = request_new(context, connection);
+        *request = r;
+        return r == NULL ? MHD_NO : read_head(r, url, method);
+    }
+    if (len == 0)
+        return read_end(r);
+    *upload_data_size = 0;
+    return read_body(r, upload_data, len);
+}
+
+void hf_api_on_completed(void *context, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct hf_api_request *r = *request;
+
+    if (r == NULL)
+        return;
+    *request = NULL;
+    hf_list_del(&r->node);
+    r->connection = NULL;
+    let_go(r);
+    r->api = NULL;
+    request_unref(r);
+}

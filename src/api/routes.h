@@ -1,0 +1,28 @@
+/*
+ * routes.h - the table of the HTTP API: which path and method is served by which handler.
+ */
+#ifndef HF_API_ROUTES_H
+#define HF_API_ROUTES_H
+
+#include "api/request.h"
+
+/* The route of a path and method; NULL where there is none, and then *allow is the method that the path has, or NULL where it has none. */
+const struct hf_api_route *hf_api_route_find(const char *path, const char *method, const char **allow);
+
+/* Whether a path is served to everyone. */
+bool hf_api_path_open(const char *path);
+
+/* Handlers that begin work in the hub: publish.c. */
+void hf_api_publish(struct hf_api_request *r);
+void hf_api_broadcast(struct hf_api_request *r);
+void hf_api_disconnect(struct hf_api_request *r);
+
+/* Handlers that know their answer at once: query.c. */
+void hf_api_history(struct hf_api_request *r);
+void hf_api_channels(struct hf_api_request *r);
+void hf_api_stats(struct hf_api_request *r);
+void hf_api_metrics(struct hf_api_request *r);
+void hf_api_healthz(struct hf_api_request *r);
+void hf_api_readyz(struct hf_api_request *r);
+
+#endif
