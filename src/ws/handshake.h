@@ -27,8 +27,8 @@ struct hf_handshake {
     struct hf_str authorization; /* the whole value, "Bearer ..." */
     struct hf_str resume;        /* Holdfast-Resume */
     struct hf_str attempt;       /* Holdfast-Attempt */
-    struct hf_str forwarded_for; /* X-Forwarded-For */
-    int status;         /* on HF_EBADMSG: the HTTP status to answer with: 400, 405, 426, 431, 505 … */
+    struct hf_str forwarded_for; /* X-Forwarded-For, joined likewise */
+    int status;         /* on HF_EBADMSG: the HTTP status to answer with: 400, 405, 414, 426, 431, 505 */
     const char *reason; /* on HF_EBADMSG: what was wrong, for the answer's body */
 };
 
@@ -47,8 +47,8 @@ int hf_handshake_parse(struct hf_handshake *h, char *data, size_t len);
  */
 bool hf_handshake_next_token(struct hf_str *rest, struct hf_str *token);
 
-/* The value of a key in a query string ("a=1&b=2"), percent-decoded into out (cap bytes, no NUL). Returns its length,
- * HF_ENOTFOUND, or HF_EBADMSG (bad escape, longer than cap). */
+/* The first value of a key in a query string ("a=1&b=2"), percent-decoded (a plus sign stays one) into out (cap bytes, no
+ * NUL). Returns its length, HF_ENOTFOUND, or HF_EBADMSG (bad escape, longer than cap). */
 int hf_query_get(struct hf_str query, const char *key, char *out, size_t cap);
 
 /* Sec-WebSocket-Accept for a key: base64(SHA-1(key + GUID)), section 4.2.2. */
@@ -59,7 +59,8 @@ int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str
 
 /*
  * Append a whole refusal: status line, `Content-Type: application/json`, `Content-Length`, `Connection: close`, for 426 also
- * `Upgrade: websocket` and `Sec-WebSocket-Version: 13`, for 405 `Allow: GET`, `Retry-After` where retry_after_s > 0, and the body
+ * `Upgrade: websocket` and `Sec-WebSocket-Version: 13`, for 405 `Allow: GET`, for 401
+ * `WWW-Authenticate: Bearer`, `Retry-After` where retry_after_s > 0, and the body
  * {"code":CODE,"reason":REASON} (reason JSON-escaped).
  */
 int hf_handshake_put_refusal(struct hf_buf *out, int status, const char *code, const char *reason,
@@ -74,7 +75,8 @@ struct hf_handshake_request {
     struct hf_str extra_headers; /* complete lines with CRLF, or empty */
 };
 
-/* Append the request; key_out gets the key, to be checked in the response. */
+/* Append the request; key_out gets the key, to be checked in the response. HF_EINVAL where a part would end its line or the
+ * head, so that nothing from outside can add to the request. */
 int hf_handshake_put_request(struct hf_buf *out, const struct hf_handshake_request *req,
                              char key_out[HF_WS_KEY_LEN]);
 
@@ -88,6 +90,7 @@ struct hf_handshake_response {
 /*
  * Parse a response head. Returns its bytes, 0 where it is not whole yet, HF_EBADMSG where it is no answer to our request:
  * a 101 without the right Sec-WebSocket-Accept, Upgrade, Connection, or with an extension that was not asked for.
+ * Whether the subprotocol is one of those asked for is the caller's to check. Interim answers (1xx but 101) are skipped.
  * Any other status is no error: status says it; retry_after_s is set from a Retry-After in seconds.
  */
 int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, size_t len,

@@ -1,0 +1,179 @@
+/* The client's side: the request, and what is made of the answer. */
+#include "ws/handshake.h"
+
+#include "ws/http_head.h"
+
+#include <openssl/evp.h>
+
+/* Nothing that could end the line or the word that it is put into. */
+static bool is_word(struct hf_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] <= ' ' || s.data[i] >= 0x7f)
+            return false;
+    }
+    return s.len > 0;
+}
+
+static bool is_line(struct hf_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] < ' ' || s.data[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Whole lines, none of them empty: an empty one would end the head. */
+static bool are_lines(struct hf_str s)
+{
+    if (s.len == 0)
+        return true;
+    return s.len > 2 && s.data[0] != '\r' && memcmp(s.data + s.len - 2, "\r\n", 2) == 0 &&
+           memmem(s.data, s.len, "\r\n\r\n", 4) == NULL;
+}
+
+static void make_key(const uint8_t *nonce, char key[HF_WS_KEY_LEN])
+{
+    uint8_t text[HF_WS_KEY_LEN + 1]; /* EVP_EncodeBlock() writes a NUL. */
+
+    EVP_EncodeBlock(text, nonce, 16);
+    memcpy(key, text, HF_WS_KEY_LEN);
+}
+
+int hf_handshake_put_request(struct hf_buf *out, const struct hf_handshake_request *req,
+                             char key_out[HF_WS_KEY_LEN])
+{
+    if (!is_word(req->host) || !is_word(req->target) || !is_line(req->protocols) ||
+        !are_lines(req->extra_headers))
+        return HF_EINVAL;
+    make_key(req->nonce, key_out);
+    hf_buf_puts(out, "GET ");
+    hf_buf_put_str(out, req->target);
+    hf_buf_puts(out, " HTTP/1.1\r\nHost: ");
+    hf_buf_put_str(out, req->host);
+    hf_buf_puts(
+        out,
+        "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ");
+    hf_buf_put(out, key_out, HF_WS_KEY_LEN);
+    if (req->protocols.data != NULL) {
+        hf_buf_puts(out, "\r\nSec-WebSocket-Protocol: ");
+        hf_buf_put_str(out, req->protocols);
+    }
+    hf_buf_puts(out, "\r\n");
+    hf_buf_put_str(out, req->extra_headers);
+    hf_buf_puts(out, "\r\n");
+    return out->failed ? HF_ELIMIT : 0;
+}
+
+/* What speaks no HTTP/1 is known by its first bytes. */
+static bool can_be_status_line(const char *data, size_t len)
+{
+    static const char start[] = "HTTP/1.";
+
+    return memcmp(data, start, len < sizeof(start) - 1 ? len : sizeof(start) - 1) == 0;
+}
+
+/* RFC 9112 section 4: "HTTP/1.1 101 Switching Protocols"; the text may be missing. Returns the status, or 0. */
+static int read_status(struct hf_str line, bool *http_1_1)
+{
+    int status = 0;
+
+    if (line.len < 12 || line.data[7] < '0' || line.data[7] > '9' || line.data[8] != ' ' ||
+        (line.len > 12 && line.data[12] != ' '))
+        return 0;
+    for (size_t i = 9; i < 12; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9')
+            return 0;
+        status = status * 10 + line.data[i] - '0';
+    }
+    *http_1_1 = line.data[7] != '0';
+    return status >= 100 ? status : 0;
+}
+
+/* Section 4.1, the client's checks of a 101. Returns what is wrong, or NULL. */
+static const char *accept_error(struct hf_http_head *head, struct hf_handshake_response *r, const char *key)
+{
+    struct hf_str accept;
+    char want[HF_WS_ACCEPT_LEN];
+    size_t index = 0;
+
+    if (!hf_http_has_token(head, HF_STR("Upgrade"), HF_STR("websocket")))
+        return "101 without Upgrade: websocket";
+    if (!hf_http_has_token(head, HF_STR("Connection"), HF_STR("upgrade")))
+        return "101 without Connection: Upgrade";
+    hf_handshake_accept_key((struct hf_str){key, HF_WS_KEY_LEN}, want);
+    if (hf_http_once(head, HF_STR("Sec-WebSocket-Accept"), &accept) < 0 ||
+        !hf_str_eq(accept, (struct hf_str){want, sizeof(want)}))
+        return "101 with a wrong Sec-WebSocket-Accept";
+    if (hf_http_find(head, HF_STR("Sec-WebSocket-Extensions"), &index) != NULL)
+        return "101 with an extension that was not asked for";
+    if (hf_http_once(head, HF_STR("Sec-WebSocket-Protocol"), &r->protocol) < 0)
+        return "101 with two subprotocols";
+    return NULL;
+}
+
+/* Delay in seconds; a date, the header's other form, counts as none. More than 32 bits hold is "very late" all the same. */
+static uint32_t retry_after(struct hf_http_head *head)
+{
+    struct hf_str value;
+    uint64_t seconds = 0;
+
+    if (hf_http_once(head, HF_STR("Retry-After"), &value) < 0)
+        return 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9')
+            return 0;
+        seconds = seconds * 10 + (uint64_t)(value.data[i] - '0');
+        if (seconds > UINT32_MAX)
+            seconds = UINT32_MAX;
+    }
+    return (uint32_t)seconds;
+}
+
+/* One head. Returns as hf_handshake_parse_response(). */
+static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head, const char *key)
+{
+    struct hf_str line;
+    bool http_1_1 = false;
+    int got, status;
+
+    if (!can_be_status_line(head->data, head->len))
+        return hf_http_fail(head, 0, "not an HTTP response");
+    got = hf_http_line(head, &line);
+    if (got <= 0)
+        return got;
+    status = read_status(line, &http_1_1);
+    if (status == 0 || (status == 101 && !http_1_1))
+        return hf_http_fail(head, 0, "malformed status line");
+    got = hf_http_fields(head);
+    if (got <= 0)
+        return got;
+    r->status = status;
+    if (status == 101)
+        head->reason = accept_error(head, r, key);
+    else
+        r->retry_after_s = retry_after(head);
+    return status == 101 && head->reason != NULL ? HF_EBADMSG : (int)head->pos;
+}
+
+int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, size_t len,
+                                const char key[HF_WS_KEY_LEN])
+{
+    struct hf_http_head head;
+    size_t taken = 0;
+    int got;
+
+    /* RFC 9110 section 15.2: a client must be able to take 1xx answers ahead of the final one; a 101 is final here. */
+    do {
+        *r = (struct hf_handshake_response){0};
+        hf_http_init(&head, data + taken, len - taken);
+        got = parse_head(r, &head, key);
+        if (got < 0)
+            r->reason = head.reason;
+        if (got <= 0)
+            return got;
+        taken += (size_t)got;
+    } while (r->status < 200 && r->status != 101);
+    return (int)taken;
+}
