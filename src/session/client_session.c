@@ -40,6 +40,7 @@ struct ending {
     struct hf_str reason; /* of the close frame */
     enum hf_backoff_cause cause;
     uint64_t min_ms, max_ms;
+    bool asked; /* by the application */
     bool final; /* no further attempt would help */
 };
 
@@ -132,6 +133,7 @@ static void emit_ending(struct hf_client_session *s, enum hf_client_session_even
                                          .close_code = e->close_code,
                                          .http_status = e->http_status,
                                          .reason = e->reason,
+                                         .asked = e->asked,
                                          .delay_ms = delay_ms};
 
     hf_cs_emit(s, &ev);
@@ -139,6 +141,11 @@ static void emit_ending(struct hf_client_session *s, enum hf_client_session_even
 
 static void end_session(struct hf_client_session *s, const struct ending *e)
 {
+    const struct ending bye = {
+        .why = "closed by the application", .close_code = HF_CLOSE_NORMAL, .asked = true};
+
+    if (s->state == HF_CLIENT_CLOSING)
+        e = &bye;
     if (s->next != HF_NO_SLOT)
         drop_next(s);
     if (s->live != HF_NO_SLOT && s->links[s->live].state != HF_LINK_CLOSING)
@@ -424,7 +431,7 @@ static void on_link_event(struct hf_client_session *s, int slot, struct hf_link_
 
 static void begin_close(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct ending e = {.why = "closed by the application", .close_code = HF_CLOSE_NORMAL};
+    const struct ending e = {.why = "closed by the application", .asked = true};
 
     s->close_wanted = false;
     if (s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING)
@@ -784,7 +791,7 @@ static void tick_next(struct hf_client_session *s, uint64_t now_ms)
 
 void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct ending bye = {.why = "closed by the application", .close_code = HF_CLOSE_NORMAL};
+    const struct ending unanswered = {.why = "closed by the application", .asked = true};
     unsigned slot;
 
     hf_assert(s->busy == 0);
@@ -797,7 +804,7 @@ void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
     if (s->state == HF_CLIENT_LIVE)
         tick_live(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
-        end_session(s, &bye);
+        end_session(s, &unanswered);
     if (s->state == HF_CLIENT_WAITING && now_ms >= s->attempt_at_ms)
         start_attempt(s, false, now_ms);
     leave(s, now_ms);

@@ -52,7 +52,7 @@ enum hf_client_session_event_type {
     HF_CSE_CAUGHT_UP, /* what was missed while away has come: count messages since CONNECTED */
     HF_CSE_DISCONNECTED, /* the live connection ended: why, code, delay_ms until the next attempt (0 also: one is under way) */
     HF_CSE_RETRYING,     /* an attempt failed: the same */
-    HF_CSE_ENDED,        /* the last event: why, code; 1000 after hf_client_session_close() */
+    HF_CSE_ENDED,        /* the last event: the same, and whether the application asked for it */
     HF_CSE_SUBSCRIBED,   /* channel, epoch, offset: of the application's position; recovered */
     HF_CSE_UNSUBSCRIBED, /* channel, reason; code is empty where the application asked for it */
     HF_CSE_MESSAGE,      /* channel, offset, id, payload, timestamp_ms, from_user */
@@ -66,7 +66,7 @@ enum hf_client_session_event_type {
 /* All strings are borrowed for the callback. */
 struct hf_client_session_event {
     enum hf_client_session_event_type type;
-    bool resumed, recovered;
+    bool resumed, recovered, asked;
     bool payload_base64;  /* payload is base64 text of a binary payload, without quotes; else raw JSON */
     uint16_t close_code;  /* DISCONNECTED, RETRYING, ENDED: the close code, 0: none was received */
     uint16_t http_status; /* RETRYING, ENDED: the HTTP refusal, 0: none */

@@ -1,0 +1,247 @@
+/*
+ * holdfast.h - libholdfast, the client library of the Holdfast realtime messaging server.
+ *
+ * A client keeps one session with a server through all breaks of its connection. What it subscribes to is delivered once and in
+ * order, or a gap tells what cannot be had; what it publishes is applied once, or it is told what became of it.
+ *
+ *     static void on_message(void *user, const struct hf_client_message *m) { ... }
+ *
+ *     struct hf_client_options options;
+ *     struct hf_client *client;
+ *
+ *     hf_client_options_init(&options);
+ *     options.url = "ws://127.0.0.1:8000/ws";
+ *     options.on_message = on_message;
+ *     if (hf_client_new(&options, &client) == 0 && hf_client_subscribe(client, "demo", 4, NULL) == 0)
+ *         hf_client_run(client);
+ *     hf_client_free(client);
+ *
+ * Errors: functions that can fail return a negative enum hf_client_error; hf_client_strerror() names it.
+ * Threads: a client belongs to the thread that runs it; only hf_client_stop() may be called from others. Clients share
+ * nothing, so that each thread may have its own.
+ * Callbacks: all come from within hf_client_run(), hf_client_step() or hf_client_process(). In a callback the application may publish,
+ * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
+ * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
+ * Texts are UTF-8, with a length, and without a NUL at the end unless they are plain `const char *`. Times are milliseconds.
+ * Names are looked up with getaddrinfo(), which may block the thread; an address in numbers does not.
+ */
+#ifndef HOLDFAST_HOLDFAST_H
+#define HOLDFAST_HOLDFAST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define HF_CLIENT_API __attribute__((visibility("default")))
+#else
+#define HF_CLIENT_API
+#endif
+
+enum hf_client_error {
+    HF_CLIENT_OK = 0,
+    HF_CLIENT_ENOMEM = -1,
+    HF_CLIENT_ELIMIT = -2,        /* a limit of the options is reached */
+    HF_CLIENT_EAGAIN = -3,        /* not now: the outbox is full */
+    HF_CLIENT_EINVAL = -5,        /* an argument is not what it must be */
+    HF_CLIENT_ENOTFOUND = -6,     /* not subscribed */
+    HF_CLIENT_EEXIST = -8,        /* subscribed already */
+    HF_CLIENT_ESTATE = -9,        /* the client is closing, or its session has ended */
+    HF_CLIENT_ETOOLARGE = -10,    /* larger than the server or the outbox takes */
+    HF_CLIENT_EIO = -12,          /* a system call failed: see errno */
+    HF_CLIENT_EUNSUPPORTED = -16, /* wss:// is not supported yet */
+};
+
+struct hf_client;
+
+struct hf_client_text {
+    const char *data;
+    size_t len;
+};
+
+/* A connection was made and welcomed by the server. */
+struct hf_client_connection {
+    struct hf_client_text session; /* the session's id, the same as before where it was resumed */
+    bool resumed;                  /* the session goes on; false also for the first one */
+    unsigned connections;          /* so many until now, this one included */
+};
+
+/* A connection, or an attempt to make one, ended. */
+struct hf_client_break {
+    const char *why;              /* in English, never NULL */
+    struct hf_client_text reason; /* what the server said about it; may be empty */
+    unsigned close_code;          /* the WebSocket close code that was received; 0: none */
+    unsigned http_status;         /* the HTTP answer in place of 101; 0: none */
+    uint64_t
+        retry_ms; /* the next attempt begins after that; 0: at once, or it is under way. Unused in on_ended */
+    bool asked;   /* on_ended: hf_client_close() asked for it */
+    bool attempt; /* it was an attempt, and not a connection that stood */
+};
+
+struct hf_client_message {
+    struct hf_client_text channel;
+    struct hf_client_text epoch;
+    uint64_t offset; /* its place in the channel, within the epoch */
+    struct hf_client_text id;
+    struct hf_client_text payload; /* one JSON value; or, with payload_base64, a binary payload in base64 */
+    bool payload_base64;
+    uint64_t timestamp_ms;      /* Unix time of the publish */
+    struct hf_client_text from; /* the publisher's user; empty where there is none */
+};
+
+/* Messages that cannot be had. */
+struct hf_client_gap {
+    struct hf_client_text channel;
+    struct hf_client_text epoch;
+    uint64_t from_offset,
+        to_offset; /* 0, 0 with the code `epoch`: the channel was begun anew, from offset 1 of this epoch on */
+    struct hf_client_text code; /* evicted, slow, epoch */
+};
+
+/* A subscription began, or ended. */
+struct hf_client_subscription {
+    struct hf_client_text channel;
+    struct hf_client_text
+        epoch; /* began: the position behind which messages follow, to be kept for `since` */
+    uint64_t offset;
+    bool recovered;             /* began: all since the asked position follows */
+    struct hf_client_text code; /* ended: the server's reason; empty where the application asked for it */
+    struct hf_client_text reason;
+};
+
+enum hf_client_outcome {
+    HF_CLIENT_ACKED,     /* applied, once */
+    HF_CLIENT_REFUSED,   /* not applied: code and reason say why */
+    HF_CLIENT_UNCERTAIN, /* the server has lost the session: perhaps applied. It is not sent again */
+};
+
+/* What became of a publish. Each gets exactly one, in the order of publishing, but for refusals, which may come before others. */
+struct hf_client_result {
+    uint64_t publish_id;
+    enum hf_client_outcome outcome;
+    struct hf_client_text channel;
+    uint64_t offset;                   /* ACKED: the message's; 0: not known any more */
+    struct hf_client_text code;        /* REFUSED */
+    struct hf_client_text reason;      /* REFUSED */
+    struct hf_client_text id, payload; /* UNCERTAIN: as they were published */
+};
+
+/* The server refused a request, or sent what cannot be understood. */
+struct hf_client_problem {
+    struct hf_client_text code;
+    struct hf_client_text reason;
+    struct hf_client_text channel; /* may be empty */
+};
+
+/* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
+struct hf_client_options {
+    const char *url;                /* ws://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
+    uint32_t outbox_messages_max;   /* publishes kept until they are answered; default 10,000 */
+    size_t outbox_bytes_max;        /* and their bytes; default 16 MiB, at most 1 GiB */
+    uint32_t window;                /* publishes on their way at once; default 1,000 */
+    uint32_t subscriptions_max;     /* default 256, the server's own */
+    size_t message_bytes_max;       /* the largest message taken from the server; default 16 MiB */
+    uint64_t heartbeat_interval_ms; /* to ask of the server; default 0: as the server says */
+
+    /* Any of these may be NULL. */
+    void *user; /* passed to each */
+    void (*on_connected)(void *user, const struct hf_client_connection *connection);
+    /* After on_connected: all that was missed has been delivered, `messages` in number. */
+    void (*on_caught_up)(void *user, uint64_t messages);
+    void (*on_disconnected)(void *user, const struct hf_client_break *how);
+    /* The session is over, and nothing comes after it. */
+    void (*on_ended)(void *user, const struct hf_client_break *how);
+    void (*on_message)(void *user, const struct hf_client_message *message);
+    void (*on_gap)(void *user, const struct hf_client_gap *gap);
+    void (*on_subscribed)(void *user, const struct hf_client_subscription *subscription);
+    void (*on_unsubscribed)(void *user, const struct hf_client_subscription *subscription);
+    void (*on_result)(void *user, const struct hf_client_result *result);
+    void (*on_problem)(void *user, const struct hf_client_problem *problem);
+};
+
+HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
+
+/*
+ * Make a client; it connects as soon as it runs. EINVAL: the URL or a bound makes no sense; EUNSUPPORTED: wss://; ENOMEM; EIO.
+ * *out is set on success only.
+ */
+HF_CLIENT_API int hf_client_new(const struct hf_client_options *options, struct hf_client **out);
+/* Free all, and close the connection without a word: the session stays resumable to nobody, and expires. NULL is allowed. */
+HF_CLIENT_API void hf_client_free(struct hf_client *client);
+
+/* Where a subscription begins; all zero, or NULL in its place: with the next message. */
+struct hf_client_start {
+    const char *since_epoch; /* begin behind since_offset of this epoch; NULL: not */
+    uint64_t since_offset;
+    uint64_t last; /* else begin with the newest n messages; 0: not */
+    bool latest;   /* only the newest value matters: what a slow connection misses is skipped without a gap */
+};
+
+/*
+ * Subscribe to a channel; on_subscribed, or on_unsubscribed with a code, tells the answer. It may be called before there is a connection.
+ * EINVAL: no valid name (1 to 255 bytes without control characters); EEXIST; ELIMIT; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_client_subscribe(struct hf_client *client, const char *channel, size_t channel_len,
+                                      const struct hf_client_start *start);
+/* No message comes after this call; on_unsubscribed tells when the channel may be subscribed to again. ENOTFOUND, ESTATE. */
+HF_CLIENT_API int hf_client_unsubscribe(struct hf_client *client, const char *channel, size_t channel_len);
+
+/*
+ * Publish one JSON value to a channel, exactly once. It is copied into the outbox and sent when there is a connection.
+ * id: the message's own id, up to 255 bytes; NULL: none. *publish_id (may be NULL) gets 1, 2, 3 …: on_result names it.
+ * EAGAIN: the outbox is full, try again after the next on_result; ETOOLARGE; EINVAL: no valid channel, id or JSON; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_client_publish(struct hf_client *client, const char *channel, size_t channel_len,
+                                    const char *payload, size_t payload_len, const char *id,
+                                    uint64_t *publish_id);
+/* The same for a text, which is published as a JSON string. EINVAL also where it is no UTF-8. */
+HF_CLIENT_API int hf_client_publish_text(struct hf_client *client, const char *channel, size_t channel_len,
+                                         const char *text, size_t text_len, const char *id,
+                                         uint64_t *publish_id);
+/* Publishes that have no result yet. */
+HF_CLIENT_API uint32_t hf_client_unanswered(const struct hf_client *client);
+
+/* The application's position in a channel, to be kept for `since`. False: not subscribed, or not known yet. */
+HF_CLIENT_API bool hf_client_position(struct hf_client *client, const char *channel, size_t channel_len,
+                                      struct hf_client_text *epoch, uint64_t *offset);
+
+/* Whether there is a connection that the server has welcomed. */
+HF_CLIENT_API bool hf_client_connected(const struct hf_client *client);
+
+/*
+ * End the session: the server forgets it, and what has no result yet gets none. on_ended follows, within two seconds while the client is run.
+ */
+HF_CLIENT_API void hf_client_close(struct hf_client *client);
+
+/* Run until the session has ended, returning 0, or until hf_client_stop(), returning 1; or EIO. */
+HF_CLIENT_API int hf_client_run(struct hf_client *client);
+/* Wait for at most timeout_ms (-1: as long as nothing happens) and do what is due. Returns 1, 0 when the session has ended, or EIO. */
+HF_CLIENT_API int hf_client_step(struct hf_client *client, int timeout_ms);
+/* Make a run or a wait in another thread return. May be called from any thread, and from a signal handler. */
+HF_CLIENT_API void hf_client_stop(struct hf_client *client);
+
+/*
+ * For a poll loop of one's own: what to wait for, and what to do with what poll() said. Both at each turn of the loop.
+ * hf_client_prepare() fills at most HF_CLIENT_POLL_MAX entries, returns how many, and sets *timeout_ms to what poll() takes. The
+ * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
+ * hf_client_process() takes them back and returns as hf_client_step().
+ */
+enum { HF_CLIENT_POLL_MAX = 3 };
+struct pollfd;
+HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
+HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);
+
+/* The English text of an error; static storage. */
+HF_CLIENT_API const char *hf_client_strerror(int error);
+/* The library's version, "0.1.0". */
+HF_CLIENT_API const char *hf_client_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,214 @@
+#include "cli/peer.h"
+
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A signal handler has no argument: the one client of the process, and whether its end was asked for. */
+static struct hf_client *volatile client_of_signals;
+static volatile sig_atomic_t interrupted;
+
+uint64_t hf_peer_now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void hf_peer_say(const char *fmt, ...)
+{
+    va_list args;
+
+    flockfile(stderr);
+    fputs("holdfast: ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
+/* --- options --- */
+
+int hf_peer_usage(const char *name, const char *problem, const char *what)
+{
+    fprintf(stderr, "holdfast %s: %s%s (try `holdfast %s --help`)\n", name, problem, what, name);
+    return HF_EXIT_USAGE;
+}
+
+int hf_peer_usage_option(const char *name, int found, char *const *argv)
+{
+    char short_option[3] = {'-', (char)optopt, '\0'};
+    /* getopt_long() sets optopt to 0 for a long option that it does not know; the option itself is the last it looked at. */
+    bool is_long = strncmp(argv[optind - 1], "--", 2) == 0;
+    const char *what = is_long || optopt == 0 ? argv[optind - 1] : short_option;
+
+    return hf_peer_usage(name, found == ':' ? "a value is missing behind " : "unknown option ", what);
+}
+
+bool hf_peer_parse_seconds(const char *text, uint64_t *ms)
+{
+    const double year = 366.0 * 24 * 3600;
+    char *end;
+    double seconds;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    seconds = strtod(text, &end);
+    if (*end != '\0' || !(seconds >= 0 && seconds <= year))
+        return false;
+    *ms = (uint64_t)(seconds * 1000);
+    return true;
+}
+
+bool hf_peer_parse_number(const char *text, uint64_t *number)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || digits > 16 || text[digits] != '\0')
+        return false;
+    *number = strtoull(text, NULL, 10);
+    return *number < UINT64_C(1) << 53;
+}
+
+/* --- the connection --- */
+
+static void say_session(const struct hf_peer *peer, uint64_t messages)
+{
+    const char *what = peer->resumed ? "resumed session" : "the session was lost; began session";
+
+    if (!peer->again && peer->verbose)
+        hf_peer_say("began session %s", peer->session);
+    if (peer->again && peer->subscribes)
+        hf_peer_say("%s %s, %" PRIu64 " message%s caught up", what, peer->session, messages,
+                    messages == 1 ? "" : "s");
+    if (peer->again && !peer->subscribes)
+        hf_peer_say("%s %s", what, peer->session);
+}
+
+static void on_connected(void *user, const struct hf_client_connection *connection)
+{
+    struct hf_peer *peer = user;
+
+    peer->connected = true;
+    peer->again = connection->connections > 1;
+    peer->resumed = connection->resumed;
+    peer->reconnects = connection->connections - 1;
+    (void)snprintf(peer->session, sizeof(peer->session), "%.*s", (int)connection->session.len,
+                   connection->session.data);
+}
+
+static void on_caught_up(void *user, uint64_t messages)
+{
+    say_session(user, messages);
+}
+
+static void say_break(const char *what, const struct hf_client_break *how, const char *then)
+{
+    char code[32] = "";
+
+    if (how->close_code > 0)
+        (void)snprintf(code, sizeof(code), ", code %u", how->close_code);
+    if (how->http_status > 0)
+        (void)snprintf(code, sizeof(code), ", HTTP %u", how->http_status);
+    hf_peer_say("%s (%s%s%s%.*s)%s", what, how->why, code, how->reason.len > 0 ? ": " : "",
+                (int)how->reason.len, how->reason.len > 0 ? how->reason.data : "", then);
+}
+
+static void on_disconnected(void *user, const struct hf_client_break *how)
+{
+    struct hf_peer *peer = user;
+    char then[64];
+
+    if (peer->connected)
+        peer->disconnected_at_ms = hf_peer_now_ms();
+    peer->connected = false;
+    (void)snprintf(then, sizeof(then), ", trying again in %.1f s", (double)how->retry_ms / 1000);
+    say_break(how->attempt ? "no connection" : "connection lost", how, then);
+}
+
+static void on_ended(void *user, const struct hf_client_break *how)
+{
+    struct hf_peer *peer = user;
+
+    peer->connected = false;
+    if (how->asked)
+        return;
+    peer->failed = true;
+    say_break("ended", how, "");
+}
+
+static void on_problem(void *user, const struct hf_client_problem *problem)
+{
+    (void)user;
+    hf_peer_say("the server reports %.*s: %.*s", (int)problem->code.len, problem->code.data,
+                (int)problem->reason.len, problem->reason.len > 0 ? problem->reason.data : "");
+}
+
+void hf_peer_watch(struct hf_peer *peer, struct hf_client_options *options)
+{
+    options->user = peer;
+    options->on_connected = on_connected;
+    options->on_caught_up = on_caught_up;
+    options->on_disconnected = on_disconnected;
+    options->on_ended = on_ended;
+    options->on_problem = on_problem;
+}
+
+/* --- start and end --- */
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+    if (client_of_signals != NULL)
+        hf_client_stop(client_of_signals);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction end = {.sa_handler = on_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGINT, &end, NULL);
+    (void)sigaction(SIGTERM, &end, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* A broken pipe is seen where it is written to. */
+}
+
+int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client_options *options)
+{
+    int err = hf_client_new(options, &peer->client);
+
+    if (err == HF_CLIENT_EUNSUPPORTED)
+        return hf_peer_usage(name, "wss:// is not supported yet: ", options->url);
+    if (err == HF_CLIENT_EINVAL)
+        return hf_peer_usage(name, "no URL of a server, like ws://HOST:PORT/ws: ", options->url);
+    if (err < 0) {
+        hf_peer_say("%s", hf_client_strerror(err));
+        return HF_EXIT_FAILED;
+    }
+    peer->disconnected_at_ms = hf_peer_now_ms();
+    client_of_signals = peer->client;
+    catch_signals();
+    return 0;
+}
+
+void hf_peer_stop(struct hf_peer *peer)
+{
+    client_of_signals = NULL;
+    hf_client_free(peer->client);
+    peer->client = NULL;
+}
+
+bool hf_peer_interrupted(void)
+{
+    return interrupted != 0;
+}

@@ -1,0 +1,342 @@
+/*
+ * sub.c - `holdfast sub`: writes the messages of channels to standard output, through whatever breaks on the way.
+ */
+#include "base/buf.h"
+#include "cli/commands.h"
+#include "cli/peer.h"
+#include "wire/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHANNELS_MAX = 256, OUTPUT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct sub {
+    struct hf_peer peer; /* first: the callbacks about the connection take it */
+    char **channels;
+    unsigned channels_count;
+    struct hf_client_start starts[CHANNELS_MAX];
+    unsigned starts_count; /* given by --since */
+    uint64_t last;
+    uint64_t timeout_ms; /* 0: never */
+    uint64_t count;      /* end after so many messages; 0: never */
+    uint64_t printed;
+    unsigned left; /* channels that are still subscribed to */
+    bool json;
+    bool output_broken;
+    struct hf_buf text;
+};
+
+static int help(void)
+{
+    printf(
+        "Usage: holdfast sub [OPTION...] CHANNEL...\n"
+        "Write the payload of each message to standard output, a line each; a text as it is, any other JSON\n"
+        "value as JSON. With several channels the channel's name stands in front. Ends on SIGINT or "
+        "SIGTERM.\n\n"
+        "  --since EPOCH:OFFSET  begin behind this position; given once for each channel, in their order\n"
+        "  --last N              begin with the newest N messages\n"
+        "  --json                write {channel,offset,id,timestamp,payload} a line\n"
+        "  --count N             end after N messages\n"
+        "  --url URL             the server (ws://127.0.0.1:8000/ws)\n"
+        "  --timeout SECONDS     give up when there was no connection for so long (0: never, the default)\n"
+        "  -v, --verbose         also tell where subscriptions begin\n");
+    return HF_EXIT_OK;
+}
+
+/* --- output --- */
+
+static void put_str(struct hf_str s)
+{
+    (void)fwrite(s.data, 1, s.len, stdout);
+}
+
+static struct hf_str str(struct hf_client_text t)
+{
+    return (struct hf_str){t.data, t.len};
+}
+
+/* A JSON string is written as the text that it stands for. */
+static void put_payload(struct sub *sub, const struct hf_client_message *m)
+{
+    struct hf_str payload = str(m->payload);
+    uint8_t *room;
+    int len;
+
+    if (m->payload_base64 || payload.len == 0 || hf_json_kind(payload) != HF_JSON_STRING) {
+        put_str(payload);
+        return;
+    }
+    hf_buf_reset(&sub->text);
+    room = hf_buf_reserve(&sub->text, payload.len);
+    len = room == NULL ? HF_ENOMEM : hf_json_unquote(payload, (char *)room, payload.len);
+    if (len < 0)
+        put_str(payload); /* Half a surrogate pair has no UTF-8: it stays as it was written. */
+    else
+        put_str((struct hf_str){(const char *)room, (size_t)len});
+}
+
+static void print_text(struct sub *sub, const struct hf_client_message *m)
+{
+    if (sub->channels_count > 1) {
+        put_str(str(m->channel));
+        fputs(": ", stdout);
+    }
+    put_payload(sub, m);
+    putchar('\n');
+}
+
+static void print_json(struct sub *sub, const struct hf_client_message *m)
+{
+    struct hf_buf *out = &sub->text;
+
+    hf_buf_reset(out);
+    hf_buf_puts(out, "{\"channel\":");
+    hf_json_put_string(out, str(m->channel));
+    hf_buf_putf(out, ",\"offset\":%" PRIu64 ",\"id\":", m->offset);
+    hf_json_put_string(out, str(m->id));
+    hf_buf_putf(out, ",\"timestamp\":%" PRIu64 ",\"%s\":", m->timestamp_ms,
+                m->payload_base64 ? "payloadBase64" : "payload");
+    if (m->payload_base64)
+        hf_json_put_string(out, str(m->payload));
+    else
+        hf_buf_put_str(out, str(m->payload));
+    if (hf_buf_puts(out, "}\n") < 0)
+        hf_peer_say("a message of %zu bytes is too large to be written", m->payload.len);
+    else
+        put_str(hf_buf_str(out));
+}
+
+static void on_message(void *user, const struct hf_client_message *m)
+{
+    struct sub *sub = user;
+
+    if (sub->json)
+        print_json(sub, m);
+    else
+        print_text(sub, m);
+    sub->printed++;
+    if (sub->printed == sub->count)
+        hf_client_close(sub->peer.client);
+}
+
+/* Whoever reads us has all that has come when we go to sleep. */
+static void flush_output(struct sub *sub)
+{
+    if (fflush(stdout) == 0 || sub->output_broken)
+        return;
+    if (errno != EPIPE) { /* `sub … | head` is a normal end. */
+        hf_peer_say("standard output: %s", strerror(errno));
+        sub->peer.failed = true;
+    }
+    sub->output_broken = true;
+    hf_client_close(sub->peer.client);
+}
+
+/* --- what is said about channels --- */
+
+static void on_gap(void *user, const struct hf_client_gap *gap)
+{
+    (void)user;
+    if (gap->from_offset == 0)
+        hf_peer_say("%.*s: the channel was begun anew, as epoch %.*s", (int)gap->channel.len,
+                    gap->channel.data, (int)gap->epoch.len, gap->epoch.data);
+    else
+        hf_peer_say("%.*s: messages %" PRIu64 " to %" PRIu64 " cannot be had (%.*s)", (int)gap->channel.len,
+                    gap->channel.data, gap->from_offset, gap->to_offset, (int)gap->code.len, gap->code.data);
+}
+
+static void on_subscribed(void *user, const struct hf_client_subscription *s)
+{
+    const struct sub *sub = user;
+
+    if (sub->peer.verbose)
+        hf_peer_say("%.*s: following from %.*s:%" PRIu64, (int)s->channel.len, s->channel.data,
+                    (int)s->epoch.len, s->epoch.data, s->offset);
+}
+
+static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
+{
+    struct sub *sub = user;
+
+    hf_peer_say("%.*s: not subscribed: %.*s %.*s", (int)s->channel.len, s->channel.data, (int)s->code.len,
+                s->code.len > 0 ? s->code.data : "", (int)s->reason.len,
+                s->reason.len > 0 ? s->reason.data : "");
+    sub->peer.failed = true;
+    if (--sub->left == 0)
+        hf_client_close(sub->peer.client);
+}
+
+/* --- options --- */
+
+/* EPOCH:OFFSET; the epoch ends at the last colon. The text is cut there. */
+static bool parse_since(struct sub *sub, char *text)
+{
+    char *colon = strrchr(text, ':');
+    struct hf_client_start *start = &sub->starts[sub->starts_count];
+
+    if (colon == NULL || colon == text || sub->starts_count == CHANNELS_MAX ||
+        !hf_peer_parse_number(colon + 1, &start->since_offset))
+        return false;
+    *colon = '\0';
+    start->since_epoch = text;
+    sub->starts_count++;
+    return true;
+}
+
+static bool parse_positive(const char *text, uint64_t *number)
+{
+    return hf_peer_parse_number(text, number) && *number > 0;
+}
+
+enum { OPT_SINCE = 256, OPT_LAST, OPT_JSON, OPT_COUNT, OPT_URL, OPT_TIMEOUT, OPT_HELP };
+
+/* Returns -1 to go on, or the exit status. */
+static int take_option(struct sub *sub, int option, struct hf_client_options *options, char *const *argv)
+{
+    switch (option) {
+    case OPT_SINCE:
+        return parse_since(sub, optarg) ? -1
+                                        : hf_peer_usage("sub", "--since wants EPOCH:OFFSET, not ", optarg);
+    case OPT_LAST:
+        return parse_positive(optarg, &sub->last)
+                   ? -1
+                   : hf_peer_usage("sub", "--last wants a number, not ", optarg);
+    case OPT_COUNT:
+        return parse_positive(optarg, &sub->count)
+                   ? -1
+                   : hf_peer_usage("sub", "--count wants a number, not ", optarg);
+    case OPT_TIMEOUT:
+        return hf_peer_parse_seconds(optarg, &sub->timeout_ms)
+                   ? -1
+                   : hf_peer_usage("sub", "--timeout wants seconds, not ", optarg);
+    case OPT_JSON:
+        sub->json = true;
+        return -1;
+    case OPT_URL:
+        options->url = optarg;
+        return -1;
+    case 'v':
+        sub->peer.verbose = true;
+        return -1;
+    case OPT_HELP:
+    case 'h':
+        return help();
+    default:
+        return hf_peer_usage_option("sub", option, argv);
+    }
+}
+
+static int parse(struct sub *sub, struct hf_client_options *options, int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"since", required_argument, NULL, OPT_SINCE},
+        {"last", required_argument, NULL, OPT_LAST},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"count", required_argument, NULL, OPT_COUNT},
+        {"url", required_argument, NULL, OPT_URL},
+        {"timeout", required_argument, NULL, OPT_TIMEOUT},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    int option, status;
+
+    while ((option = getopt_long(argc, argv, ":vh", known, NULL)) != -1) {
+        status = take_option(sub, option, options, argv);
+        if (status >= 0)
+            return status;
+    }
+    sub->channels = argv + optind;
+    if (argc == optind)
+        return hf_peer_usage("sub", "no channel given", "");
+    if (argc - optind > CHANNELS_MAX)
+        return hf_peer_usage("sub", "more channels than a session may have", "");
+    sub->channels_count = (unsigned)(argc - optind);
+    if (sub->starts_count > 0 && (sub->starts_count != sub->channels_count || sub->last > 0))
+        return hf_peer_usage("sub", "--since is given once for each channel, and not with --last", "");
+    return -1;
+}
+
+/* --- running --- */
+
+static int subscribe_all(struct sub *sub)
+{
+    unsigned i;
+
+    for (i = 0; i < sub->channels_count; i++) {
+        int err;
+
+        sub->starts[i].last = sub->last;
+        err = hf_client_subscribe(sub->peer.client, sub->channels[i], strlen(sub->channels[i]),
+                                  &sub->starts[i]);
+        if (err == HF_CLIENT_EEXIST)
+            return hf_peer_usage("sub", "a channel is given twice: ", sub->channels[i]);
+        if (err < 0)
+            return hf_peer_usage("sub", "no valid name of a channel, or position: ", sub->channels[i]);
+    }
+    sub->left = sub->channels_count;
+    return -1;
+}
+
+static bool timed_out(const struct sub *sub)
+{
+    return sub->timeout_ms > 0 && !sub->peer.connected &&
+           hf_peer_now_ms() - sub->peer.disconnected_at_ms >= sub->timeout_ms;
+}
+
+static int run(struct sub *sub)
+{
+    int running = 1;
+
+    while (running > 0) {
+        running = hf_client_step(sub->peer.client, sub->timeout_ms > 0 ? 100 : -1);
+        flush_output(sub);
+        if (hf_peer_interrupted())
+            hf_client_close(sub->peer.client);
+        if (timed_out(sub)) {
+            hf_peer_say("no connection for %.1f s: given up", (double)sub->timeout_ms / 1000);
+            return HF_EXIT_FAILED;
+        }
+    }
+    if (running < 0)
+        hf_peer_say("%s", hf_client_strerror(running));
+    return running < 0 || sub->peer.failed ? HF_EXIT_FAILED : HF_EXIT_OK;
+}
+
+int hf_cli_sub(int argc, char **argv)
+{
+    struct hf_client_options options;
+    struct sub *sub = calloc(1, sizeof(*sub));
+    int status;
+
+    if (sub == NULL) {
+        hf_peer_say("out of memory");
+        return HF_EXIT_FAILED;
+    }
+    sub->peer.subscribes = true;
+    hf_buf_init(&sub->text, TEXT_BYTES_MAX);
+    hf_client_options_init(&options);
+    hf_peer_watch(&sub->peer, &options);
+    options.on_message = on_message;
+    options.on_gap = on_gap;
+    options.on_subscribed = on_subscribed;
+    options.on_unsubscribed = on_unsubscribed;
+    status = parse(sub, &options, argc, argv);
+    if (status < 0) {
+        status = hf_peer_start(&sub->peer, "sub", &options);
+        if (status == 0)
+            status = subscribe_all(sub);
+    }
+    if (status < 0) {
+        (void)setvbuf(stdout, NULL, _IOFBF, OUTPUT_BYTES);
+        status = run(sub);
+    }
+    hf_peer_stop(&sub->peer);
+    hf_buf_release(&sub->text);
+    free(sub);
+    return status;
+}

@@ -1,0 +1,508 @@
+#include "holdfast/holdfast.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "client/socket.h"
+#include "client/url.h"
+#include "session/client_session.h"
+#include "wire/json.h"
+#include "wire/message.h"
+#include "ws/utf8.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The public errors are ours, less those that a caller cannot meet. */
+static_assert((int)HF_CLIENT_ENOMEM == HF_ENOMEM && (int)HF_CLIENT_ELIMIT == HF_ELIMIT, "as in base/err.h");
+static_assert((int)HF_CLIENT_EAGAIN == HF_EAGAIN && (int)HF_CLIENT_EINVAL == HF_EINVAL, "as in base/err.h");
+static_assert((int)HF_CLIENT_ENOTFOUND == HF_ENOTFOUND && (int)HF_CLIENT_EEXIST == HF_EEXIST,
+              "as in base/err.h");
+static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == HF_ETOOLARGE,
+              "as in base/err.h");
+static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED,
+              "as in base/err.h");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
+
+enum {
+    WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
+    TEXT_BYTES_MAX = 1024 * 1024 * 1024, /* more no outbox takes */
+};
+
+struct hf_client {
+    struct hf_client_options options; /* url is not kept */
+    struct hf_url url;
+    struct hf_client_session *session;
+    struct hf_addresses addresses;
+    struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
+    int wake_fd;
+    atomic_bool stopped;
+    int64_t asleep_ms;     /* boot time less awake time, when last looked */
+    struct hf_buf scratch; /* a text on its way to become a JSON string */
+    uint8_t buf[HF_READ_BYTES];
+};
+
+/* --- time --- */
+
+static uint64_t clock_ms(clockid_t clock)
+{
+    struct timespec t;
+
+    (void)clock_gettime(clock, &t); /* It fails for unknown clocks only. */
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static uint64_t now_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+static int64_t asleep_ms(void)
+{
+    return (int64_t)(clock_ms(CLOCK_BOOTTIME) - clock_ms(CLOCK_MONOTONIC));
+}
+
+/* A machine that slept has a network that may have changed, and a connection that may be gone. */
+static void notice_sleep(struct hf_client *c, uint64_t now)
+{
+    int64_t asleep = asleep_ms();
+
+    if (asleep - c->asleep_ms > WOKE_UP_MS)
+        hf_client_session_network_changed(c->session, now);
+    c->asleep_ms = asleep;
+}
+
+/* --- events --- */
+
+static struct hf_client_text text(struct hf_str s)
+{
+    return (struct hf_client_text){s.data, s.len};
+}
+
+static void tell_connected(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_connection connection = {.session = text(ev->session),
+                                                    .resumed = ev->resumed,
+                                                    .connections = hf_client_session_connections(c->session)};
+
+    if (c->options.on_connected != NULL)
+        c->options.on_connected(c->options.user, &connection);
+}
+
+static void tell_break(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_break how = {.why = ev->why,
+                                        .reason = text(ev->reason),
+                                        .close_code = ev->close_code,
+                                        .http_status = ev->http_status,
+                                        .retry_ms = ev->delay_ms,
+                                        .asked = ev->asked,
+                                        .attempt = ev->type == HF_CSE_RETRYING};
+    void (*tell)(void *, const struct hf_client_break *) =
+        ev->type == HF_CSE_ENDED ? c->options.on_ended : c->options.on_disconnected;
+
+    if (tell != NULL)
+        tell(c->options.user, &how);
+}
+
+static void tell_message(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_message message = {.channel = text(ev->channel),
+                                              .epoch = text(ev->epoch),
+                                              .offset = ev->offset,
+                                              .id = text(ev->id),
+                                              .payload = text(ev->payload),
+                                              .payload_base64 = ev->payload_base64,
+                                              .timestamp_ms = ev->timestamp_ms,
+                                              .from = text(ev->from_user)};
+
+    if (c->options.on_message != NULL)
+        c->options.on_message(c->options.user, &message);
+}
+
+static void tell_gap(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_gap gap = {.channel = text(ev->channel),
+                                      .epoch = text(ev->epoch),
+                                      .from_offset = ev->from_offset,
+                                      .to_offset = ev->to_offset,
+                                      .code = text(ev->code)};
+
+    if (c->options.on_gap != NULL)
+        c->options.on_gap(c->options.user, &gap);
+}
+
+static void tell_subscription(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_subscription subscription = {.channel = text(ev->channel),
+                                                        .epoch = text(ev->epoch),
+                                                        .offset = ev->offset,
+                                                        .recovered = ev->recovered,
+                                                        .code = text(ev->code),
+                                                        .reason = text(ev->reason)};
+    void (*tell)(void *, const struct hf_client_subscription *) =
+        ev->type == HF_CSE_SUBSCRIBED ? c->options.on_subscribed : c->options.on_unsubscribed;
+
+    if (tell != NULL)
+        tell(c->options.user, &subscription);
+}
+
+static void tell_result(const struct hf_client *c, const struct hf_client_session_event *ev,
+                        enum hf_client_outcome outcome)
+{
+    const struct hf_client_result result = {.publish_id = ev->publish_id,
+                                            .outcome = outcome,
+                                            .channel = text(ev->channel),
+                                            .offset = ev->offset,
+                                            .code = text(ev->code),
+                                            .reason = text(ev->reason),
+                                            .id = text(ev->id),
+                                            .payload = text(ev->payload)};
+
+    if (c->options.on_result != NULL)
+        c->options.on_result(c->options.user, &result);
+}
+
+static void tell_problem(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_problem problem = {
+        .code = text(ev->code), .reason = text(ev->reason), .channel = text(ev->channel)};
+
+    if (c->options.on_problem != NULL)
+        c->options.on_problem(c->options.user, &problem);
+}
+
+static void on_event(void *ctx, const struct hf_client_session_event *ev)
+{
+    const struct hf_client *c = ctx;
+
+    switch (ev->type) {
+    case HF_CSE_CONNECTED:
+        tell_connected(c, ev);
+        break;
+    case HF_CSE_CAUGHT_UP:
+        if (c->options.on_caught_up != NULL)
+            c->options.on_caught_up(c->options.user, ev->count);
+        break;
+    case HF_CSE_DISCONNECTED:
+    case HF_CSE_RETRYING:
+    case HF_CSE_ENDED:
+        tell_break(c, ev);
+        break;
+    case HF_CSE_SUBSCRIBED:
+    case HF_CSE_UNSUBSCRIBED:
+        tell_subscription(c, ev);
+        break;
+    case HF_CSE_MESSAGE:
+        tell_message(c, ev);
+        break;
+    case HF_CSE_GAP:
+        tell_gap(c, ev);
+        break;
+    case HF_CSE_ACKED:
+        tell_result(c, ev, HF_CLIENT_ACKED);
+        break;
+    case HF_CSE_REFUSED:
+        tell_result(c, ev, HF_CLIENT_REFUSED);
+        break;
+    case HF_CSE_UNCERTAIN:
+        tell_result(c, ev, HF_CLIENT_UNCERTAIN);
+        break;
+    case HF_CSE_ERROR:
+        tell_problem(c, ev);
+        break;
+    }
+}
+
+/* --- making and freeing --- */
+
+void hf_client_options_init(struct hf_client_options *options)
+{
+    *options = (struct hf_client_options){.url = "ws://127.0.0.1:8000/ws",
+                                          .outbox_messages_max = 10000,
+                                          .outbox_bytes_max = 16 * 1024 * 1024,
+                                          .window = 1000,
+                                          .subscriptions_max = 256,
+                                          .message_bytes_max = 16 * 1024 * 1024};
+}
+
+static int session_new(struct hf_client *c)
+{
+    struct hf_client_session_config config = {.host = c->url.authority,
+                                              .target = c->url.target,
+                                              .outbox_messages_max = c->options.outbox_messages_max,
+                                              .outbox_bytes_max = c->options.outbox_bytes_max,
+                                              .window = c->options.window,
+                                              .subscriptions_max = c->options.subscriptions_max,
+                                              .recv_bytes_max = c->options.message_bytes_max,
+                                              .heartbeat_interval_ms = c->options.heartbeat_interval_ms,
+                                              .on_event = on_event,
+                                              .ctx = c};
+
+    if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
+        return HF_EIO;
+    return hf_client_session_new(&config, now_ms(), &c->session);
+}
+
+int hf_client_new(const struct hf_client_options *options, struct hf_client **out)
+{
+    struct hf_client *c = calloc(1, sizeof(*c));
+    unsigned slot;
+    int err;
+
+    if (c == NULL)
+        return HF_ENOMEM;
+    c->options = *options;
+    c->wake_fd = -1;
+    c->addresses.url = &c->url;
+    c->asleep_ms = asleep_ms();
+    hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_socket_init(&c->sockets[slot], slot);
+    err = options->url == NULL ? HF_EINVAL : hf_url_parse(&c->url, options->url);
+    if (err < 0)
+        goto done;
+    c->options.url = NULL;
+    c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    err = c->wake_fd < 0 ? HF_EIO : session_new(c);
+    if (err < 0)
+        goto done;
+    *out = c;
+    c = NULL; /* The caller owns it now. */
+done:
+    hf_client_free(c);
+    return err;
+}
+
+void hf_client_free(struct hf_client *c)
+{
+    unsigned slot;
+
+    if (c == NULL)
+        return;
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_socket_release(&c->sockets[slot]);
+    if (c->wake_fd >= 0)
+        (void)close(c->wake_fd);
+    hf_client_session_free(c->session);
+    hf_buf_release(&c->scratch);
+    free(c);
+}
+
+/* --- what the application asks for --- */
+
+static struct hf_str str(const char *data, size_t len)
+{
+    return (struct hf_str){data, len};
+}
+
+int hf_client_subscribe(struct hf_client *c, const char *channel, size_t channel_len,
+                        const struct hf_client_start *start)
+{
+    struct hf_client_session_start from = {.since_epoch = {NULL, 0}};
+
+    if (start != NULL) {
+        from.since_epoch = hf_str_from(start->since_epoch);
+        from.since_offset = start->since_offset;
+        from.last = start->last;
+        from.latest = start->latest;
+    }
+    return hf_client_session_subscribe(c->session, str(channel, channel_len), &from, now_ms());
+}
+
+int hf_client_unsubscribe(struct hf_client *c, const char *channel, size_t channel_len)
+{
+    return hf_client_session_unsubscribe(c->session, str(channel, channel_len), now_ms());
+}
+
+int hf_client_publish(struct hf_client *c, const char *channel, size_t channel_len, const char *payload,
+                      size_t payload_len, const char *id, uint64_t *publish_id)
+{
+    uint64_t ignored;
+
+    return hf_client_session_publish(c->session, str(channel, channel_len), hf_str_from(id),
+                                     str(payload, payload_len), publish_id == NULL ? &ignored : publish_id,
+                                     now_ms());
+}
+
+int hf_client_publish_text(struct hf_client *c, const char *channel, size_t channel_len, const char *words,
+                           size_t words_len, const char *id, uint64_t *publish_id)
+{
+    int err;
+
+    if (!hf_utf8_valid((const uint8_t *)words, words_len))
+        return HF_EINVAL;
+    hf_buf_reset(&c->scratch);
+    err = hf_json_put_string(&c->scratch, str(words, words_len));
+    if (err < 0)
+        return err == HF_ELIMIT ? HF_ETOOLARGE : err;
+    return hf_client_publish(c, channel, channel_len, (const char *)c->scratch.data, c->scratch.len, id,
+                             publish_id);
+}
+
+uint32_t hf_client_unanswered(const struct hf_client *c)
+{
+    return hf_client_session_unanswered(c->session);
+}
+
+bool hf_client_position(struct hf_client *c, const char *channel, size_t channel_len,
+                        struct hf_client_text *epoch, uint64_t *offset)
+{
+    struct hf_str name;
+
+    if (!hf_client_session_position(c->session, str(channel, channel_len), &name, offset))
+        return false;
+    *epoch = text(name);
+    return true;
+}
+
+bool hf_client_connected(const struct hf_client *c)
+{
+    return hf_client_session_state(c->session) == HF_CLIENT_LIVE;
+}
+
+void hf_client_close(struct hf_client *c)
+{
+    hf_client_session_close(c->session, now_ms());
+}
+
+/* --- running --- */
+
+static struct hf_socket_turn turn_of(struct hf_client *c)
+{
+    return (struct hf_socket_turn){
+        .session = c->session, .addresses = &c->addresses, .buf = c->buf, .now_ms = now_ms()};
+}
+
+/* One slot's news may change what is wanted in the other: two rounds settle it, what is left waits for the next turn. */
+static void obey(struct hf_client *c, const struct hf_socket_turn *turn)
+{
+    unsigned i;
+
+    for (i = 0; i < 2 * HF_CLIENT_SESSION_SLOTS; i++)
+        hf_socket_obey(&c->sockets[i % HF_CLIENT_SESSION_SLOTS], turn);
+}
+
+static bool over(const struct hf_client *c)
+{
+    return hf_client_session_state(c->session) == HF_CLIENT_ENDED && c->sockets[0].fd < 0 &&
+           c->sockets[1].fd < 0;
+}
+
+static int wait_ms(const struct hf_client *c, uint64_t now)
+{
+    uint64_t at = hf_client_session_deadline_ms(c->session);
+
+    if (at == UINT64_MAX)
+        return -1;
+    if (at <= now)
+        return 0;
+    return at - now < INT32_MAX ? (int)(at - now) : INT32_MAX;
+}
+
+int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
+{
+    struct hf_socket_turn turn = turn_of(c);
+    int count = 0;
+    unsigned slot;
+
+    obey(c, &turn);
+    fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        short events = hf_socket_events(&c->sockets[slot], &turn);
+
+        if (events != 0)
+            fds[count++] = (struct pollfd){.fd = c->sockets[slot].fd, .events = events};
+    }
+    *timeout_ms = over(c) ? 0 : wait_ms(c, turn.now_ms);
+    return count;
+}
+
+static void take_events(struct hf_client *c, const struct pollfd *fd, const struct hf_socket_turn *turn)
+{
+    uint64_t wakes;
+    unsigned slot;
+
+    if (fd->fd == c->wake_fd) {
+        if ((fd->revents & POLLIN) != 0 && read(c->wake_fd, &wakes, sizeof(wakes)) < 0)
+            return; /* Somebody else's read was faster: the wake-up has been had. */
+        return;
+    }
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (c->sockets[slot].fd == fd->fd)
+            hf_socket_ready(&c->sockets[slot], fd->revents, turn);
+}
+
+int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_count)
+{
+    struct hf_socket_turn turn = turn_of(c);
+    int i;
+
+    for (i = 0; i < fds_count; i++)
+        take_events(c, &fds[i], &turn);
+    /* Only now: after a long pause the proof of life may have lain in the socket. */
+    notice_sleep(c, turn.now_ms);
+    if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
+        hf_client_session_tick(c->session, turn.now_ms);
+    obey(c, &turn);
+    return over(c) ? 0 : 1;
+}
+
+static int shorter(int a, int b)
+{
+    if (a < 0)
+        return b;
+    return b < 0 || a < b ? a : b;
+}
+
+int hf_client_step(struct hf_client *c, int timeout_ms)
+{
+    struct pollfd fds[HF_CLIENT_POLL_MAX];
+    int wait, count;
+
+    count = hf_client_prepare(c, fds, &wait);
+    if (poll(fds, (nfds_t)count, shorter(wait, timeout_ms)) < 0) {
+        if (errno != EINTR)
+            return HF_EIO;
+        count = 0;
+    }
+    return hf_client_process(c, fds, count);
+}
+
+int hf_client_run(struct hf_client *c)
+{
+    int running = 1;
+
+    while (running > 0 && !atomic_exchange(&c->stopped, false))
+        running = hf_client_step(c, -1);
+    return running;
+}
+
+void hf_client_stop(struct hf_client *c)
+{
+    const uint64_t one = 1;
+    int saved = errno;
+    ssize_t written;
+
+    atomic_store(&c->stopped, true);
+    written = write(c->wake_fd, &one, sizeof(one));
+    (void)written; /* It can only fail where the counter is full, and then the client is awake. */
+    errno = saved;
+}
+
+const char *hf_client_strerror(int error)
+{
+    return hf_strerror(error);
+}
+
+const char *hf_client_version(void)
+{
+    return HF_VERSION;
+}
