@@ -131,12 +131,11 @@ static void api_stop(void *context)
 {
     struct hf_api *api = context;
 
+    api->stopping = true;
     close_if_open(MHD_quiesce_daemon(api->daemon));
     for (struct hf_list *node = api->requests.next; node != &api->requests; node = node->next)
         hf_api_request_abandon(HF_CONTAINER(node, struct hf_api_request, node));
-    /* The answers go out as far as the sockets take them; a turn resumes, one answers, one writes. */
-    for (int turn = 0; turn < 3; turn++)
-        MHD_run(api->daemon);
+    MHD_run(api->daemon); /* The answers go out as far as the sockets take them. */
     MHD_stop_daemon(api->daemon);
     api->daemon = NULL;
     hf_assert(hf_list_empty(&api->requests));

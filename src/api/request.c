@@ -80,7 +80,8 @@ static bool may_hold(const struct hf_api_request *r, size_t bytes)
 /* Free it when both of its owners have let go. */
 static void request_unref(struct hf_api_request *r)
 {
-    if (r->connection != NULL || r->pending > 0)
+    hf_assert(r->connection == NULL);
+    if (r->pending > 0)
         return;
     let_go(r);
     hf_buf_release(&r->body);
@@ -199,8 +200,6 @@ void hf_api_work_done(struct hf_api_request *r)
         request_unref(r);
         return;
     }
-    if (r->state == HF_API_ANSWERED) /* Abandoned, and libmicrohttpd has not let go yet. */
-        return;
     suspended = r->state == HF_API_WAITING;
     r->finish(r);
     if (suspended)
@@ -306,7 +305,7 @@ static enum MHD_Result read_head(struct hf_api_request *r, const char *url, cons
             hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
         return queue_answer(r);
     }
-    if (r->state == HF_API_READING && !may_hold(r, 0))
+    if (r->state == HF_API_READING && !r->route->open && !may_hold(r, 0))
         hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
     return MHD_YES;
 }
@@ -333,6 +332,8 @@ static enum MHD_Result read_body(struct hf_api_request *r, const char *data, siz
 
 static enum MHD_Result read_end(struct hf_api_request *r)
 {
+    if (r->state == HF_API_READING && r->api->stopping)
+        hf_api_answer_error(r, HF_CODE_UNAVAILABLE, "the server stops");
     if (r->state == HF_API_READING)
         run_handler(r);
     return r->state == HF_API_ANSWERED ? queue_answer(r) : MHD_YES;

@@ -27,6 +27,7 @@ struct hf_api {
     int wake_fd; /* an eventfd; written when a connection was resumed: MHD_resume_connection() itself wakes nobody in this mode */
     struct hf_list requests; /* of struct hf_api_request: all that have a connection */
     size_t held_bytes;       /* of their bodies and answers */
+    bool stopping;           /* no handler runs any more */
     uint64_t refused;        /* callers without the right, since the last log line about them */
     uint64_t refused_logged_ms;
 };

@@ -646,32 +646,47 @@ static void a_client_may_go_away_while_the_hub_works(void **state)
     assert_status(post("/api/publish", "{\"channel\":\"a\",\"payload\":1}"), 200);
 }
 
+/* The API is gone; what it sent is there. */
+static void assert_stopped(int fd, const char *reason)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    char expected[256];
+    ssize_t n;
+
+    assert_int_equal(poll(&pfd, 1, 1000), 1);
+    n = recv(fd, received, sizeof(received) - 1, 0);
+    assert_true(n > 0);
+    received[n] = '\0';
+    assert_int_equal(strncmp(received, "HTTP/1.1 503 ", 13), 0);
+    snprintf(expected, sizeof(expected), "{\"code\":\"unavailable\",\"reason\":\"%s\"}", reason);
+    assert_non_null(strstr(received, expected));
+}
+
 static void a_stop_answers_what_waits_and_survives_late_answers(void **state)
 {
     int one = begin("/api/publish", "{\"channel\":\"a\",\"payload\":1}");
     int many = begin("/api/broadcast", "{\"channels\":[\"a\",\"b\"],\"payload\":1}");
-    int idle = client_open();
-    struct pollfd pfd = {.fd = one, .events = POLLIN};
-    ssize_t n;
+    int idle = client_open(), late = client_open();
+    char text[512];
+    size_t len =
+        write_request(text, sizeof(text), "POST", "/api/publish", "", "{\"channel\":\"c\",\"payload\":1}");
 
     (void)state;
     assert_int_equal(f->hub.count, 3);
     hub_answer(&f->hub, 1, &f->hub.result);
     turn(1);
+    assert_int_equal(send(late, text, len, MSG_NOSIGNAL), len); /* The API has not read it yet. */
     hf_api_http.stop(f->api);
     f->api = NULL;
+    assert_int_equal(f->hub.count, 3);
     hub_answer(&f->hub, 2, &f->hub.result);
     hub_answer(&f->hub, 0, &f->hub.result);
-    assert_int_equal(poll(&pfd, 1, 1000), 1);
-    n = recv(one, received, sizeof(received) - 1, 0);
-    assert_true(n > 0);
-    received[n] = '\0';
-    assert_int_equal(strncmp(received, "HTTP/1.1 503 ", 13), 0);
-    assert_non_null(strstr(
-        received,
-        "{\"code\":\"unavailable\",\"reason\":\"the server stops; whether it was done is not known\"}"));
+    assert_stopped(one, "the server stops; whether it was done is not known");
+    assert_stopped(many, "the server stops; whether it was done is not known");
+    assert_stopped(late, "the server stops");
     close(one);
     close(many);
+    close(late);
     close(idle);
 }
 
@@ -789,6 +804,29 @@ static void bodies_and_answers_are_bounded_together(void **state)
     free(text);
 }
 
+/* Nor can clients that do not read their answers make it hold more; probes are answered all the same. */
+static void answers_that_are_not_read_are_bounded(void **state)
+{
+    static const char body[] = "{\"channel\":\"a\"}";
+    char text[512];
+    size_t len = write_request(text, sizeof(text), "POST", "/api/history", "", body);
+    int fds[5];
+
+    (void)state;
+    f->hub.history_bytes = 15 << 20;
+    for (int i = 0; i < 5; i++) {
+        fds[i] = client_open();
+        client_send(fds[i], text, len);
+    }
+    assert_error(request("GET", "/api/channels", "", ""), 503, "overloaded", "too many requests");
+    assert_status(request("GET", "/healthz", "", ""), 200);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    for (int i = 0; i < 10; i++)
+        turn(1);
+    assert_status(request("GET", "/api/channels", "", ""), 200);
+}
+
 /* --- the other requests --- */
 
 static void history_is_asked_for_as_in_the_protocol(void **state)
@@ -845,6 +883,8 @@ static void channels_are_listed_by_the_query(void **state)
     assert_string_equal(f->hub.channels, "prefix=a/b& after=x y limit=1000");
     assert_status(request("GET", "/api/channels?after=", "", ""), 200);
     assert_string_equal(f->hub.channels, "prefix= after= limit=100");
+    assert_status(request("GET", "/api/channels?after", "", ""), 200);
+    assert_string_equal(f->hub.channels, "prefix= after= limit=100");
     assert_error(request("GET", "/api/channels?limit=0", "", ""), 400, "bad_message",
                  "limit: must be 1 to 1000");
     assert_error(request("GET", "/api/channels?limit=1001", "", ""), 400, "bad_message",
@@ -870,7 +910,7 @@ static void a_session_is_disconnected_by_the_hub(void **state)
                  "either session or user");
     assert_error(post("/api/disconnect", "{\"session\":\"s\",\"code\":1006}"), 400, "bad_message",
                  "code: must be a close code");
-    assert_error(post("/api/disconnect", "{\"session\":\"s\",\"code\":70536}"), 400, "bad_message",
+    assert_error(post("/api/disconnect", "{\"session\":\"s\",\"code\":69539}"), 400, "bad_message",
                  "code: must be a close code");
     assert_error(post("/api/disconnect", "{\"session\":\"s\",\"code\":\"4003\"}"), 400, "bad_message",
                  "code: must be an integer");
@@ -1032,6 +1072,7 @@ int main(void)
         API_TEST(a_broadcast_has_1_to_1000_channels),
         API_TEST(a_broadcasts_key_counts_per_channel),
         API_TEST(bodies_and_answers_are_bounded_together),
+        API_TEST(answers_that_are_not_read_are_bounded),
         API_TEST(history_is_asked_for_as_in_the_protocol),
         API_TEST(a_history_beyond_the_bound_is_refused_and_below_is_whole),
         API_TEST(channels_are_listed_by_the_query),
