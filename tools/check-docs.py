@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""check-docs - the man page tells every configuration key, and no other."""
+"""check-docs - the man page tells every configuration key and every option of the commands, and no other."""
 import re
 
 import tap
@@ -8,10 +8,9 @@ PAGE = 'docs/man/holdfast.1'
 KEYS = 'src/server/config_keys.c'
 
 
-def check(root):
-    known = set(re.findall(r'^\s*\{"([a-z.]+)", *HF_CONFIG_|^\s*\{"([a-z.]+)", *[A-Z]+\(', tap.read(root, KEYS), re.M))
-    known = {first or second for first, second in known}
-    section = re.search(r'^\.SH CONFIGURATION\n(.*?)^\.SH', tap.read(root, PAGE), re.M | re.S)
+def key_problems(root, page):
+    known = set(re.findall(r'^\s*\{"([a-z.]+)", *[A-Z]', tap.read(root, KEYS), re.M))
+    section = re.search(r'^\.SH CONFIGURATION\n(.*?)^\.SH', page, re.M | re.S)
     # The tags of its list: .BR a ", " b " (default)"
     tags = re.findall(r'^\.TP\n\.BR? (.*)$', section[1] if section else '', re.M)
     told = {word for tag in tags for word in re.sub(r'"[^"]*"', ' ', tag).split()}
@@ -21,13 +20,35 @@ def check(root):
     return problems
 
 
-TABLE = '    {"workers", COUNT(workers, 1, 2)},\n    {"api.key", HF_CONFIG_SECRET},\n'
-MAN = '.SH CONFIGURATION\n.TP\n.BR workers ", " api.key " (none)"\nA key.\n.SH SIGNALS\n'
+def option_problems(root, page):
+    known = {'version'}
+    for path in tap.sources(root, ['src/cli'], ('.c',)):
+        known |= set(re.findall(r'^\s*\{"([a-z-]+)", *(?:no|required|optional)_argument', tap.read(root, path), re.M))
+    told = set(re.findall(r'--([a-z-]+)', page.replace('\\-', '-')))
+    problems = [f'{PAGE}: does not tell the option --{option}' for option in sorted(known - told - {'version'})]
+    problems += [f'{PAGE}: tells an option that there is not: --{option}' for option in sorted(told - known)]
+    return problems
 
-tap.point('the man page tells every configuration key', check(tap.ROOT))
-tap.innocent('a page that tells all', check, {KEYS: TABLE, PAGE: MAN})
-tap.planted('a key that is not told', check, {KEYS: TABLE + '    {"echo", HF_CONFIG_BOOL},\n', PAGE: MAN}, 'key echo')
-tap.planted('a key that is gone', check, {KEYS: TABLE, PAGE: MAN.replace('workers', 'workers ", " threads')},
+
+def check(root):
+    page = tap.read(root, PAGE)
+    return key_problems(root, page) + option_problems(root, page)
+
+
+CLI = 'src/cli/a.c'
+TABLE = '    {"workers", COUNT(workers, 1, 2)},\n    {"api.key", HF_CONFIG_SECRET},\n'
+OPTIONS = '    {"json", no_argument, NULL, 1},\n    {"url", required_argument, NULL, 2},\n'
+MAN = ('.B \\-\\-json\n.BI \\-\\-url " URL"\n'
+       '.SH CONFIGURATION\n.TP\n.BR workers ", " api.key " (none)"\nA key.\n.SH SIGNALS\n')
+
+tap.point('the man page tells every configuration key and option', check(tap.ROOT))
+tap.innocent('a page that tells all', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: MAN})
+tap.planted('a key that is not told', check, {KEYS: TABLE + '    {"echo", HF_CONFIG_BOOL},\n', CLI: OPTIONS, PAGE: MAN}, 'key echo')
+tap.planted('a key that is gone', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: MAN.replace('workers', 'workers ", " threads')},
             'there is not: threads')
-tap.planted('a table that is not understood', check, {KEYS: 'int a;\n', PAGE: '.SH CONFIGURATION\n.SH SIGNALS\n'}, 'no key found')
+tap.planted('a table that is not understood', check,
+            {KEYS: 'int a;\n', CLI: OPTIONS, PAGE: MAN.replace('.TP\n.BR workers ", " api.key', '.B')}, 'no key found')
+tap.planted('an option that is not told', check,
+            {KEYS: TABLE, CLI: OPTIONS + '    {"id", required_argument, 0, 3},\n', PAGE: MAN}, 'option --id')
+tap.planted('an option that is gone', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: '\\-\\-quiet\n' + MAN}, 'there is not: --quiet')
 tap.done()
