@@ -41,7 +41,8 @@ static const char intro[] =
     "exit status 2 and one line:\n"
     "\n"
     "```\n"
-    "holdfast.yaml:4: heartbeat.interval: '25x' is not a duration such as 500ms, 25s, 10m, 24h or 7d; "
+    "holdfast serve: holdfast.yaml:4: heartbeat.interval: '25x' is not a duration such as 500ms, 25s, 10m, "
+    "24h or 7d; "
     "allowed is 100ms to 1h\n"
     "```\n"
     "\n"
@@ -89,6 +90,6 @@ void hf_config_help(struct hf_buf *out)
         char allowed[96];
 
         hf_config_key_allowed(key, allowed, sizeof(allowed));
-        hf_buf_putf(out, "  %s=%s\n      %s (%s)\n", key->name, initial_of(key), key->about, allowed);
+        hf_buf_putf(out, "  %s (%s)\n      %s; %s\n", key->name, initial_of(key), key->about, allowed);
     }
 }

@@ -30,7 +30,7 @@ enum hf_log_level hf_log_threshold = HF_LOG_INFO;
 
 static struct logger {
     int fd;
-    int own_fd; /* what hf_log_open opened anew, or -1 */
+    int own_fd; /* what hf_logger_open opened anew, or -1 */
     bool is_socket;
     bool stalled; /* the last line did not get through: do not wait for the next one */
     bool torn;    /* the last line went out in part: the next begins with a line end */
@@ -41,7 +41,7 @@ static struct logger {
     struct hf_buf line;
 } logger = {.fd = STDERR_FILENO, .own_fd = -1, .worker = -1, .line.bytes_max = HF_LOG_LINE_MAX};
 
-void hf_log_close(void)
+void hf_logger_close(void)
 {
     if (logger.own_fd >= 0)
         close(logger.own_fd);
@@ -72,9 +72,9 @@ static void open_anew(void)
         logger.fd = logger.own_fd;
 }
 
-void hf_log_open(int fd, enum hf_log_level level, enum hf_log_format format)
+void hf_logger_open(int fd, enum hf_log_level level, enum hf_log_format format)
 {
-    hf_log_close();
+    hf_logger_close();
     logger.fd = fd;
     logger.format = format;
     logger.pid = getpid();
@@ -82,7 +82,7 @@ void hf_log_open(int fd, enum hf_log_level level, enum hf_log_format format)
     open_anew();
 }
 
-void hf_log_identify(int worker)
+void hf_logger_identify(int worker)
 {
     logger.worker = worker;
     logger.pid = getpid();

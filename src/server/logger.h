@@ -51,15 +51,15 @@ struct hf_log_field {
  * Write to fd from now on (borrowed; STDERR_FILENO outside tests), what is of `level` or above. Before the first call: standard error, info, logfmt.
  * A pipe or terminal is opened anew, so that O_NONBLOCK is not set for those who share it; may be called again.
  */
-void hf_log_open(int fd, enum hf_log_level level, enum hf_log_format format);
+void hf_logger_open(int fd, enum hf_log_level level, enum hf_log_format format);
 
-/* Close what hf_log_open opened; back to the state before the first call. */
-void hf_log_close(void);
+/* Close what hf_logger_open opened; back to the state before the first call. */
+void hf_logger_close(void);
 
 /* Who writes: slot of the worker, or -1 for the supervisor. To be called after each fork, in the child: the pid is taken here. */
-void hf_log_identify(int worker);
+void hf_logger_identify(int worker);
 
-extern enum hf_log_level hf_log_threshold; /* read by hf_log_enabled() only, written by hf_log_open() */
+extern enum hf_log_level hf_log_threshold; /* read by hf_log_enabled() only, written by hf_logger_open() */
 
 static inline bool hf_log_enabled(enum hf_log_level level)
 {

@@ -161,7 +161,7 @@ static int set_up(void **state)
     f = calloc(1, sizeof(*f));
     if (f == NULL)
         return -1;
-    hf_log_open(STDERR_FILENO, HF_LOG_ERROR, HF_LOG_LOGFMT);
+    hf_logger_open(STDERR_FILENO, HF_LOG_ERROR, HF_LOG_LOGFMT);
     hf_config_default(&f->config);
     f->config.message_bytes_max = 1000;
     f->hub.result = (struct hf_service_result){.epoch = "e1", .offset = 42};
@@ -182,7 +182,7 @@ static int tear_down(void **state)
         free(f->hub.calls[i].payload);
     close(f->listen_fd);
     free(f);
-    hf_log_close();
+    hf_logger_close();
     return 0;
 }
 

@@ -42,7 +42,7 @@ static int open_pipe(void **state)
 static int close_pipe(void **state)
 {
     (void)state;
-    hf_log_close();
+    hf_logger_close();
     close(pipe_fds[0]);
     close(pipe_fds[1]);
     return 0;
@@ -69,8 +69,8 @@ static void a_logfmt_line_has_its_parts_in_order(void **state)
     const char *end;
 
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
-    hf_log_identify(2);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_identify(2);
     hf_log(HF_LOG_WARNING, "it", hf_kv_i64("a", -5), hf_kv_u64("b", UINT64_MAX), hf_kv_bool("c", true),
            hf_kv_text("d", "x.y/z:1"), hf_kv_str("e", HF_STR("f")), hf_kv_errno("g", ENOENT),
            hf_kv_err("h", HF_EGAP));
@@ -90,8 +90,8 @@ static void a_logfmt_line_has_its_parts_in_order(void **state)
 static void the_supervisor_has_no_worker_and_an_event_needs_no_fields(void **state)
 {
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
-    hf_log_identify(-1);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_identify(-1);
     hf_log_event(HF_LOG_ERROR, "draining");
     read_back();
     assert_null(strstr(text, "worker"));
@@ -110,7 +110,7 @@ static struct hf_log_field evaluate(void)
 static void what_is_below_the_level_is_neither_written_nor_evaluated(void **state)
 {
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_WARNING, HF_LOG_LOGFMT);
+    hf_logger_open(pipe_fds[1], HF_LOG_WARNING, HF_LOG_LOGFMT);
     hf_log(HF_LOG_INFO, "it", evaluate());
     hf_log_event(HF_LOG_DEBUG, "it");
     assert_int_equal(evaluated, 0);
@@ -141,7 +141,7 @@ static void a_hostile_value_stays_in_its_place(void **state)
     };
 
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         hf_log(HF_LOG_INFO, "it", hf_kv_str("v", cases[i].value), hf_kv_bool("end", true));
         assert_true(strncmp(fields_of_line(), "v=", 2) == 0);
@@ -156,8 +156,8 @@ static void a_json_line_is_json_whatever_the_bytes_are(void **state)
     char bytes[64];
 
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
-    hf_log_identify(0);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
+    hf_logger_identify(0);
     for (unsigned first = 0; first < 256; first++) {
         json_t *line;
 
@@ -182,7 +182,7 @@ static void a_json_line_is_json_whatever_the_bytes_are(void **state)
 static void a_json_line_replaces_what_is_no_utf8(void **state)
 {
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
     hf_log(HF_LOG_INFO, "it", hf_kv_str("v", HF_STR("\xe9\x01\"")));
     read_back();
     assert_non_null(strstr(text, ",\"v\":\"\\ufffd\\u0001\\\"\"}\n"));
@@ -194,7 +194,7 @@ static void a_long_value_is_cut_between_characters(void **state)
     const char *fields;
 
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
     memset(value, 'a', sizeof(value));
     hf_log(HF_LOG_INFO, "it", hf_kv_str("v", (struct hf_str){value, sizeof(value)}));
     assert_int_equal(strlen(fields_of_line()), 2 + HF_LOG_VALUE_MAX);
@@ -215,7 +215,7 @@ static void fields_that_do_not_fit_are_left_out_whole(void **state)
     (void)state;
     memset(value, 1, sizeof(value)); /* Six bytes each in JSON. */
     v = hf_kv_str("v", (struct hf_str){value, sizeof(value)});
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_JSON);
     hf_log(HF_LOG_INFO, "it", v, v, hf_kv_u64("n", 7));
     assert_true(read_back() <= HF_LOG_LINE_MAX);
     line = json_loads(text, 0, NULL);
@@ -243,7 +243,7 @@ static void a_full_pipe_drops_lines_and_tells_how_many(void **state)
     size_t n;
 
     (void)state;
-    hf_log_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_open(pipe_fds[1], HF_LOG_INFO, HF_LOG_LOGFMT);
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (unsigned i = 0; i < LINES; i++)
         hf_log(HF_LOG_INFO, "it", hf_kv_u64("i", i));
@@ -276,12 +276,12 @@ static void a_full_socket_does_not_block_either(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    hf_log_open(fds[0], HF_LOG_INFO, HF_LOG_LOGFMT);
+    hf_logger_open(fds[0], HF_LOG_INFO, HF_LOG_LOGFMT);
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (unsigned i = 0; i < 5000; i++)
         hf_log(HF_LOG_INFO, "it", hf_kv_u64("i", i));
     assert_true(elapsed_ms(&start) < 2000);
-    hf_log_close();
+    hf_logger_close();
     close(fds[0]);
     close(fds[1]);
 }
