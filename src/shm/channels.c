@@ -155,6 +155,7 @@ int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, ui
     atomic_store_explicit(&c->head, 0, memory_order_relaxed);
     atomic_store_explicit(&c->newest, 0, memory_order_relaxed);
     atomic_store_explicit(&c->appended_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->left_ms, now_ms, memory_order_relaxed);
     for (int word = 0; word < HF_WORKER_WORDS; word++)
         atomic_store_explicit(&c->notified[word], 0, memory_order_relaxed);
     HF_CRASH_POINT("channels:filled");
@@ -260,12 +261,13 @@ bool hf_channel_want(struct hf_channel *c, hf_cid cid, uint32_t worker)
     atomic_fetch_or(&c->interest[worker / 64], bit_of(worker));
     if (atomic_load(&c->cid) == cid)
         return true;
-    hf_channel_unwant(c, worker);
+    atomic_fetch_and(&c->interest[worker / 64], ~bit_of(worker));
     return false;
 }
 
-void hf_channel_unwant(struct hf_channel *c, uint32_t worker)
+void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t wall_ms)
 {
+    atomic_store(&c->left_ms, wall_ms);
     atomic_fetch_and(&c->interest[worker / 64], ~bit_of(worker));
 }
 

@@ -42,6 +42,7 @@ struct hf_channel {
     _Atomic uint64_t head;        /* offset of the newest message, 0: none yet */
     _Atomic hf_ref newest;        /* its record */
     _Atomic uint64_t appended_ms; /* when, or when the channel was made */
+    _Atomic uint64_t left_ms;     /* wall clock: when a worker last lost interest; that worker */
     _Atomic uint64_t interest[HF_WORKER_WORDS];
     _Atomic uint64_t notified[HF_WORKER_WORDS];
     _Atomic uint32_t next; /* place + 1 of the next in the same bucket */
@@ -91,7 +92,8 @@ int hf_channels_recover(struct hf_channels *t) HF_MUST_CHECK;
 
 /* Worker: say that messages of c concern this worker. Returns false where c is no longer cid: look the name up again. */
 bool hf_channel_want(struct hf_channel *c, hf_cid cid, uint32_t worker);
-void hf_channel_unwant(struct hf_channel *c, uint32_t worker);
+/* The opposite. wall_ms: parked sessions may still name the channel, so it must stay for a while. */
+void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t wall_ms);
 bool hf_channel_wanted(const struct hf_channel *c, uint32_t worker);
 /* Owner: whether w is still to be told (its bit is not set). */
 bool hf_channel_untold(const struct hf_channel *c, uint32_t worker);

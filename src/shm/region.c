@@ -143,7 +143,7 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
     atomic_store(&r->slots[slot].state, HF_SLOT_DEAD);
 }
 
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms)
 {
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
@@ -156,7 +156,8 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
         high = atomic_load(&t.shm->high);
         for (uint32_t place = 0; place < high; place++) {
             hf_channel_clear_told(&t.table[place], slot);
-            hf_channel_unwant(&t.table[place], slot);
+            if (hf_channel_wanted(&t.table[place], slot))
+                hf_channel_unwant(&t.table[place], slot, wall_ms);
         }
     }
 }

@@ -96,7 +96,7 @@ void hf_region_awake(struct hf_region *r, uint32_t slot);
 /* Supervisor, when the process of a slot has gone: mark it and clear its pins. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
 /* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms);
 
 /* The time before which every request is handled by every worker; 0 while one is dead or has not settled yet. */
 uint64_t hf_region_settled_ms(const struct hf_region *r, uint64_t now_ms);

@@ -1,0 +1,43 @@
+/*
+ * loop.h - readiness of descriptors, edge-triggered, one loop per process and thread.
+ */
+#ifndef HF_NET_LOOP_H
+#define HF_NET_LOOP_H
+
+#include "base/err.h"
+#include "base/now.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hf_loop;
+
+/* What happened to a descriptor; several at once are possible. */
+enum hf_ready {
+    HF_READY_READ = 1,
+    HF_READY_WRITE = 2,
+    HF_READY_ENDED = 4 /* error or hang-up: reading will tell which */
+};
+
+/*
+ * A watched descriptor; embed it in what it belongs to. ready() is called from hf_loop_wait(), with bits of enum hf_ready; it reads or writes
+ * until EAGAIN, because the edge comes once. It may free its watch after hf_loop_remove().
+ */
+struct hf_watch {
+    int fd;
+    void (*ready)(struct hf_watch *w, unsigned what);
+};
+
+/* Returns NULL with errno set. */
+struct hf_loop *hf_loop_new(void);
+void hf_loop_free(struct hf_loop *l);
+/* Watch a non-blocking descriptor. level: report readiness as long as it lasts (for descriptors that a library reads). Returns 0 or HF_EIO, errno set. */
+int hf_loop_add(struct hf_loop *l, struct hf_watch *w, bool level) HF_MUST_CHECK;
+/* No more calls, not even of events that have been fetched already. */
+void hf_loop_remove(struct hf_loop *l, struct hf_watch *w);
+/* Wait at most timeout_ms (-1: for ever) and call what is ready. Returns the number of calls. */
+int hf_loop_wait(struct hf_loop *l, int timeout_ms);
+/* Both clocks. */
+struct hf_now hf_now_read(void);
+
+#endif

@@ -1,0 +1,490 @@
+/*
+ * attach.c - how a connection gets its session: a new one, its own again (resume), or one that another connection or worker still holds
+ * (takeover). PROTOCOL.md "Opening" and "Resume".
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+#include "wire/json.h"
+#include "ws/handshake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICKET_TEXT = HF_TICKET_BYTES / 3 * 4, /* base64url without padding */
+    TAKE_POLL_MS = 50,                     /* how often a session that is asked for is looked at */
+    SESSION_TEXT = 16,
+};
+
+/* What a handshake leaves behind for the answer that comes later. */
+struct hf_upgrade {
+    char key[HF_WS_KEY_LEN];
+    bool named, from_browser, has_ticket, has_attempt;
+    uint8_t ticket[HF_TICKET_BYTES];
+    uint64_t attempt;
+    uint32_t asked; /* slot + 1 of the worker that was asked to hand it over */
+};
+
+void hf_attach_release(struct hf_conn *c)
+{
+    free(c->upgrade);
+    c->upgrade = NULL;
+}
+
+/* ---- Tickets ---- */
+
+static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void ticket_write(const uint8_t ticket[HF_TICKET_BYTES], char out[TICKET_TEXT])
+{
+    for (int i = 0; i < HF_TICKET_BYTES / 3; i++) {
+        uint32_t three = (uint32_t)ticket[3 * i] << 16 | (uint32_t)ticket[3 * i + 1] << 8 | ticket[3 * i + 2];
+
+        for (int k = 0; k < 4; k++)
+            out[4 * i + k] = base64url[three >> (18 - 6 * k) & 63];
+    }
+}
+
+/* Anything that is no ticket of ours gives false: to the client it is the same as a session that has gone. */
+static bool ticket_read(struct hf_str text, uint8_t ticket[HF_TICKET_BYTES])
+{
+    if (text.len != TICKET_TEXT)
+        return false;
+    for (int i = 0; i < HF_TICKET_BYTES / 3; i++) {
+        uint32_t three = 0;
+
+        for (int k = 0; k < 4; k++) {
+            const char *digit = memchr(base64url, text.data[4 * i + k], 64);
+
+            if (digit == NULL)
+                return false;
+            three = three << 6 | (uint32_t)(digit - base64url);
+        }
+        ticket[3 * i] = (uint8_t)(three >> 16);
+        ticket[3 * i + 1] = (uint8_t)(three >> 8);
+        ticket[3 * i + 2] = (uint8_t)three;
+    }
+    return true;
+}
+
+/* ---- What the request asks for ---- */
+
+static bool strip_prefix(struct hf_str *s, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (s->len < len || memcmp(s->data, prefix, len) != 0)
+        return false;
+    s->data += len;
+    s->len -= len;
+    return true;
+}
+
+static const char *take_attempt(struct hf_upgrade *u, struct hf_str text)
+{
+    return hf_json_u53(text, &u->attempt) == 0 ? (u->has_attempt = true, NULL)
+                                               : "the attempt is not a number";
+}
+
+static void take_ticket(struct hf_upgrade *u, struct hf_str text, bool *given)
+{
+    *given = true;
+    u->has_ticket = ticket_read(text, u->ticket);
+}
+
+/* Returns NULL, or what is wrong with it. *given: a ticket was given, of whatever kind. */
+static const char *read_protocols(struct hf_upgrade *u, const struct hf_handshake *h, bool *given)
+{
+    struct hf_str rest = h->protocols, token;
+    const char *wrong = NULL;
+
+    if (h->protocols.data == NULL)
+        return NULL;
+    while (wrong == NULL && hf_handshake_next_token(&rest, &token)) {
+        if (hf_str_eq(token, HF_STR("holdfast.v1.json")))
+            u->named = true;
+        else if (strip_prefix(&token, "hf.resume."))
+            take_ticket(u, token, given);
+        else if (strip_prefix(&token, "hf.attempt."))
+            wrong = take_attempt(u, token);
+    }
+    if (wrong == NULL && !u->named)
+        wrong = "Sec-WebSocket-Protocol must offer holdfast.v1.json";
+    return wrong;
+}
+
+static const char *read_request(struct hf_upgrade *u, const struct hf_handshake *h, bool *given)
+{
+    char value[256];
+    const char *wrong = read_protocols(u, h, given);
+    int len;
+
+    if (wrong == NULL && h->resume.data != NULL)
+        take_ticket(u, h->resume, given);
+    if (wrong == NULL && h->attempt.data != NULL)
+        wrong = take_attempt(u, h->attempt);
+    len = hf_query_get(h->query, "resume", value, sizeof(value));
+    if (len >= 0)
+        take_ticket(u, (struct hf_str){value, (size_t)len}, given);
+    len = hf_query_get(h->query, "attempt", value, sizeof(value));
+    if (wrong == NULL && len >= 0)
+        wrong = take_attempt(u, (struct hf_str){value, (size_t)len});
+    return wrong;
+}
+
+/* ---- Answers ---- */
+
+static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
+{
+    (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
+                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
+    c->named = u->named;
+    c->phase = HF_CONN_OPEN;
+    hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
+    hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
+    /* Phases are spread, so that connections that came together are not asked together for ever. */
+    c->received_ms = c->hub->now.mono_ms - hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
+    hf_conn_schedule(c);
+    hf_conn_due(c);
+}
+
+static unsigned loss_spread_ms(const struct hf_hub *hub)
+{
+    return (unsigned)((uint64_t)hub->conn_count * 1000 / HF_ADMIT_PER_SECOND);
+}
+
+/* "to a client that sends Origin the server answers 429 and 503 as 101, reconnect {after, code} and close 1013" */
+static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, enum hf_code code, const char *reason)
+{
+    struct hf_msg m = {.type = HF_MSG_RECONNECT,
+                       .has = HF_HAS_CODE,
+                       .code =
+                           hf_str_from(hf_code_name(code == HF_CODE_DRAINING ? code : HF_CODE_OVERLOADED)),
+                       .after_min_ms = 1000,
+                       .after_max_ms = 2000 + loss_spread_ms(c->hub)};
+
+    if (!u->from_browser) {
+        hf_conn_refuse(c, 503, code == HF_CODE_DRAINING ? HF_CODE_UNAVAILABLE : code, reason, 1);
+        return;
+    }
+    accept_upgrade(c, u);
+    hf_conn_send(c, &m);
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, reason);
+}
+
+static void put_position(struct hf_buf *out, struct hf_hub *hub, const struct hf_sub *s)
+{
+    char epoch[32];
+
+    hf_buf_puts(out, out->len > 1 ? ",{\"channel\":" : "{\"channel\":");
+    hf_json_put_string(out, hf_topic_name(s->topic));
+    hf_region_epoch(hub->region, s->topic->cid, epoch);
+    hf_buf_putf(out, ",\"epoch\":\"%s\",\"offset\":%llu}", epoch, (unsigned long long)s->cursor.acked_offset);
+}
+
+struct welcome {
+    bool resumed, last_seq_known;
+    uint64_t last_seq;
+};
+
+static void send_welcome(struct hf_conn *c, const struct welcome *w)
+{
+    struct hf_hub *hub = c->hub;
+    const struct hf_config *config = hub->config;
+    uint8_t ticket[HF_TICKET_BYTES];
+    char ticket_text[TICKET_TEXT], session_text[SESSION_TEXT + 1], server_id[SESSION_TEXT + 1];
+    struct hf_buf channels;
+    struct hf_msg m = {.type = HF_MSG_WELCOME,
+                       .has = HF_HAS_CHANNELS | (w->last_seq_known ? HF_HAS_LAST_SEQ : 0),
+                       .resumed = w->resumed,
+                       .last_seq = w->last_seq,
+                       .ttl_ms = config->session_ttl_ms,
+                       .server_time = hub->now.wall_ms,
+                       .interval_ms = c->heartbeat_ms,
+                       .heartbeat_min_ms = config->heartbeat_min_ms,
+                       .heartbeat_max_ms = config->heartbeat_max_ms,
+                       .loss_spread_ms = loss_spread_ms(hub),
+                       .max_message = config->message_bytes_max,
+                       .address = hf_str_from(c->address)};
+
+    hf_session_ticket(c->session, ticket);
+    ticket_write(ticket, ticket_text);
+    snprintf(session_text, sizeof(session_text), "%016llx", (unsigned long long)c->number);
+    snprintf(server_id, sizeof(server_id), "%016llx", (unsigned long long)hub->region->config->boot_id);
+    m.ticket = (struct hf_str){ticket_text, sizeof(ticket_text)};
+    m.session = hf_str_from(session_text);
+    m.server_id = hf_str_from(server_id);
+    hf_buf_init(&channels, 1u << 20);
+    hf_buf_puts(&channels, "[");
+    for (const struct hf_sub *s = c->subs; s != NULL; s = s->next)
+        put_position(&channels, hub, s);
+    hf_buf_puts(&channels, "]");
+    m.channels = hf_buf_str(&channels);
+    if (channels.failed)
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+    else
+        hf_conn_send(c, &m);
+    hf_buf_release(&channels);
+}
+
+/* ---- Attaching ---- */
+
+/* The connection and the session, which is ours now, belong together. Returns false without memory. */
+static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t generation, uint64_t last_seq)
+{
+    struct hf_hub *hub = c->hub;
+
+    if (hf_map_put(&hub->by_session, s->number, (uintptr_t)c, 0) < 0) {
+        hf_session_park(&hub->sessions, s, generation, hub->now.mono_ms);
+        return false;
+    }
+    c->session = s;
+    c->number = s->number;
+    c->generation = generation;
+    hf_window_release(&c->window);
+    hf_window_init(&c->window, last_seq + 1, hub->config->inflight_max);
+    return true;
+}
+
+static void attach_new(struct hf_conn *c, const struct hf_upgrade *u, const struct welcome *w)
+{
+    struct hf_hub *hub = c->hub;
+    uint8_t random[20];
+    struct hf_session *s;
+
+    hub->transport->random(hub->transport->ctx, random, sizeof(random));
+    s = hf_sessions_add(&hub->sessions, random);
+    if (s == NULL || !bind_session(c, s, 1, 0)) {
+        refuse_busy(c, u, HF_CODE_LIMIT, "the server holds as many sessions as it may");
+        return;
+    }
+    if (u->has_attempt)
+        atomic_store(&s->attempt, u->attempt);
+    accept_upgrade(c, u);
+    send_welcome(c, w);
+}
+
+/* The session's subscriptions in this worker: each goes on behind the last acknowledged offset. */
+static bool restore_subs(struct hf_conn *c)
+{
+    struct hf_hub *hub = c->hub;
+    struct hf_session_sub *cell;
+    uint32_t cursor = 0;
+
+    while ((cell = hf_session_sub_next(&hub->sessions, c->session, &cursor)) != NULL) {
+        uint64_t cid = atomic_load(&cell->cid), head;
+        bool latest = (cid & HF_SUB_LATEST) != 0;
+        struct hf_topic *t;
+        struct hf_sub *s;
+        int err = hf_topic_get(hub, cid & HF_SUB_CID, &t);
+
+        if (err == HF_EAGAIN) { /* The channel has been forgotten: not while a session that names it lives. */
+            hf_session_sub_remove(cell);
+            continue;
+        }
+        s = err < 0 ? NULL : hf_sub_add(c, t, cell, latest);
+        if (s == NULL)
+            return false;
+        head = atomic_load(&t->channel->head);
+        hf_cursor_resume(&s->cursor, atomic_load(&cell->acked), latest, head);
+        if (s->cursor.next_offset <= head)
+            hf_sub_due(s);
+    }
+    return true;
+}
+
+static void send_refusals(struct hf_conn *c)
+{
+    uint64_t seq;
+    uint8_t code;
+
+    for (uint32_t i = 0;
+         c->session != NULL && hf_session_refusal(&c->hub->sessions, c->session, i, &seq, &code); i++) {
+        struct hf_msg nack = {.type = HF_MSG_NACK,
+                              .has = HF_HAS_SEQ | HF_HAS_CODE | HF_HAS_REASON,
+                              .seq = seq,
+                              .code = hf_str_from(hf_code_name((enum hf_code)code)),
+                              .reason = hf_str_from(hf_refusal_reason((enum hf_code)code))};
+
+        if (seq < c->window.first_seq)
+            hf_conn_send(c, &nack);
+    }
+}
+
+static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct hf_session *s,
+                           uint64_t generation, bool settled)
+{
+    struct welcome w = {.resumed = true, .last_seq_known = true, .last_seq = hf_session_last_seq(s, settled)};
+
+    atomic_store(&s->last_seq, w.last_seq);
+    if (!bind_session(c, s, generation, w.last_seq)) {
+        refuse_busy(c, u, HF_CODE_OVERLOADED, "the server is short of memory");
+        return;
+    }
+    if (u->has_attempt)
+        atomic_store(&s->attempt, u->attempt);
+    accept_upgrade(c, u);
+    if (!restore_subs(c)) {
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
+        return;
+    }
+    hf_count(c->hub->counters, HF_COUNT_RESUMES_OK, 1);
+    send_welcome(c, &w);
+    send_refusals(c);
+}
+
+/* "It does not (expired, server lost it, another machine, not a ticket of this server at all): resumed:false" */
+static void attach_instead(struct hf_conn *c, const struct hf_upgrade *u, const struct hf_session *ended)
+{
+    struct welcome w = {0};
+
+    if (ended != NULL) {
+        w.last_seq_known = true;
+        w.last_seq = hf_session_last_seq(ended, true);
+    } else if (u->has_ticket &&
+               hf_sessions_tombstone(&c->hub->sessions, u->ticket, c->hub->now.mono_ms, &w.last_seq) == 0) {
+        w.last_seq_known = true;
+    }
+    hf_count(c->hub->counters, w.last_seq_known ? HF_COUNT_RESUMES_TOMBSTONE : HF_COUNT_RESUMES_EXPIRED, 1);
+    attach_new(c, u, &w);
+}
+
+/* Whether the session can be taken now; if not, whoever holds it has been asked. */
+static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct hf_session *s, uint64_t state)
+{
+    struct hf_hub *hub = c->hub;
+    uint32_t owner = hf_state_owner(state);
+
+    if (hf_state_phase(state) == HF_SESSION_PARKED)
+        return true;
+    if (owner == hub->slot) {
+        struct hf_conn *old = hf_map_ptr(&hub->by_session, s->number);
+
+        if (old != NULL)
+            hf_attach_supersede(old);
+        return old == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_PARKED;
+    }
+    if (owner >= hub->workers || atomic_load(&hub->region->slots[owner].state) != HF_SLOT_RUNNING)
+        return true; /* Its process is dead. */
+    if (u->asked != owner + 1 && hf_exchange_take(hub, owner, s->number, c->serial))
+        u->asked = owner + 1;
+    return false;
+}
+
+static void try_resume(struct hf_conn *c)
+{
+    struct hf_hub *hub = c->hub;
+    struct hf_upgrade *u = c->upgrade;
+    struct hf_session *s = u->has_ticket ? hf_sessions_by_ticket(&hub->sessions, u->ticket) : NULL;
+    uint64_t state, generation;
+
+    if (s == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED) {
+        attach_instead(c, u, s);
+        return;
+    }
+    /* "the server takes none that is not above the session's last" */
+    if (u->has_attempt && atomic_load(&s->attempt) >= u->attempt) {
+        hf_count(hub->counters, HF_COUNT_RESUMES_STALE, 1);
+        hf_conn_refuse(c, 409, HF_CODE_BAD_SEQ, "a newer attempt of this session has been taken", 0);
+        return;
+    }
+    if (free_to_take(c, u, s, atomic_load(&s->state))) {
+        bool settled;
+
+        state = atomic_load(&s->state); /* After a local takeover it has changed. */
+        settled = hf_state_phase(state) == HF_SESSION_PARKED &&
+                  atomic_load(&s->parked_ms) < hf_region_settled_ms(hub->region, hub->now.mono_ms);
+        generation = hf_session_take(&hub->sessions, s, state);
+        if (generation != 0) {
+            attach_resumed(c, u, s, generation, settled);
+            return;
+        }
+    }
+    c->phase = HF_CONN_TAKING; /* Asked, or somebody was faster: look again soon. */
+    hf_wheel_add(&hub->wheel, &c->timer, hub->now.mono_ms + TAKE_POLL_MS);
+}
+
+void hf_attach_taken(struct hf_conn *c)
+{
+    if (c->phase != HF_CONN_TAKING)
+        return;
+    try_resume(c);
+    if (c->phase == HF_CONN_TAKING)
+        return;
+    hf_attach_release(c);
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_resume_input(c);
+}
+
+void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
+{
+    struct hf_upgrade u = {.from_browser = h->origin.data != NULL};
+    bool ticket_given = false;
+    const char *wrong;
+
+    hf_assert(h->key.len == HF_WS_KEY_LEN);
+    memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
+    if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
+        c->echo = true;
+        accept_upgrade(c, &u);
+        return;
+    }
+    if (!hf_str_eq(h->path, HF_STR("/ws"))) {
+        hf_conn_refuse(c, 404, HF_CODE_NOT_FOUND, "there is nothing here: connect to /ws", 0);
+        return;
+    }
+    wrong = read_request(&u, h, &ticket_given);
+    if (wrong != NULL) {
+        hf_conn_refuse(c, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
+        return;
+    }
+    if (c->hub->draining) {
+        refuse_busy(c, &u, HF_CODE_DRAINING, "the server is shutting down");
+        return;
+    }
+    if (!ticket_given) {
+        attach_new(c, &u, &(struct welcome){0});
+        return;
+    }
+    c->upgrade = malloc(sizeof(u));
+    if (c->upgrade == NULL) {
+        refuse_busy(c, &u, HF_CODE_OVERLOADED, "the server is short of memory");
+        return;
+    }
+    *c->upgrade = u;
+    c->deadline_ms = c->hub->now.mono_ms + HF_TAKE_TIMEOUT_MS;
+    try_resume(c);
+    if (c->phase != HF_CONN_TAKING)
+        hf_attach_release(c);
+}
+
+/* ---- Parting ---- */
+
+void hf_detach(struct hf_conn *c, bool end)
+{
+    struct hf_hub *hub = c->hub;
+
+    while (c->subs != NULL)
+        hf_sub_remove(c->subs);
+    if (c->session == NULL)
+        return;
+    hf_map_remove(&hub->by_session, c->number);
+    if (end)
+        hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
+    else
+        hf_session_park(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
+    c->session = NULL;
+    c->acks_due = false;
+    hf_window_release(&c->window);
+}
+
+void hf_attach_supersede(struct hf_conn *c)
+{
+    /* "Its older connection, if any, gets its output flushed as far as the socket takes it and is closed with 4001." */
+    if (!c->blocked && !hf_deliver_flush(c))
+        return;
+    hf_conn_close(c, HF_CLOSE_SUPERSEDED, "the session has a new connection");
+}

@@ -1,0 +1,426 @@
+/*
+ * connection.c - one connection's bytes: the handshake, WebSocket events, control output, heartbeat and the ways to end.
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+#include "wire/json.h"
+#include "ws/handshake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MESSAGE_BYTES_LEAST = 4096, /* a control message must fit, however small payloads are held */
+    OUT_BYTES_MAX =
+        64u << 20, /* control output: bounded by HF_OUT_SOFT_BYTES and one answer; this is the last resort */
+    HTTP_REQUEST_TIMEOUT = 408,
+};
+
+/* ---- Life ---- */
+
+static size_t message_bytes_max(const struct hf_config *config)
+{
+    /* "A larger payload in a message of up to twice that is answered nack too_large; beyond, close 1009." */
+    size_t twice = 2 * (size_t)config->message_bytes_max;
+
+    return twice < MESSAGE_BYTES_LEAST ? MESSAGE_BYTES_LEAST : twice;
+}
+
+struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now)
+{
+    struct hf_conn *c;
+
+    if (hub->conn_count >= hub->connections_max)
+        return NULL;
+    c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return NULL;
+    hub->now = now;
+    c->serial = ++hub->serial;
+    if (hf_map_put(&hub->by_serial, c->serial, (uintptr_t)c, 0) < 0) {
+        free(c);
+        return NULL;
+    }
+    c->hub = hub;
+    c->socket = socket;
+    c->phase = HF_CONN_HANDSHAKE;
+    hf_list_init(&c->due);
+    hf_timer_init(&c->timer);
+    hf_list_add_tail(&hub->conns, &c->link);
+    hub->conn_count++;
+    hf_ws_init(&c->ws, HF_WS_SERVER, message_bytes_max(hub->config));
+    hf_buf_init(&c->in, HF_READ_BYTES + message_bytes_max(hub->config));
+    hf_buf_init(&c->out, OUT_BYTES_MAX);
+    hf_window_init(&c->window, 1, hub->config->inflight_max);
+    strncpy(c->address, address, sizeof(c->address) - 1);
+    c->heartbeat_ms = hub->config->heartbeat_interval_ms;
+    c->received_ms = now.mono_ms;
+    c->deadline_ms = now.mono_ms + hub->config->handshake_timeout_ms;
+    hf_conn_schedule(c);
+    return c;
+}
+
+void hf_conn_free(struct hf_conn *c)
+{
+    hf_ws_release(&c->ws);
+    hf_buf_release(&c->in);
+    hf_buf_release(&c->out);
+    hf_window_release(&c->window);
+    hf_attach_release(c);
+    free(c);
+}
+
+static enum hf_counter close_counter(uint16_t code)
+{
+    switch (code) {
+#define CASE(n)                                                                                              \
+    case n:                                                                                                  \
+        return HF_COUNT_CLOSE_##n;
+        CASE(1000)
+        CASE(1001)
+        CASE(1002)
+        CASE(1003)
+        CASE(1006)
+        CASE(1007)
+        CASE(1008)
+        CASE(1009)
+        CASE(1011)
+        CASE(1013)
+        CASE(4001)
+        CASE(4003)
+        CASE(4004)
+#undef CASE
+    default:
+        return HF_COUNT_CLOSE_OTHER;
+    }
+}
+
+/* It was an open WebSocket, and is not one any more. */
+static void count_close(struct hf_conn *c, uint16_t code)
+{
+    if (c->close_code != 0)
+        return;
+    c->close_code = code;
+    hf_count(c->hub->counters, close_counter(code), 1);
+    hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, -1);
+}
+
+void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
+{
+    struct hf_hub *hub = c->hub;
+
+    if (c->phase == HF_CONN_DEAD)
+        return;
+    if (c->phase == HF_CONN_OPEN)
+        count_close(c, code_for_statistics);
+    hf_detach(c, false);
+    hf_stall_free(c);
+    c->phase = HF_CONN_DEAD;
+    hf_map_remove(&hub->by_serial, c->serial);
+    hf_wheel_remove(&hub->wheel, &c->timer);
+    hf_list_del(&c->due);
+    hf_list_del(&c->link);
+    hf_list_add_tail(&hub->dead,
+                     &c->link); /* Freed at the end of the turn: somebody above us may still hold it. */
+    hub->conn_count--;
+    hub->transport->close(hub->transport->ctx, c->socket);
+}
+
+static void begin_closing(struct hf_conn *c)
+{
+    c->phase = HF_CONN_CLOSING;
+    hf_stall_free(c);
+    hf_buf_reset(&c->in);
+    c->deadline_ms = c->hub->now.mono_ms + HF_CLOSE_LINGER_MS;
+    hf_conn_schedule(c);
+    hf_conn_due(c);
+    if (c->paused) { /* The peer's end must be seen. */
+        c->paused = false;
+        c->hub->transport->pause(c->hub->transport->ctx, c->socket, false);
+    }
+}
+
+void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason)
+{
+    if (c->phase == HF_CONN_CLOSING || c->phase == HF_CONN_DEAD)
+        return;
+    hf_assert(c->phase == HF_CONN_OPEN);
+    count_close(c, code == HF_CLOSE_NO_STATUS ? HF_CLOSE_NORMAL : code);
+    hf_detach(c, false);
+    (void)hf_ws_put_close(&c->out, code, hf_str_from(reason), NULL);
+    begin_closing(c);
+}
+
+void hf_conn_refuse(struct hf_conn *c, int status, enum hf_code code, const char *reason,
+                    unsigned retry_after_s)
+{
+    hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_REFUSED, 1);
+    (void)hf_handshake_put_refusal(&c->out, status, hf_code_name(code), reason, retry_after_s);
+    begin_closing(c);
+}
+
+/* ---- Output ---- */
+
+void hf_conn_due(struct hf_conn *c)
+{
+    if (hf_list_empty(&c->due) && !c->blocked)
+        hf_list_add_tail(&c->hub->due, &c->due);
+}
+
+void hf_conn_send_text(struct hf_conn *c, struct hf_str text)
+{
+    if (hf_ws_put_frame(&c->out, HF_WS_TEXT, text.data, text.len, NULL) < 0) {
+        hf_conn_drop(c,
+                     HF_CLOSE_INTERNAL); /* No memory for what it must be told: it comes back and resumes. */
+        return;
+    }
+    hf_conn_due(c);
+}
+
+void hf_conn_send(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_buf *scratch = &c->hub->scratch;
+
+    hf_buf_reset(scratch);
+    if (hf_json_encode(scratch, m) < 0) {
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+        return;
+    }
+    hf_conn_send_text(c, hf_buf_str(scratch));
+}
+
+/* ---- Input ---- */
+
+static void echo_message(struct hf_conn *c, const struct hf_ws_event *ev)
+{
+    enum hf_ws_opcode opcode = ev->type == HF_WS_EV_TEXT ? HF_WS_TEXT : HF_WS_BINARY;
+
+    if (hf_ws_put_frame(&c->out, opcode, ev->data, ev->len, NULL) < 0)
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+    else
+        hf_conn_due(c);
+}
+
+static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
+{
+    switch (ev->type) {
+    case HF_WS_EV_TEXT:
+    case HF_WS_EV_BINARY:
+        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
+        if (c->echo)
+            echo_message(c, ev);
+        else if (ev->type == HF_WS_EV_TEXT)
+            hf_dispatch_text(c, (char *)ev->data, ev->len);
+        else /* PROTOCOL.md "Opening": "The other kind of message on either: close 1003." */
+            hf_conn_close(c, HF_CLOSE_UNSUPPORTED, "this connection speaks JSON: send text messages");
+        break;
+    case HF_WS_EV_PING:
+        if (hf_ws_put_frame(&c->out, HF_WS_PONG, ev->data, ev->len, NULL) == 0)
+            hf_conn_due(c);
+        break;
+    case HF_WS_EV_CLOSE: /* RFC 6455 section 5.5.1: "the endpoint typically echos the status code it received". */
+        hf_conn_close(c, ev->close_code, "");
+        break;
+    case HF_WS_EV_ERROR: {
+        char reason[124];
+        size_t len = ev->len < sizeof(reason) ? ev->len : sizeof(reason) - 1;
+
+        memcpy(reason, ev->data, len);
+        reason[len] = '\0';
+        hf_conn_close(c, ev->close_code, reason);
+        break;
+    }
+    case HF_WS_EV_PONG: /* Its arrival is all it says. */
+    case HF_WS_EV_NONE:
+        break;
+    }
+}
+
+/* Whether more input may be taken now. */
+static bool takes_input(const struct hf_conn *c)
+{
+    return c->phase == HF_CONN_OPEN && c->stall == NULL && (!c->blocked || c->out.len < HF_OUT_SOFT_BYTES);
+}
+
+/* Returns the bytes used; the rest waits for the stall to end. */
+static size_t take_frames(struct hf_conn *c, uint8_t *data, size_t len)
+{
+    size_t used = 0;
+
+    while (used < len && takes_input(c)) {
+        struct hf_ws_event ev;
+
+        used += hf_ws_recv(&c->ws, data + used, len - used, &ev);
+        take_event(c, &ev);
+    }
+    return c->phase == HF_CONN_OPEN ? used : len;
+}
+
+static void set_paused(struct hf_conn *c, bool paused)
+{
+    if (c->paused == paused || c->phase == HF_CONN_DEAD)
+        return;
+    c->paused = paused;
+    if (paused)
+        hf_count(c->hub->counters, HF_COUNT_STALLS, 1);
+    c->hub->transport->pause(c->hub->transport->ctx, c->socket, paused);
+}
+
+static void keep_rest(struct hf_conn *c, const uint8_t *data, size_t len)
+{
+    if (c->phase == HF_CONN_DEAD || c->phase == HF_CONN_CLOSING)
+        return;
+    if (hf_buf_put(&c->in, data, len) < 0)
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+}
+
+/* What arrived behind a request head belongs to the WebSocket, or waits until there is one. */
+static void take_handshake(struct hf_conn *c)
+{
+    struct hf_handshake h;
+    int used = hf_handshake_parse(&h, (char *)c->in.data, c->in.len);
+
+    if (used == 0)
+        return;
+    if (used < 0) {
+        hf_conn_refuse(c, h.status, HF_CODE_BAD_MESSAGE, h.reason, 0);
+        return;
+    }
+    hf_attach_begin(c, &h);
+    if (c->phase == HF_CONN_OPEN || c->phase == HF_CONN_TAKING)
+        hf_buf_drop(&c->in, (size_t)used);
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_resume_input(c);
+    else if (c->phase == HF_CONN_TAKING)
+        set_paused(c, true);
+}
+
+void hf_conn_resume_input(struct hf_conn *c)
+{
+    if (c->in.len > 0 && takes_input(c)) {
+        size_t used = take_frames(c, c->in.data, c->in.len);
+
+        if (c->phase != HF_CONN_OPEN)
+            return;
+        hf_buf_drop(&c->in, used);
+        if (c->in.len == 0)
+            hf_buf_release(&c->in);
+    }
+    if (c->phase == HF_CONN_OPEN)
+        set_paused(c, !takes_input(c));
+}
+
+void hf_hub_input(struct hf_conn *c, uint8_t *data, size_t len, struct hf_now now)
+{
+    size_t used;
+
+    c->hub->now = now;
+    c->received_ms = now.mono_ms;
+    c->pinged = false;
+    hf_count(c->hub->counters, HF_COUNT_BYTES_IN, len);
+    switch (c->phase) {
+    case HF_CONN_HANDSHAKE:
+        keep_rest(c, data, len);
+        if (c->phase == HF_CONN_HANDSHAKE)
+            take_handshake(c);
+        return;
+    case HF_CONN_OPEN:
+        if (c->in.len > 0) { /* Something waits already: this comes behind it. */
+            keep_rest(c, data, len);
+            if (c->phase == HF_CONN_OPEN)
+                hf_conn_resume_input(c);
+            return;
+        }
+        used = take_frames(c, data, len);
+        if (c->phase != HF_CONN_OPEN)
+            return;
+        if (used < len)
+            keep_rest(c, data + used, len - used);
+        set_paused(c, !takes_input(c));
+        return;
+    case HF_CONN_TAKING:
+        keep_rest(c, data, len);
+        return;
+    default: /* CLOSING: we have said our last word. */
+        return;
+    }
+}
+
+void hf_hub_lost(struct hf_conn *c, bool broken, struct hf_now now)
+{
+    c->hub->now = now;
+    (void)broken;
+    hf_conn_drop(c, HF_CLOSE_ABNORMAL);
+}
+
+void hf_hub_writable(struct hf_conn *c, struct hf_now now)
+{
+    c->hub->now = now;
+    if (c->phase == HF_CONN_DEAD || !c->blocked)
+        return;
+    c->blocked = false;
+    hf_conn_due(c);
+}
+
+/* ---- Time ---- */
+
+void hf_conn_schedule(struct hf_conn *c)
+{
+    uint64_t at = c->deadline_ms;
+
+    if (c->phase == HF_CONN_OPEN)
+        at = c->received_ms + (uint64_t)c->heartbeat_ms * (c->pinged ? 2 : 1);
+    hf_wheel_add(&c->hub->wheel, &c->timer, at);
+}
+
+/* "Heartbeats": "After one interval without a byte received the server sends ping; after two it ends the connection with 4004." */
+static void heartbeat(struct hf_conn *c)
+{
+    uint64_t idle_ms = c->hub->now.mono_ms - c->received_ms;
+
+    if (idle_ms >= 2 * (uint64_t)c->heartbeat_ms) {
+        hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_MISSED, 1);
+        hf_conn_close(c, HF_CLOSE_HEARTBEAT_MISSED, "nothing received for two heartbeat intervals");
+        return;
+    }
+    if (idle_ms >= c->heartbeat_ms && !c->pinged) {
+        c->pinged = true;
+        hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_SENT, 1);
+        if (!c->echo)
+            hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_PING});
+        if (!c->named &&
+            c->phase == HF_CONN_OPEN) { /* A client that may not know our protocol knows RFC 6455's ping. */
+            (void)hf_ws_put_frame(&c->out, HF_WS_PING, NULL, 0, NULL);
+            hf_conn_due(c);
+        }
+    }
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_schedule(c);
+}
+
+void hf_conn_timer(struct hf_conn *c)
+{
+    if (c->phase == HF_CONN_OPEN) {
+        heartbeat(c);
+        return;
+    }
+    if (c->hub->now.mono_ms < c->deadline_ms) {
+        hf_conn_schedule(c);
+        return;
+    }
+    switch (c->phase) {
+    case HF_CONN_HANDSHAKE:
+        hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_TIMED_OUT, 1);
+        hf_conn_refuse(c, HTTP_REQUEST_TIMEOUT, HF_CODE_TIMEOUT,
+                       "the upgrade request was not complete in time", 0);
+        break;
+    case HF_CONN_TAKING:
+        hf_count(c->hub->counters, HF_COUNT_RESUMES_FAILED, 1);
+        hf_conn_refuse(c, 503, HF_CODE_UNAVAILABLE, "the session's worker did not hand it over in time", 1);
+        break;
+    default:
+        hf_conn_drop(c, HF_CLOSE_ABNORMAL);
+        break;
+    }
+}

@@ -1,0 +1,518 @@
+/*
+ * dispatch.c - what each message of a client does. PROTOCOL.md "Client to server".
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+#include "server/history.h"
+#include "wire/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ACK_ID_SEARCH = 4096, /* messages looked through for an ackId: more than history holds by default */
+    HISTORY_LIMIT = 100,  /* "limit (100, at most 1,000)" */
+    HISTORY_LIMIT_MAX = 1000,
+};
+
+/* ---- Answers ---- */
+
+void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code code, const char *reason)
+{
+    struct hf_msg m = {.type = HF_MSG_ERROR,
+                       .has = HF_HAS_CODE | HF_HAS_REASON | HF_HAS_RE |
+                              (about->has & (HF_HAS_ID | HF_HAS_CHANNEL)),
+                       .code = hf_str_from(hf_code_name(code)),
+                       .reason = hf_str_from(reason),
+                       .re = hf_str_from(hf_msg_name(about->type)),
+                       .id = about->id,
+                       .channel = about->channel};
+
+    if (about->type == HF_MSG_NONE)
+        m.has &= ~(uint32_t)HF_HAS_RE;
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_send(c, &m);
+}
+
+/* ---- Stalls ---- */
+
+static struct hf_str copy_text(char **at, struct hf_str s)
+{
+    struct hf_str copy = {s.data == NULL ? NULL : *at, s.len};
+
+    if (s.len > 0)
+        memcpy(*at, s.data, s.len);
+    *at += s.len;
+    return copy;
+}
+
+/* Keep a message for later. Returns false without memory. */
+static bool stall(struct hf_conn *c, const struct hf_msg *m, bool seq_added, bool opening)
+{
+    struct hf_stall *s = malloc(sizeof(*s) + m->channel.len + m->id.len + m->epoch.len + m->payload.len);
+    char *at = (char *)(s + 1);
+
+    if (s == NULL)
+        return false;
+    *s = (struct hf_stall){.conn = c, .msg = *m, .seq_added = seq_added, .opening = opening};
+    s->msg.channel = copy_text(&at, m->channel);
+    s->msg.id = copy_text(&at, m->id);
+    s->msg.epoch = copy_text(&at, m->epoch);
+    s->msg.payload = copy_text(&at, m->payload);
+    hf_list_add_tail(&c->hub->stalled, &s->link);
+    c->stall = s;
+    return true;
+}
+
+void hf_stall_free(struct hf_conn *c)
+{
+    if (c->stall == NULL)
+        return;
+    hf_list_del(&c->stall->link);
+    free(c->stall);
+    c->stall = NULL;
+}
+
+/* ---- Subscribe ---- */
+
+enum found { FOUND, FOUND_OPENING, FOUND_WAIT, FOUND_LIMIT };
+
+/* The topic of a channel by name, which is made where it does not exist. */
+static enum found find_or_open(struct hf_conn *c, struct hf_str name, struct hf_topic **out)
+{
+    struct hf_hub *hub = c->hub;
+    uint64_t hash = hf_channel_hash(name);
+    uint32_t shard = hf_channel_shard(hash, hub->shards), owner = hf_region_owner(hub->region, shard);
+    struct hf_channel *channel = hf_channels_find(&hub->channels[shard], name, hash);
+    int err = 0;
+
+    if (channel == NULL && owner == hub->slot)
+        err = hub->engine->ops->open(hub->engine, shard, name, hash, hub->now, &channel);
+    if (err == HF_ELIMIT)
+        return FOUND_LIMIT;
+    if (channel == NULL && owner != hub->slot)
+        return hf_exchange_open(hub, owner, name, c->serial) ? FOUND_OPENING : FOUND_WAIT;
+    if (channel == NULL || hf_topic_get(hub, atomic_load(&channel->cid), out) < 0)
+        return FOUND_WAIT;
+    return FOUND;
+}
+
+static void send_gap(struct hf_conn *c, const struct hf_sub *s, enum hf_code code, uint64_t from, uint64_t to)
+{
+    char epoch[32];
+    struct hf_msg m = {.type = HF_MSG_GAP,
+                       .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_CODE,
+                       .channel = hf_topic_name(s->topic),
+                       .code = hf_str_from(hf_code_name(code)),
+                       .from = from,
+                       .to = to};
+
+    if (code != HF_CODE_EPOCH)
+        m.has |= HF_HAS_FROM | HF_HAS_TO;
+    m.epoch = (struct hf_str){epoch, hf_region_epoch(c->hub->region, s->topic->cid, epoch)};
+    hf_count(c->hub->counters, code == HF_CODE_EPOCH ? HF_COUNT_GAP_EPOCH : HF_COUNT_GAP_EVICTED,
+             code == HF_CODE_EPOCH ? 1 : to - from + 1);
+    hf_conn_send(c, &m);
+}
+
+static void send_subscribed(struct hf_conn *c, const struct hf_sub *s, uint64_t head, bool recovered)
+{
+    char epoch[32];
+    struct hf_msg m = {.type = HF_MSG_SUBSCRIBED,
+                       .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_OFFSET,
+                       .channel = hf_topic_name(s->topic),
+                       .offset = head,
+                       .recovered = recovered};
+
+    m.epoch = (struct hf_str){epoch, hf_region_epoch(c->hub->region, s->topic->cid, epoch)};
+    hf_conn_send(c, &m);
+}
+
+static struct hf_start_request start_request(struct hf_conn *c, const struct hf_msg *m,
+                                             const struct hf_topic *t)
+{
+    struct hf_start_request r = {.head = atomic_load(&t->channel->head)};
+    char epoch[32];
+
+    r.oldest = r.head + 1;
+    if (m->has & HF_HAS_SINCE) {
+        r.from = HF_START_SINCE;
+        r.offset = m->since_offset;
+        r.same_epoch =
+            hf_str_eq(m->epoch, (struct hf_str){epoch, hf_region_epoch(c->hub->region, t->cid, epoch)});
+        r.oldest = hf_history_oldest(c->hub, t->channel);
+    } else if (m->has & HF_HAS_LAST) {
+        r.from = HF_START_LAST;
+        r.last = m->last;
+        r.oldest = hf_history_oldest(c->hub, t->channel);
+    } else if (m->mode == HF_MODE_LATEST) {
+        r.from = HF_START_LATEST;
+        if (hf_log_at(&c->hub->logs[t->shard], atomic_load(&t->channel->newest)) != NULL)
+            r.oldest = r.head;
+    }
+    /* What was appended since head was read is newer than it. */
+    if (r.oldest > r.head + 1)
+        r.oldest = r.head + 1;
+    return r;
+}
+
+static void start(struct hf_conn *c, struct hf_sub *s, const struct hf_start_request *r)
+{
+    struct hf_start_outcome outcome = hf_cursor_start(&s->cursor, r);
+
+    s->last_ref = 0;
+    atomic_store(&s->cell->acked, s->cursor.acked_offset);
+    send_subscribed(c, s, r->head, outcome.recovered);
+    if (outcome.new_epoch)
+        send_gap(c, s, HF_CODE_EPOCH, 0, 0);
+    if (outcome.gap_from > 0)
+        send_gap(c, s, HF_CODE_EVICTED, outcome.gap_from, outcome.gap_to);
+    hf_sub_due(s);
+}
+
+/* "Again on a subscribed channel: since or last move the cursor, mode and presence are replaced" */
+static void subscribe_again(struct hf_conn *c, const struct hf_msg *m, struct hf_sub *s)
+{
+    struct hf_start_request r;
+
+    if (m->has & HF_HAS_MODE) {
+        uint64_t cid = atomic_load(&s->cell->cid) & ~HF_SUB_LATEST;
+
+        s->latest = m->mode == HF_MODE_LATEST;
+        atomic_store(&s->cell->cid, cid | (s->latest ? HF_SUB_LATEST : 0));
+    }
+    if (m->has & (HF_HAS_SINCE | HF_HAS_LAST)) {
+        r = start_request(c, m, s->topic);
+        start(c, s, &r);
+    } else {
+        send_subscribed(c, s, atomic_load(&s->topic->channel->head), true);
+    }
+}
+
+static struct hf_sub *add_sub(struct hf_conn *c, const struct hf_msg *m, struct hf_topic *t)
+{
+    struct hf_hub *hub = c->hub;
+    bool latest = m->mode == HF_MODE_LATEST;
+    struct hf_session_sub *cell =
+        hf_session_sub_add(&hub->sessions, c->session, t->cid | (latest ? HF_SUB_LATEST : 0),
+                           atomic_load(&t->channel->head), hub->now.mono_ms);
+    struct hf_sub *s = cell == NULL ? NULL : hf_sub_add(c, t, cell, latest);
+
+    if (s == NULL && cell != NULL)
+        hf_session_sub_remove(cell);
+    if (s == NULL)
+        hf_topic_release_idle(hub, t);
+    return s;
+}
+
+/* Returns false where it must wait; *opening: for the owner's answer. */
+static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
+{
+    struct hf_sub *s = hf_sub_find(c, m->channel);
+    struct hf_start_request r;
+    struct hf_topic *t;
+
+    if (s != NULL) {
+        subscribe_again(c, m, s);
+        return true;
+    }
+    if (c->sub_count >= c->hub->config->session_subscriptions_max) {
+        hf_send_error(c, m, HF_CODE_LIMIT, "the session has as many subscriptions as it may");
+        return true;
+    }
+    switch (find_or_open(c, m->channel, &t)) {
+    case FOUND:
+        break;
+    case FOUND_OPENING:
+        *opening = true;
+        return false;
+    case FOUND_WAIT:
+        return false;
+    case FOUND_LIMIT:
+        hf_send_error(c, m, HF_CODE_LIMIT, "the server holds as many channels as it may");
+        return true;
+    }
+    s = add_sub(c, m, t);
+    if (s == NULL) {
+        hf_send_error(c, m, HF_CODE_LIMIT, "the server has no memory for another subscription");
+        return true;
+    }
+    r = start_request(c, m, t);
+    start(c, s, &r);
+    return true;
+}
+
+static void unsubscribe(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_sub *s = hf_sub_find(c, m->channel);
+
+    if (s != NULL) {
+        hf_session_sub_remove(s->cell);
+        hf_sub_remove(s);
+    }
+    hf_conn_send(c,
+                 &(struct hf_msg){.type = HF_MSG_UNSUBSCRIBED, .has = HF_HAS_CHANNEL, .channel = m->channel});
+}
+
+/* ---- Acknowledgements ---- */
+
+static void acknowledge(struct hf_conn *c, struct hf_str channel, uint64_t offset)
+{
+    struct hf_sub *s = hf_sub_find(c, channel);
+
+    if (s == NULL || !hf_cursor_ack(&s->cursor, offset)) {
+        hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
+        return;
+    }
+    atomic_store(&s->cell->acked, s->cursor.acked_offset);
+}
+
+/* The offset in an id of the form that we give: epoch-offset. */
+static bool offset_of_default_id(const struct hf_sub *s, struct hf_str id, uint64_t *offset)
+{
+    char epoch[32];
+    size_t len = hf_region_epoch(s->conn->hub->region, s->topic->cid, epoch);
+
+    return id.len > len + 1 && memcmp(id.data, epoch, len) == 0 && id.data[len] == '-' &&
+           hf_json_u53((struct hf_str){id.data + len + 1, id.len - len - 1}, offset) == 0;
+}
+
+/* "ackId (a received message's id) may stand in place of offset": looked for among what was sent and is not acknowledged. */
+static bool offset_of_id(const struct hf_sub *s, struct hf_str id, uint64_t *offset)
+{
+    struct hf_log *log = &s->conn->hub->logs[s->topic->shard];
+    hf_ref ref;
+    struct hf_record *r;
+
+    if (offset_of_default_id(s, id, offset))
+        return true;
+    r = hf_log_find(log, atomic_load(&s->topic->channel->newest), s->cursor.acked_offset + 1, &ref);
+    for (int looked = 0; r != NULL && r->offset <= s->cursor.sent_offset && looked < ACK_ID_SEARCH;
+         looked++) {
+        if (hf_str_eq((struct hf_str){(const char *)r + r->id_at, r->id_len}, id)) {
+            *offset = r->offset;
+            return true;
+        }
+        r = hf_log_at(log, atomic_load_explicit(&r->next, memory_order_acquire));
+    }
+    return false;
+}
+
+static void ack(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_sub *s = hf_sub_find(c, m->channel);
+    uint64_t offset = m->offset;
+
+    if (m->has & HF_HAS_OFFSET || (s != NULL && offset_of_id(s, m->ack_id, &offset)))
+        acknowledge(c, m->channel, offset);
+    else
+        hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
+}
+
+static void pong(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_str rest = m->acks, key, value;
+    char name[HF_CHANNEL_NAME_MAX];
+
+    if (!(m->has & HF_HAS_ACKS))
+        return;
+    while (hf_json_next_member(&rest, &key, &value)) {
+        int len = hf_json_unquote(key, name, sizeof(name));
+        uint64_t offset;
+
+        if (len >= 0 && hf_json_u53(value, &offset) == 0)
+            acknowledge(c, (struct hf_str){name, (size_t)len}, offset);
+        else
+            hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
+    }
+}
+
+static void sync_request(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_sub *s = hf_sub_find(c, m->channel);
+
+    if (s == NULL) {
+        hf_send_error(c, m, HF_CODE_NOT_FOUND, "the session is not subscribed to this channel");
+        return;
+    }
+    hf_cursor_sync(&s->cursor, m->offset);
+    s->last_ref = 0;
+    hf_sub_due(s);
+}
+
+/* ---- The others ---- */
+
+static void ping(struct hf_conn *c, const struct hf_msg *m)
+{
+    char server_id[17];
+    struct hf_msg answer = {
+        .type = HF_MSG_PONG, .has = m->has & HF_HAS_ID, .id = m->id, .server_time = c->hub->now.wall_ms};
+    struct hf_str id = {server_id, 0};
+
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 60; i >= 0; i -= 4)
+        server_id[id.len++] = digits[c->hub->region->config->boot_id >> i & 15];
+    answer.server_id = id;
+    hf_conn_send(c, &answer);
+}
+
+static void heartbeat(struct hf_conn *c, const struct hf_msg *m)
+{
+    const struct hf_config *config = c->hub->config;
+    uint64_t interval_ms = m->interval_ms;
+
+    if (interval_ms < config->heartbeat_min_ms)
+        interval_ms = config->heartbeat_min_ms;
+    if (interval_ms > config->heartbeat_max_ms)
+        interval_ms = config->heartbeat_max_ms;
+    c->heartbeat_ms = (uint32_t)interval_ms;
+    hf_conn_schedule(c);
+    hf_conn_send(
+        c, &(struct hf_msg){.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL, .interval_ms = interval_ms});
+}
+
+static void history(struct hf_conn *c, const struct hf_msg *m)
+{
+    struct hf_history_query q = {.channel = m->channel,
+                                 .has_since = (m->has & HF_HAS_SINCE) != 0,
+                                 .since_epoch = m->epoch,
+                                 .since_offset = m->since_offset,
+                                 .limit = m->has & HF_HAS_LIMIT ? m->limit : HISTORY_LIMIT,
+                                 .reverse = m->reverse};
+    struct hf_buf out;
+
+    if (q.limit < 1 || q.limit > HISTORY_LIMIT_MAX) {
+        hf_send_error(c, m, HF_CODE_BAD_MESSAGE, "limit must be 1 to 1000");
+        return;
+    }
+    hf_buf_init(&out, UINT32_MAX);
+    hf_buf_puts(&out, "{\"type\":\"history\",\"id\":");
+    hf_json_put_string(&out, m->id);
+    hf_buf_puts(&out, ",\"channel\":");
+    hf_json_put_string(&out, m->channel);
+    hf_buf_puts(&out, ",");
+    (void)hf_service_history(c->hub, &q, &out);
+    hf_buf_puts(&out, "}");
+    if (out.failed)
+        hf_send_error(c, m, HF_CODE_OVERLOADED, "the answer does not fit into memory now");
+    else
+        hf_conn_send_text(c, hf_buf_str(&out));
+    hf_buf_release(&out);
+}
+
+static void bye(struct hf_conn *c)
+{
+    if (!c->blocked && !hf_deliver_flush(c)) /* Answers that are due come before the end. */
+        return;
+    hf_detach(c, true);
+    hf_conn_close(c, HF_CLOSE_NORMAL, "bye");
+}
+
+/* ---- Dispatch ---- */
+
+/* Carry a message out. Returns false where it must wait: *seq_added, *opening say what has been done already. */
+static bool carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stalled, bool *seq_added,
+                      bool *opening)
+{
+    *seq_added = *opening = false;
+    switch (m->type) {
+    case HF_MSG_SUBSCRIBE:
+        if (stalled != NULL && stalled->open_err < 0) {
+            hf_send_error(c, m, HF_CODE_LIMIT, "the server holds as many channels as it may");
+            return true;
+        }
+        return subscribe(c, m, opening);
+    case HF_MSG_DATA:
+        return hf_publish_data(c, m, stalled, seq_added, opening);
+    case HF_MSG_UNSUBSCRIBE:
+        unsubscribe(c, m);
+        break;
+    case HF_MSG_ACK:
+        ack(c, m);
+        break;
+    case HF_MSG_SYNC_REQUEST:
+        sync_request(c, m);
+        break;
+    case HF_MSG_PING:
+        ping(c, m);
+        break;
+    case HF_MSG_PONG:
+        pong(c, m);
+        break;
+    case HF_MSG_HEARTBEAT:
+        heartbeat(c, m);
+        break;
+    case HF_MSG_HISTORY:
+        history(c, m);
+        break;
+    case HF_MSG_BYE:
+        bye(c);
+        break;
+    default: /* presence, call, refresh: there is no presence, no backend and no token here. */
+        hf_send_error(c, m, HF_CODE_NOT_FOUND, "this server does not offer that");
+        break;
+    }
+    return true;
+}
+
+/* "Unknown type, broken JSON, a wrong field type: error bad_message (a data with a readable seq: nack); after 32 … close 1008" */
+static bool bad_message(struct hf_conn *c, const struct hf_msg *m, const char *reason,
+                        struct hf_stall *stalled)
+{
+    if (stalled == NULL) {
+        hf_count(c->hub->counters, HF_COUNT_BAD_MESSAGES, 1);
+        c->bad_messages++;
+    }
+    if (m->type == HF_MSG_DATA && (m->has & HF_HAS_SEQ)) {
+        if (!hf_publish_refuse(c, m, HF_CODE_BAD_MESSAGE, reason, false))
+            return false;
+    } else {
+        hf_send_error(c, m, HF_CODE_BAD_MESSAGE, reason);
+    }
+    if (c->bad_messages >= HF_BAD_MESSAGES_MAX && c->phase == HF_CONN_OPEN)
+        hf_conn_close(c, HF_CLOSE_POLICY, "too many malformed messages");
+    return true;
+}
+
+void hf_dispatch_text(struct hf_conn *c, char *data, size_t len)
+{
+    struct hf_msg m;
+    const char *reason = NULL;
+    bool seq_added = false, opening = false, done;
+
+    if (hf_json_decode(&m, data, len, false, &reason) < 0) {
+        done = bad_message(c, &m, reason, NULL);
+    } else if ((m.has & HF_HAS_SEQ) && m.seq == 0) {
+        m.has &= ~(uint32_t)HF_HAS_SEQ;
+        done = bad_message(c, &m, "seq begins at 1", NULL);
+    } else {
+        done = carry_out(c, &m, NULL, &seq_added, &opening);
+        reason = NULL;
+    }
+    if (done || c->phase != HF_CONN_OPEN)
+        return;
+    if (!stall(c, &m, seq_added, opening)) {
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
+        return;
+    }
+    c->stall->malformed = reason;
+}
+
+bool hf_dispatch_retry(struct hf_conn *c)
+{
+    struct hf_stall *s = c->stall;
+    bool seq_added = s->seq_added, opening = false, done;
+
+    if (s->opening)
+        return false;
+    done = s->malformed != NULL ? bad_message(c, &s->msg, s->malformed, s)
+                                : carry_out(c, &s->msg, s, &seq_added, &opening);
+    if (c->stall != s)
+        return true; /* The connection has ended meanwhile, and the stall with it. */
+    s->seq_added = seq_added;
+    s->opening = opening;
+    if (done)
+        hf_stall_free(c);
+    return done;
+}

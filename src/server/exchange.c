@@ -1,0 +1,481 @@
+/*
+ * exchange.c - what workers say to each other over the rings.
+ *
+ * Requests: OPEN, PUBLISH, TAKE, DISCONNECT. Handling one may need room in the answer ring of the other direction, and for PUBLISH room in the log; without
+ * it the request stays in its ring, and that ring waits. Answers, and NOTICE, are always handled at once. So answer rings always drain,
+ * therefore request rings do, and two workers that publish to each other with everything full still move on.
+ *
+ * A request may be handled twice when its handler dies in between: OPEN, TAKE and DISCONNECT do not mind, a PUBLISH with seq or key is recognised, one
+ * without either is taken out of the ring before it is applied ("at most once").
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    REQUEST_OPEN = 1,
+    REQUEST_PUBLISH,
+    REQUEST_TAKE,
+    REQUEST_DISCONNECT,
+    ANSWER_OPENED,
+    ANSWER_PUBLISHED,
+    ANSWER_TAKEN,
+    ANSWER_DISCONNECTED,
+    NOTICE,
+};
+
+/* Every record. Which fields count depends on its kind; three strings may follow. */
+struct letter {
+    uint32_t kind;
+    uint16_t close_code;
+    uint8_t has_timestamp, has_key, has_id, from_service, repeated, conflict;
+    int32_t err;
+    uint32_t name_len, id_len, payload_len;
+    uint64_t token, session, generation, seq;
+    uint64_t timestamp, key[2], body_hash;
+    uint64_t cid, offset;
+};
+
+static char *letter_text(struct letter *l)
+{
+    return (char *)(l + 1);
+}
+
+static struct letter *write_letter(struct hf_hub *hub, enum hf_ring_class class, uint32_t to, size_t text_len)
+{
+    struct letter *l =
+        hf_ring_reserve(hf_region_ring(hub->region, class, hub->slot, to), sizeof(*l) + text_len);
+
+    if (l == NULL) {
+        hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
+        return NULL;
+    }
+    memset(l, 0, sizeof(*l));
+    return l;
+}
+
+static void send_letter(struct hf_hub *hub, enum hf_ring_class class, uint32_t to, size_t text_len)
+{
+    hf_ring_commit(hf_region_ring(hub->region, class, hub->slot, to), sizeof(struct letter) + text_len);
+    hub->bells[to / 64] |= UINT64_C(1) << (to % 64);
+}
+
+/* ---- Requests to others ---- */
+
+bool hf_exchange_open(struct hf_hub *hub, uint32_t to, struct hf_str name, uint64_t token)
+{
+    struct letter *l = write_letter(hub, HF_RING_REQUEST, to, name.len);
+
+    if (l == NULL)
+        return false;
+    l->kind = REQUEST_OPEN;
+    l->token = token;
+    l->name_len = (uint32_t)name.len;
+    memcpy(letter_text(l), name.data, name.len);
+    send_letter(hub, HF_RING_REQUEST, to, name.len);
+    return true;
+}
+
+bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publish *p, uint64_t token,
+                         uint64_t generation)
+{
+    size_t text_len = p->channel.len + p->id.len + p->payload.len;
+    struct letter *l = write_letter(hub, HF_RING_REQUEST, to, text_len);
+    char *text;
+
+    if (l == NULL)
+        return false;
+    l->kind = REQUEST_PUBLISH;
+    l->token = token;
+    l->session = p->session;
+    l->generation = generation;
+    l->seq = p->seq;
+    l->has_timestamp = p->has_timestamp;
+    l->timestamp = p->timestamp;
+    l->has_key = p->has_key;
+    l->key[0] = p->key[0];
+    l->key[1] = p->key[1];
+    l->body_hash = p->body_hash;
+    l->has_id = p->id.data != NULL;
+    l->from_service = p->session == 0 && generation == 0;
+    l->name_len = (uint32_t)p->channel.len;
+    l->id_len = (uint32_t)p->id.len;
+    l->payload_len = (uint32_t)p->payload.len;
+    text = letter_text(l);
+    memcpy(text, p->channel.data, p->channel.len);
+    if (p->id.len > 0)
+        memcpy(text + p->channel.len, p->id.data, p->id.len);
+    memcpy(text + p->channel.len + p->id.len, p->payload.data, p->payload.len);
+    send_letter(hub, HF_RING_REQUEST, to, text_len);
+    return true;
+}
+
+bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t token)
+{
+    struct letter *l = write_letter(hub, HF_RING_REQUEST, to, 0);
+
+    if (l == NULL)
+        return false;
+    l->kind = REQUEST_TAKE;
+    l->session = session;
+    l->token = token;
+    send_letter(hub, HF_RING_REQUEST, to, 0);
+    return true;
+}
+
+bool hf_exchange_disconnect(struct hf_hub *hub, uint32_t to, uint64_t session, uint16_t code, uint64_t token)
+{
+    struct letter *l = write_letter(hub, HF_RING_REQUEST, to, 0);
+
+    if (l == NULL)
+        return false;
+    l->kind = REQUEST_DISCONNECT;
+    l->session = session;
+    l->close_code = code;
+    l->token = token;
+    send_letter(hub, HF_RING_REQUEST, to, 0);
+    return true;
+}
+
+/* ---- Notices ---- */
+
+static bool send_notice(struct hf_hub *hub, uint32_t to, hf_cid cid)
+{
+    struct letter *l = write_letter(hub, HF_RING_ANSWER, to, 0);
+
+    if (l == NULL)
+        return false;
+    l->kind = NOTICE;
+    l->cid = cid;
+    send_letter(hub, HF_RING_ANSWER, to, 0);
+    return true;
+}
+
+/* At most one for each channel and worker, because its `notified` bit stays set until it has been told. */
+static void retell_later(struct hf_hub *hub, uint32_t to, hf_cid cid)
+{
+    if (hub->retell_count == hub->retell_cap) {
+        uint32_t cap = hub->retell_cap == 0 ? 64 : hub->retell_cap * 2;
+        void *more = realloc(hub->retell, cap * sizeof(*hub->retell));
+
+        hf_assert(more != NULL); /* Whoever succeeds us tells everybody again. */
+        hub->retell = more;
+        hub->retell_cap = cap;
+    }
+    hub->retell[hub->retell_count].cid = cid;
+    hub->retell[hub->retell_count++].slot = to;
+}
+
+static void retell(struct hf_hub *hub)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < hub->retell_count; i++)
+        if (!send_notice(hub, hub->retell[i].slot, hub->retell[i].cid))
+            hub->retell[left++] = hub->retell[i];
+    hub->retell_count = left;
+}
+
+static void tell(struct hf_hub *hub, uint32_t to, struct hf_channel *channel, hf_cid cid)
+{
+    struct hf_topic *t;
+
+    if (to == hub->slot) {
+        t = hf_topic_of(hub, cid);
+        if (t != NULL)
+            hf_topic_dirty(hub, t);
+        return;
+    }
+    if (!hf_channel_untold(channel, to))
+        return;
+    hf_channel_set_told(channel, to);
+    if (!send_notice(hub, to, cid))
+        retell_later(hub, to, cid);
+}
+
+void hf_exchange_told(void *ctx, uint32_t shard, struct hf_channel *channel)
+{
+    struct hf_hub *hub = ctx;
+    hf_cid cid = atomic_load_explicit(&channel->cid, memory_order_relaxed);
+
+    (void)shard;
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++)
+        for (uint64_t bits = atomic_load(&channel->interest[word]); bits != 0; bits &= bits - 1)
+            tell(hub, word * 64 + (uint32_t)__builtin_ctzll(bits), channel, cid);
+}
+
+/* ---- Requests of others ---- */
+
+/* Room for an answer, or NULL: then the request must wait. */
+static struct letter *begin_answer(struct hf_hub *hub, uint32_t to, enum kind kind,
+                                   const struct letter *request, size_t text_len)
+{
+    struct letter *l = write_letter(hub, HF_RING_ANSWER, to, text_len);
+
+    if (l == NULL)
+        return NULL;
+    l->kind = kind;
+    l->token = request->token;
+    l->session = request->session;
+    l->generation = request->generation;
+    l->seq = request->seq;
+    l->from_service = request->from_service;
+    return l;
+}
+
+static bool handle_open(struct hf_hub *hub, uint32_t from, struct letter *request)
+{
+    struct hf_str name = {letter_text(request), request->name_len};
+    uint64_t hash = hf_channel_hash(name);
+    struct letter *answer = begin_answer(hub, from, ANSWER_OPENED, request, 0);
+    struct hf_channel *channel;
+
+    if (answer == NULL)
+        return false;
+    answer->err = hub->engine->ops->open(hub->engine, hf_channel_shard(hash, hub->shards), name, hash,
+                                         hub->now, &channel);
+    send_letter(hub, HF_RING_ANSWER, from, 0);
+    return true;
+}
+
+static struct hf_publish publish_of(struct letter *l)
+{
+    const char *text = letter_text(l);
+
+    return (struct hf_publish){.channel = {text, l->name_len},
+                               .id = {l->has_id ? text + l->name_len : NULL, l->id_len},
+                               .payload = {text + l->name_len + l->id_len, l->payload_len},
+                               .has_timestamp = l->has_timestamp,
+                               .timestamp = l->timestamp,
+                               .session = l->session,
+                               .seq = l->seq,
+                               .has_key = l->has_key,
+                               .key = {l->key[0], l->key[1]},
+                               .body_hash = l->body_hash};
+}
+
+/* Returns false where it must wait. *consumed: it has left the ring. */
+static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *request,
+                           bool *consumed)
+{
+    struct hf_publish p = publish_of(request);
+    uint64_t hash = hf_channel_hash(p.channel);
+    uint32_t shard = hf_channel_shard(hash, hub->shards);
+    size_t text_len = p.seq == 0 ? p.id.len : 0;
+    bool wants_answer = p.seq != 0 || request->has_id || request->from_service;
+    struct letter *answer = NULL;
+    struct hf_published result;
+    int err;
+
+    if (hf_region_owner(hub->region, shard) != hub->slot)
+        return true; /* Not ours: a worker would have to be broken to send it. */
+    if (wants_answer) {
+        answer = begin_answer(hub, from, ANSWER_PUBLISHED, request, text_len);
+        if (answer == NULL)
+            return false;
+    }
+    if (answer != NULL && text_len > 0) {
+        answer->id_len = (uint32_t)text_len;
+        memcpy(letter_text(answer), p.id.data, text_len);
+    }
+    err = hub->engine->ops->publish(hub->engine, shard, &p, hash, hub->now, &result);
+    if (err == HF_EAGAIN)
+        return false;
+    if (p.seq == 0 && !p.has_key) {
+        hf_ring_consume(ring); /* At most once: applied or not, it will not be seen again. */
+        *consumed = true;
+    }
+    if (answer != NULL) {
+        answer->err = err;
+        answer->cid = result.cid;
+        answer->offset = result.offset;
+        answer->repeated = result.repeated;
+        answer->conflict = result.conflict;
+        send_letter(hub, HF_RING_ANSWER, from, text_len);
+    }
+    return true;
+}
+
+static bool handle_take(struct hf_hub *hub, uint32_t from, struct letter *request)
+{
+    struct hf_conn *c = hf_map_ptr(&hub->by_session, request->session);
+
+    if (c != NULL)
+        hf_attach_supersede(c);
+    if (begin_answer(hub, from, ANSWER_TAKEN, request, 0) == NULL)
+        return false;
+    send_letter(hub, HF_RING_ANSWER, from, 0);
+    return true;
+}
+
+static bool handle_disconnect(struct hf_hub *hub, uint32_t from, struct letter *request)
+{
+    struct letter *answer = begin_answer(hub, from, ANSWER_DISCONNECTED, request, 0);
+
+    if (answer == NULL)
+        return false;
+    answer->err = hf_service_end_local(hub, request->session, request->close_code) ? 0 : HF_ENOTFOUND;
+    send_letter(hub, HF_RING_ANSWER, from, 0);
+    return true;
+}
+
+static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *l,
+                           bool *consumed)
+{
+    switch (l->kind) {
+    case REQUEST_OPEN:
+        return handle_open(hub, from, l);
+    case REQUEST_PUBLISH:
+        return handle_publish(hub, from, ring, l, consumed);
+    case REQUEST_TAKE:
+        return handle_take(hub, from, l);
+    case REQUEST_DISCONNECT:
+        return handle_disconnect(hub, from, l);
+    default:
+        return true;
+    }
+}
+
+/* ---- Answers of others ---- */
+
+static void handle_opened(struct hf_hub *hub, const struct letter *l)
+{
+    struct hf_conn *c = hf_map_ptr(&hub->by_serial, l->token);
+
+    if (c == NULL) {
+        hf_service_opened(hub, l->token, l->err);
+    } else if (c->stall != NULL && c->stall->opening) {
+        c->stall->opening = false;
+        c->stall->open_err = l->err == HF_ELIMIT ? l->err : 0;
+    }
+}
+
+static void handle_answer(struct hf_hub *hub, struct letter *l)
+{
+    struct hf_published result = {l->cid, l->offset, l->repeated != 0, l->conflict != 0};
+    struct hf_str id = {letter_text(l), l->id_len};
+    struct hf_conn *c;
+    struct hf_topic *t;
+
+    switch (l->kind) {
+    case ANSWER_OPENED:
+        handle_opened(hub, l);
+        break;
+    case ANSWER_PUBLISHED:
+        if (l->from_service)
+            hf_service_published(hub, l->token, l->err == 0 ? &result : NULL);
+        else
+            hf_publish_answered(hub, l->session, l->generation, l->seq, id, l->token, &result);
+        break;
+    case ANSWER_TAKEN:
+        c = hf_map_ptr(&hub->by_serial, l->token);
+        if (c != NULL)
+            hf_attach_taken(c);
+        break;
+    case ANSWER_DISCONNECTED:
+        hf_service_disconnected(hub, l->token, l->err == 0);
+        break;
+    case NOTICE:
+        t = hf_topic_of(hub, l->cid);
+        if (t != NULL)
+            hf_topic_dirty(hub, t);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- A turn ---- */
+
+static struct letter *peek_letter(struct hf_ring *ring)
+{
+    size_t len;
+    struct letter *l = hf_ring_peek(ring, &len);
+
+    hf_assert(l == NULL ||
+              (len >= sizeof(*l) && len == sizeof(*l) + l->name_len + l->id_len + l->payload_len));
+    return l;
+}
+
+static void tell_producer(struct hf_hub *hub, struct hf_ring *ring, uint32_t from)
+{
+    if (hf_ring_producer_due(ring))
+        hub->bells[from / 64] |= UINT64_C(1) << (from % 64);
+}
+
+static void receive_answers(struct hf_hub *hub, uint32_t from)
+{
+    struct hf_ring *ring = hf_region_ring(hub->region, HF_RING_ANSWER, from, hub->slot);
+    struct letter *l;
+
+    while ((l = peek_letter(ring)) != NULL) {
+        handle_answer(hub, l);
+        hf_ring_consume(ring);
+    }
+    tell_producer(hub, ring, from);
+}
+
+/* Returns whether all of that ring was handled. */
+static bool receive_requests(struct hf_hub *hub, uint32_t from)
+{
+    struct hf_ring *ring = hf_region_ring(hub->region, HF_RING_REQUEST, from, hub->slot);
+    struct letter *l;
+    bool all = true;
+
+    while (all && (l = peek_letter(ring)) != NULL) {
+        bool consumed = false;
+
+        all = handle_request(hub, from, ring, l, &consumed);
+        if (all && !consumed)
+            hf_ring_consume(ring);
+    }
+    tell_producer(hub, ring, from);
+    return all;
+}
+
+void hf_exchange_receive(struct hf_hub *hub)
+{
+    uint64_t began_ms = hub->now.mono_ms;
+    bool settled = true;
+
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++)
+        hub->bells_heard[word] |= hf_region_take_bells(hub->region, hub->slot, word);
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++) {
+        for (uint64_t bits = hub->bells_heard[word]; bits != 0; bits &= bits - 1) {
+            uint32_t from = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+            receive_answers(hub, from);
+            if (receive_requests(hub, from))
+                hub->bells_heard[word] &= ~(UINT64_C(1) << (from % 64));
+            else
+                settled = false; /* Its bell stays heard: the next turn goes on there. */
+        }
+    }
+    if (settled)
+        atomic_store(&hub->self->settled_ms, began_ms);
+    retell(hub);
+}
+
+bool hf_exchange_busy(const struct hf_hub *hub)
+{
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++)
+        if (hub->bells_heard[word] != 0)
+            return true;
+    return hub->retell_count > 0;
+}
+
+void hf_exchange_ring_bells(struct hf_hub *hub)
+{
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++) {
+        for (uint64_t bits = hub->bells[word]; bits != 0; bits &= bits - 1) {
+            uint32_t to = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+            if (hf_region_ring_bell(hub->region, hub->slot, to))
+                hub->transport->wake(hub->transport->ctx, to);
+        }
+        hub->bells[word] = 0;
+    }
+}

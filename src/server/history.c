@@ -1,0 +1,96 @@
+#include "server/history.h"
+
+#include "base/assert.h"
+#include "server/hub_state.h"
+#include "wire/json.h"
+
+/* Bounds of the history at a moment, seen from the newest message. All are monotone: older messages are further outside. */
+struct bounds {
+    uint64_t offset_min, bytes_end, bytes_max, appended_ms_min;
+};
+
+static bool inside(const void *ctx, const struct hf_record *r)
+{
+    const struct bounds *b = ctx;
+
+    return r->offset >= b->offset_min && b->bytes_end - r->bytes_before <= b->bytes_max &&
+           r->appended_ms >= b->appended_ms_min;
+}
+
+uint64_t hf_history_oldest(struct hf_hub *hub, struct hf_channel *c)
+{
+    const struct hf_config *config = hub->config;
+    struct hf_log *log = &hub->logs[hf_cid_shard(atomic_load(&c->cid))];
+    uint64_t head = atomic_load(&c->head);
+    hf_ref newest_ref = atomic_load_explicit(&c->newest, memory_order_acquire), ref;
+    const struct hf_record *newest = hf_log_at(log, newest_ref), *oldest;
+    struct bounds b = {.bytes_max = config->history_bytes};
+
+    if (newest == NULL || config->history_messages == 0)
+        return head + 1;
+    b.offset_min =
+        newest->offset >= config->history_messages ? newest->offset - config->history_messages + 1 : 1;
+    b.bytes_end = newest->bytes_before + newest->payload_len;
+    b.appended_ms_min =
+        hub->now.wall_ms > config->history_age_ms ? hub->now.wall_ms - config->history_age_ms : 0;
+    oldest = hf_log_seek(log, newest_ref, inside, &b, &ref);
+    return oldest == NULL ? head + 1 : oldest->offset;
+}
+
+/* ---- Requests ---- */
+
+static void put_message(struct hf_buf *out, const struct hf_record *r, bool first)
+{
+    if (!first)
+        hf_buf_puts(out, ",");
+    hf_buf_put(out, (const uint8_t *)r + r->json_at, r->frame_at + r->frame_len - r->json_at);
+}
+
+static void put_forward(struct hf_log *log, const struct hf_channel *c, uint64_t from, uint64_t limit,
+                        struct hf_buf *out)
+{
+    hf_ref ref;
+    struct hf_record *r =
+        hf_log_find(log, atomic_load_explicit(&c->newest, memory_order_acquire), from, &ref);
+
+    for (uint64_t n = 0; r != NULL && n < limit; n++) {
+        put_message(out, r, n == 0);
+        r = hf_log_at(log, atomic_load_explicit(&r->next, memory_order_acquire));
+    }
+}
+
+/* From the newest down to `last`. */
+static void put_backward(struct hf_log *log, const struct hf_channel *c, uint64_t last, uint64_t limit,
+                         struct hf_buf *out)
+{
+    struct hf_record *r = hf_log_at(log, atomic_load_explicit(&c->newest, memory_order_acquire));
+
+    for (uint64_t n = 0; r != NULL && r->offset >= last && n < limit; n++) {
+        put_message(out, r, n == 0);
+        r = hf_log_at(log, r->prev);
+    }
+}
+
+int hf_service_history(struct hf_hub *hub, const struct hf_history_query *q, struct hf_buf *out)
+{
+    struct hf_channel *c = hf_hub_find_channel(hub, q->channel);
+    char epoch[32] = "";
+    uint64_t oldest = 1;
+
+    if (c != NULL)
+        hf_region_epoch(hub->region, atomic_load(&c->cid), epoch);
+    hf_buf_putf(out, "\"epoch\":\"%s\",\"offset\":%llu,\"messages\":[", epoch,
+                (unsigned long long)(c == NULL ? 0 : atomic_load(&c->head)));
+    if (c != NULL) {
+        oldest = hf_history_oldest(hub, c);
+        /* "exclusive of since; … another epoch: from the present one's beginning" */
+        if (q->has_since && hf_str_eq(q->since_epoch, hf_str_from(epoch)) && q->since_offset + 1 > oldest)
+            oldest = q->since_offset + 1;
+        if (q->reverse)
+            put_backward(&hub->logs[hf_cid_shard(atomic_load(&c->cid))], c, oldest, q->limit, out);
+        else
+            put_forward(&hub->logs[hf_cid_shard(atomic_load(&c->cid))], c, oldest, q->limit, out);
+    }
+    hf_buf_puts(out, "]");
+    return out->failed ? HF_ELIMIT : 0;
+}

@@ -1,0 +1,307 @@
+/*
+ * hub.c - a worker's life and its turns.
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SCRATCH_BYTES_MAX = 64u << 20, /* one control message; a long ack, a welcome with all subscriptions */
+    EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
+    CHANNEL_IDLE_MARGIN_MS = 60000,
+    BUSY_POLL_MS = 5,    /* something waits for room that nobody will report: look again */
+    IDLE_POLL_MS = 1000, /* settled_ms must move on without traffic too */
+};
+
+/* A parked session may name a channel until it expires, so a channel stays longer than that. */
+static uint32_t channel_idle_ms(const struct hf_config *config)
+{
+    uint32_t session_ms = config->session_ttl_ms + CHANNEL_IDLE_MARGIN_MS;
+
+    return config->history_age_ms > session_ms ? config->history_age_ms : session_ms;
+}
+
+static bool open_views(struct hf_hub *hub)
+{
+    hub->logs = calloc(hub->shards, sizeof(*hub->logs));
+    hub->channels = calloc(hub->shards, sizeof(*hub->channels));
+    if (hub->logs == NULL || hub->channels == NULL)
+        return false;
+    for (uint32_t i = 0; i < hub->shards; i++) {
+        hf_log_open(&hub->logs[i], hf_region_log(hub->region, i), hub->slot);
+        hf_channels_open(&hub->channels[i], hf_region_channels(hub->region, i));
+    }
+    return hf_sessions_open(&hub->sessions, hf_region_sessions(hub->region), hub->slot) == 0;
+}
+
+static bool open_engine(struct hf_hub *hub)
+{
+    const struct hf_config *config = hub->config;
+    struct hf_engine_config ec = {.region = hub->region,
+                                  .sessions = &hub->sessions,
+                                  .counters = hub->counters,
+                                  .slot = hub->slot,
+                                  .message_bytes_max = config->message_bytes_max,
+                                  .channels_max = config->channels_max,
+                                  .channel_idle_ms = channel_idle_ms(config),
+                                  .idempotency_age_ms = config->idempotency_age_ms,
+                                  .idempotency_keys_max = config->idempotency_keys_max,
+                                  .told = hf_exchange_told,
+                                  .ctx = hub};
+
+    hub->engine = hf_memory_engine_new(&ec);
+    return hub->engine != NULL && hub->engine->ops->recover(hub->engine, hub->now) == 0;
+}
+
+struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct hf_config *config,
+                          const struct hf_transport *transport, struct hf_now now)
+{
+    struct hf_hub *hub = calloc(1, sizeof(*hub));
+
+    if (hub == NULL)
+        return NULL;
+    hub->region = region;
+    hub->config = config;
+    hub->transport = transport;
+    hub->slot = slot;
+    hub->workers = region->config->workers;
+    hub->shards = region->config->shards;
+    hub->self = &region->slots[slot];
+    hub->counters = &hub->self->counters;
+    hub->now = now;
+    hub->connections_max = config->connections_max == 0
+                               ? UINT32_MAX
+                               : (config->connections_max + hub->workers - 1) / hub->workers;
+    /* Answers to our predecessor carry its numbers: ours must differ. */
+    hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
+    hf_list_init(&hub->conns);
+    hf_list_init(&hub->due);
+    hf_list_init(&hub->dirty_topics);
+    hf_list_init(&hub->stalled);
+    hf_list_init(&hub->pending);
+    hf_list_init(&hub->dead);
+    hf_wheel_init(&hub->wheel, now.mono_ms);
+    hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
+    hf_map_init(&hub->topics);
+    hf_map_init(&hub->by_session);
+    hf_map_init(&hub->by_serial);
+    transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
+    for (uint32_t from = 0; from < hub->workers; from++) /* Whatever our predecessor did not come to. */
+        if (from != slot)
+            hub->bells_heard[from / 64] |= UINT64_C(1) << (from % 64);
+    hf_region_reset_worker(region, slot, now.wall_ms);
+    hub->gather = hf_gather_new();
+    if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
+        hf_hub_free(hub);
+        return NULL;
+    }
+    hf_sessions_park_orphans(&hub->sessions, now.mono_ms);
+    atomic_store(&hub->self->state, HF_SLOT_RUNNING);
+    return hub;
+}
+
+static void free_dead(struct hf_hub *hub)
+{
+    struct hf_list *node;
+
+    while ((node = hf_list_pop(&hub->dead)) != NULL)
+        hf_conn_free(HF_CONTAINER(node, struct hf_conn, link));
+}
+
+/* Private memory only: neither park nor unsubscribe, as if the process had died. */
+static void forget_connections(struct hf_hub *hub)
+{
+    struct hf_list *node;
+
+    while ((node = hf_list_pop(&hub->conns)) != NULL) {
+        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
+
+        while (c->subs != NULL) {
+            struct hf_sub *s = c->subs;
+
+            c->subs = s->next;
+            free(s);
+        }
+        hf_stall_free(c);
+        hub->transport->close(hub->transport->ctx, c->socket);
+        hf_conn_free(c);
+    }
+    while ((node = hf_list_pop(&hub->pending)) != NULL)
+        free(HF_CONTAINER(node, struct hf_pending, link));
+}
+
+void hf_hub_free(struct hf_hub *hub)
+{
+    if (hub == NULL)
+        return;
+    forget_connections(hub);
+    free_dead(hub);
+    hf_topics_free(hub);
+    if (hub->engine != NULL)
+        hub->engine->ops->free(hub->engine);
+    hf_sessions_release(&hub->sessions);
+    hf_map_release(&hub->by_session);
+    hf_map_release(&hub->by_serial);
+    hf_buf_release(&hub->scratch);
+    hf_gather_free(hub->gather);
+    free(hub->retell);
+    free(hub->logs);
+    free(hub->channels);
+    free(hub);
+}
+
+/* ---- Turns ---- */
+
+static void session_gone(void *ctx, struct hf_session *s)
+{
+    struct hf_hub *hub = ctx;
+
+    (void)s;
+    hf_count(hub->counters, HF_COUNT_SESSIONS_EXPIRED, 1);
+}
+
+static void upkeep(struct hf_hub *hub)
+{
+    uint64_t now_ms = hub->now.mono_ms, ttl_ms = hub->config->session_ttl_ms;
+
+    if (now_ms < hub->upkeep_ms)
+        return;
+    hub->upkeep_ms = now_ms + HF_UPKEEP_MS;
+    hub->engine->ops->tick(hub->engine, hub->now);
+    hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, now_ms > ttl_ms ? now_ms - ttl_ms : 0,
+                       hf_region_settled_ms(hub->region, now_ms), now_ms + hub->config->session_tombstone_ms,
+                       session_gone, hub);
+}
+
+static void run_timers(struct hf_hub *hub)
+{
+    struct hf_timer *t;
+
+    while ((t = hf_wheel_pop(&hub->wheel, hub->now.mono_ms)) != NULL)
+        hf_conn_timer(HF_CONTAINER(t, struct hf_conn, timer));
+}
+
+static void retry_stalled(struct hf_hub *hub)
+{
+    struct hf_list again;
+
+    hf_list_init(&again);
+    hf_list_splice(&again, &hub->stalled);
+    while (!hf_list_empty(&again)) {
+        struct hf_stall *s = HF_CONTAINER(again.next, struct hf_stall, link);
+        struct hf_conn *c = s->conn;
+
+        hf_list_del(&s->link);
+        hf_list_add_tail(&hub->stalled, &s->link); /* Before it may be freed. */
+        if (hf_dispatch_retry(c) && c->phase == HF_CONN_OPEN)
+            hf_conn_resume_input(c);
+    }
+}
+
+/* Write to each connection that is due, once. What becomes due meanwhile waits for the next turn, so that none starves the others. */
+static void flush_due(struct hf_hub *hub)
+{
+    struct hf_list due;
+    struct hf_list *node;
+
+    hf_list_init(&due);
+    hf_list_splice(&due, &hub->due);
+    while ((node = hf_list_pop(&due)) != NULL) {
+        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, due);
+        bool held_back = c->paused && c->stall == NULL;
+
+        if (hf_deliver_flush(c) && held_back && c->phase == HF_CONN_OPEN)
+            hf_conn_resume_input(c); /* It was not read because its output had grown. */
+    }
+}
+
+static void unpin(struct hf_hub *hub)
+{
+    for (uint32_t i = 0; i < hub->shards; i++)
+        if (hub->logs[i].pinned_count > 0)
+            hf_log_unpin_all(&hub->logs[i]);
+}
+
+void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
+{
+    hub->now = now;
+    atomic_store_explicit(&hub->self->alive_ms, now.mono_ms, memory_order_relaxed);
+    hf_exchange_receive(hub);
+    run_timers(hub);
+    upkeep(hub);
+    hf_service_tick(hub);
+    retry_stalled(hub);
+    hf_deliver_mark(hub);
+    flush_due(hub);
+    unpin(hub);
+    hf_exchange_ring_bells(hub);
+    free_dead(hub);
+}
+
+static bool waits_for_room(const struct hf_hub *hub)
+{
+    for (struct hf_list *node = hub->pending.next; node != &hub->pending; node = node->next)
+        if (HF_CONTAINER(node, struct hf_pending, link)->unsent)
+            return true;
+    return !hf_list_empty(&hub->stalled) || hf_exchange_busy(hub);
+}
+
+uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
+{
+    uint64_t at;
+
+    if (!hf_list_empty(&hub->due) || !hf_list_empty(&hub->dirty_topics))
+        return now.mono_ms;
+    at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, IDLE_POLL_MS);
+    if (at > hub->upkeep_ms)
+        at = hub->upkeep_ms;
+    if (waits_for_room(hub) && at > now.mono_ms + BUSY_POLL_MS)
+        at = now.mono_ms + BUSY_POLL_MS;
+    return at;
+}
+
+/* ---- The end ---- */
+
+void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
+{
+    struct hf_msg m = {.type = HF_MSG_RECONNECT,
+                       .has = HF_HAS_CODE,
+                       .code = hf_str_from(hf_code_name(HF_CODE_DRAINING)),
+                       .after_max_ms = window_ms};
+    struct hf_list *next;
+
+    hub->now = now;
+    hub->draining = true;
+    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
+        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
+
+        next = node->next;
+        if (c->phase == HF_CONN_OPEN && !c->echo)
+            hf_conn_send(c, &m);
+    }
+}
+
+void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
+{
+    struct hf_list *next;
+
+    hub->now = now;
+    hf_service_end_all(hub);
+    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
+        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
+
+        next = node->next;
+        if (c->phase == HF_CONN_OPEN)
+            hf_conn_close(c, HF_CLOSE_GOING_AWAY, "the server is shutting down");
+        else if (c->phase != HF_CONN_CLOSING)
+            hf_conn_drop(c, HF_CLOSE_GOING_AWAY);
+    }
+}
+
+uint32_t hf_hub_connections(const struct hf_hub *hub)
+{
+    return hub->conn_count;
+}

@@ -1,0 +1,54 @@
+/*
+ * hub.h - one worker without its process: connections, sessions, subscriptions, and the shards it owns. It knows no socket and no clock;
+ * what happens is told to it, and what it wants goes out through a transport. One thread.
+ *
+ * The use in a loop: tell it what happened (hf_hub_open, _input, _writable, _lost), then hf_hub_turn() once, which takes what the other
+ * workers sent, runs timers and writes to every connection that is due, once, however much there is for it. Then wait until something
+ * happens, another worker wakes this one, or hf_hub_deadline_ms().
+ */
+#ifndef HF_SERVER_HUB_H
+#define HF_SERVER_HUB_H
+
+#include "base/err.h"
+#include "base/now.h"
+#include "server/config.h"
+#include "server/service.h"
+#include "server/transport.h"
+#include "shm/region.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hf_conn;
+
+/*
+ * A hub for this slot. region is shared and outlives it; config and transport are borrowed. Takes up what the slot's last worker left: its shards,
+ * its sessions (parked now), its rings. Returns NULL where memory is short.
+ */
+struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct hf_config *config,
+                          const struct hf_transport *transport, struct hf_now now);
+/* Drop everything private, as a dying process does: connections are closed without a word, shared memory stays as it is. */
+void hf_hub_free(struct hf_hub *hub);
+
+/* A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory or connections_max is short: close it. */
+struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now);
+/* Bytes came. data may be written to. The connection may be closed (transport.close) within the call. */
+void hf_hub_input(struct hf_conn *conn, uint8_t *data, size_t len, struct hf_now now);
+/* The peer has ended its direction (FIN), or the connection broke (broken). */
+void hf_hub_lost(struct hf_conn *conn, bool broken, struct hf_now now);
+/* The socket takes bytes again. */
+void hf_hub_writable(struct hf_conn *conn, struct hf_now now);
+
+/* One turn: see above. */
+void hf_hub_turn(struct hf_hub *hub, struct hf_now now);
+/* When the next turn is due at the latest, monotonic ms; `now` where work is left already. */
+uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now);
+
+/* Advise every connection to leave within window_ms and refuse new ones. */
+void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now);
+/* Close all that are left (1001). */
+void hf_hub_close_all(struct hf_hub *hub, struct hf_now now);
+uint32_t hf_hub_connections(const struct hf_hub *hub);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
+ * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), dispatch.c (messages), attach.c (sessions),
+ * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
+ * service.c and history.c (requests of the backend).
+ */
+#ifndef HF_SERVER_HUB_STATE_H
+#define HF_SERVER_HUB_STATE_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "base/wheel.h"
+#include "channel/cursor.h"
+#include "engine/engine.h"
+#include "server/hub.h"
+#include "session/window.h"
+#include "wire/message.h"
+#include "ws/frame.h"
+
+enum {
+    HF_READ_BYTES =
+        256 * 1024, /* one read of the worker; also the most that waits unparsed on a stalled connection */
+    HF_OUT_SOFT_BYTES =
+        64 * 1024,             /* control output unsent beyond which a connection's requests are not read */
+    HF_TAKE_TIMEOUT_MS = 3000, /* another worker does not hand a session over: 503 */
+    HF_CLOSE_LINGER_MS = 2000, /* from our close frame to the peer's end of the connection */
+    HF_SERVICE_TIMEOUT_MS = 10000, /* a backend's request waits so long for another worker */
+    HF_BAD_MESSAGES_MAX = 32,      /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
+    HF_ADMIT_PER_SECOND =
+        4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
+    HF_UPKEEP_MS = 250, /* expiry of sessions, upkeep of the engine */
+    HF_ADDRESS_BYTES = 64,
+};
+
+/*
+ * HANDSHAKE -> TAKING   the request names a session that another worker holds
+ * HANDSHAKE, TAKING -> OPEN     101 is in the output
+ * any       -> CLOSING  the last bytes (a close frame, an HTTP refusal) are in the output; input is ignored
+ * any       -> DEAD     the transport is closed; freed at the end of the turn
+ */
+enum hf_conn_phase { HF_CONN_HANDSHAKE, HF_CONN_TAKING, HF_CONN_OPEN, HF_CONN_CLOSING, HF_CONN_DEAD };
+
+struct hf_topic;
+
+/* One subscription of a connection. */
+struct hf_sub {
+    struct hf_conn *conn;
+    struct hf_topic *topic;
+    struct hf_session_sub *cell; /* in shared memory */
+    struct hf_sub *next;         /* of the same connection */
+    struct hf_sub *due_next;     /* of the connection's due subscriptions */
+    struct hf_cursor cursor;
+    hf_ref last_ref; /* the record before cursor.next_offset, 0: look it up */
+    uint32_t index;  /* in topic->subs */
+    bool due, latest;
+};
+
+/* A channel that this worker has subscribers of. */
+struct hf_topic {
+    hf_cid cid;
+    uint32_t shard;
+    struct hf_channel *channel;
+    struct hf_list dirty; /* in hub->dirty_topics while its head may have moved */
+    struct hf_sub **subs;
+    uint32_t count, cap;
+};
+
+/* A message that could not be carried out yet. Nothing else of its connection is read until it is. */
+struct hf_stall {
+    struct hf_list link; /* in hub->stalled */
+    struct hf_conn *conn;
+    struct hf_msg msg;     /* its strings lie behind this struct */
+    bool seq_added;        /* the window has it already */
+    bool opening;          /* the owner was asked to make the channel, and has not answered */
+    int open_err;          /* its answer, if that was no */
+    const char *malformed; /* it is to be refused, for this reason */
+};
+
+struct hf_conn {
+    struct hf_hub *hub;
+    struct hf_list link; /* in hub->conns */
+    struct hf_list due;  /* in hub->due */
+    struct hf_timer timer;
+    void *socket;
+    uint64_t serial; /* unlike any other of this server's life */
+    uint8_t phase;   /* enum hf_conn_phase */
+    bool echo;       /* on /echo: no protocol */
+    bool named;      /* asked for a Holdfast subprotocol: understands its messages */
+    bool blocked;    /* the socket took less than it was given */
+    bool paused;     /* not read */
+    bool finished;   /* finish() was called */
+    bool pinged;     /* a heartbeat went out since the last receipt */
+    bool acks_due;   /* the window has answers */
+    uint16_t bad_messages;
+    uint16_t close_code; /* for the statistics: 0 until it is known */
+    uint32_t heartbeat_ms;
+    uint64_t received_ms; /* last byte from the peer */
+    uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
+    struct hf_ws ws;
+    struct hf_buf in;  /* a request head that is not whole; what waits behind a stall */
+    struct hf_buf out; /* control output, and the rest of a message that was written in part */
+    struct hf_session *session;
+    uint64_t number, generation;
+    struct hf_window window;
+    struct hf_sub *subs, *due_subs;
+    uint32_t sub_count;
+    struct hf_stall *stall;
+    struct hf_upgrade *upgrade; /* TAKING */
+    char address[HF_ADDRESS_BYTES];
+};
+
+/* A request of the backend that waits for another worker, or for room. */
+struct hf_pending {
+    struct hf_list link; /* in hub->pending */
+    uint64_t token;
+    uint64_t deadline_ms;
+    hf_service_done *done;
+    void *ctx;
+    struct hf_publish publish; /* a publish that has not been sent; its strings lie behind this struct */
+    bool unsent, opening;
+    int open_err;
+};
+
+struct hf_hub {
+    struct hf_region *region;
+    const struct hf_config *config;
+    const struct hf_transport *transport;
+    uint32_t slot, workers, shards;
+    struct hf_slot *self;
+    struct hf_counters *counters;
+    struct hf_engine *engine;
+    struct hf_sessions sessions;
+    struct hf_log *logs;          /* of all shards */
+    struct hf_channels *channels; /* of all shards */
+    struct hf_rng rng;
+    struct hf_now now;
+    struct hf_wheel wheel;
+    struct hf_list conns, due, dirty_topics, stalled, pending, dead;
+    uint32_t conn_count;
+    struct hf_map topics;     /* cid -> struct hf_topic * */
+    struct hf_map by_session; /* session number -> struct hf_conn * */
+    struct hf_map by_serial;  /* serial -> struct hf_conn * */
+    uint64_t serial;
+    uint64_t bells[HF_WORKER_WORDS];       /* workers to be told at the end of the turn */
+    uint64_t bells_heard[HF_WORKER_WORDS]; /* workers whose rings hold something for us */
+    struct {
+        hf_cid cid;
+        uint32_t slot;
+    } * retell; /* notices that found a ring full */
+    uint32_t retell_count, retell_cap;
+    uint64_t upkeep_ms;
+    bool draining;
+    uint32_t connections_max; /* of this worker */
+    struct hf_buf scratch;    /* a message being encoded */
+    struct hf_gather *gather; /* deliver.c's */
+};
+
+/* ---- connection.c ---- */
+/* Encode a message into the connection's output and make it due. */
+void hf_conn_send(struct hf_conn *c, const struct hf_msg *m);
+/* The same for text that is encoded already. */
+void hf_conn_send_text(struct hf_conn *c, struct hf_str text);
+void hf_conn_due(struct hf_conn *c);
+/* Say goodbye and end the connection; its session is parked. */
+void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason);
+/* End it without a word. */
+void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics);
+void hf_conn_refuse(struct hf_conn *c, int status, enum hf_code code, const char *reason,
+                    unsigned retry_after_s);
+/* Go on with what waits in c->in. */
+void hf_conn_resume_input(struct hf_conn *c);
+/* Set the timer to the connection's next deadline. */
+void hf_conn_schedule(struct hf_conn *c);
+void hf_conn_timer(struct hf_conn *c);
+void hf_conn_free(struct hf_conn *c);
+
+/* ---- attach.c ---- */
+struct hf_handshake;
+/* A valid upgrade request for /ws: attach a session, or answer why not. */
+void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h);
+/* Another worker has given the session up (or cannot be asked any more). */
+void hf_attach_taken(struct hf_conn *c);
+void hf_attach_release(struct hf_conn *c);
+/* Part from the session: it is parked, or ended for good. */
+void hf_detach(struct hf_conn *c, bool end);
+/* Give a session up to another worker: flush, close with 4001. */
+void hf_attach_supersede(struct hf_conn *c);
+
+/* ---- dispatch.c ---- */
+void hf_dispatch_text(struct hf_conn *c, char *data, size_t len);
+/* Try the stalled message again. Returns whether it is done. */
+bool hf_dispatch_retry(struct hf_conn *c);
+void hf_stall_free(struct hf_conn *c);
+void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code code, const char *reason);
+
+/* ---- topic.c ---- */
+struct hf_str hf_topic_name(const struct hf_topic *t);
+/* The topic of a channel, made where there is none, with this worker's interest set. NULL with HF_EAGAIN where the channel has just gone, else HF_ENOMEM. */
+int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out) HF_MUST_CHECK;
+struct hf_topic *hf_topic_of(const struct hf_hub *hub, hf_cid cid);
+void hf_topic_dirty(struct hf_hub *hub, struct hf_topic *t);
+/* A channel by name, wherever it lives; NULL: not found here. */
+struct hf_channel *hf_hub_find_channel(const struct hf_hub *hub, struct hf_str name);
+struct hf_sub *hf_sub_find(const struct hf_conn *c, struct hf_str channel);
+/* Add a subscription whose cell stands in the session already. Returns NULL without memory. */
+struct hf_sub *hf_sub_add(struct hf_conn *c, struct hf_topic *t, struct hf_session_sub *cell, bool latest);
+/* Remove it from connection and topic; the cell stays. */
+void hf_sub_remove(struct hf_sub *s);
+void hf_sub_due(struct hf_sub *s);
+/* A topic without subscribers goes. */
+void hf_topic_release_idle(struct hf_hub *hub, struct hf_topic *t);
+/* Everything of all topics, at the hub's end. */
+void hf_topics_free(struct hf_hub *hub);
+
+/* ---- deliver.c ---- */
+struct hf_gather *hf_gather_new(void);
+void hf_gather_free(struct hf_gather *g);
+/* Make due what stands behind the head of dirty topics. */
+void hf_deliver_mark(struct hf_hub *hub);
+/* One gathered write. Returns false where the connection is gone. */
+bool hf_deliver_flush(struct hf_conn *c);
+
+/* ---- publish.c ---- */
+enum hf_forward { HF_FORWARD_DONE, HF_FORWARD_SENT, HF_FORWARD_WAIT, HF_FORWARD_OPENING, HF_FORWARD_REFUSED };
+/*
+ * Bring a publish to its shard. DONE: applied here, *out is set; SENT: an answer with this token will come (unless token is 0); WAIT: no room now;
+ * OPENING: the channel must be made first, hf_exchange_open() was called with the token; REFUSED: limit. may_open: false for the second try after OPENING.
+ */
+enum hf_forward hf_publish_forward(struct hf_hub *hub, const struct hf_publish *p, uint64_t token,
+                                   uint64_t generation, struct hf_published *out);
+/* Message `data` from a client. Returns false where it must wait: the connection is to be stalled. */
+bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
+                     bool *opening);
+/* A `data` that is refused before it gets anywhere. Returns as hf_publish_data(). */
+bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
+                       bool seq_added);
+/* The answer to a session's publish. */
+void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
+                         struct hf_str id, uint64_t token, const struct hf_published *result);
+/* Send acks and nacks that are due. */
+void hf_publish_ack(struct hf_conn *c);
+const char *hf_refusal_reason(enum hf_code code);
+
+/* ---- exchange.c ---- */
+/* Handle everything in the rings. Sets settled_ms. */
+void hf_exchange_receive(struct hf_hub *hub);
+/* Ask the owner to make a channel; the answer goes to the connection or pending request with that token. false: ring full. */
+bool hf_exchange_open(struct hf_hub *hub, uint32_t to, struct hf_str name, uint64_t token);
+bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publish *p, uint64_t token,
+                         uint64_t generation);
+bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t token);
+bool hf_exchange_disconnect(struct hf_hub *hub, uint32_t to, uint64_t session, uint16_t code, uint64_t token);
+/* The engine's told(): the channel has a new head. */
+void hf_exchange_told(void *hub, uint32_t shard, struct hf_channel *channel);
+/* At the end of a turn: wake those for whom something was put into a ring; tell again what found no room. */
+void hf_exchange_ring_bells(struct hf_hub *hub);
+bool hf_exchange_busy(const struct hf_hub *hub);
+
+/* ---- service.c ---- */
+void hf_service_opened(struct hf_hub *hub, uint64_t token, int err);
+void hf_service_published(struct hf_hub *hub, uint64_t token, const struct hf_published *result);
+void hf_service_disconnected(struct hf_hub *hub, uint64_t token, bool found);
+/* Retry what waits for room, end what waited too long. */
+void hf_service_tick(struct hf_hub *hub);
+void hf_service_end_all(struct hf_hub *hub);
+/* End a session held here. Returns whether it was. */
+bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * publish.c - from a client's `data` to the shard's owner and back: sequence, window, acks and nacks.
+ */
+#include "server/hub_state.h"
+
+#include "base/assert.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+
+const char *hf_refusal_reason(enum hf_code code)
+{
+    switch (code) {
+    case HF_CODE_TOO_LARGE:
+        return "the payload is larger than maxMessage";
+    case HF_CODE_BAD_MESSAGE:
+        return "the message was malformed";
+    case HF_CODE_LIMIT:
+        return "the server holds as many channels as it may";
+    default:
+        return "refused";
+    }
+}
+
+/* ---- Towards the shard ---- */
+
+static enum hf_forward forward_here(struct hf_hub *hub, uint32_t shard, const struct hf_publish *p,
+                                    uint64_t hash, struct hf_published *out)
+{
+    int err = hub->engine->ops->publish(hub->engine, shard, p, hash, hub->now, out);
+
+    if (err == HF_ELIMIT)
+        return HF_FORWARD_REFUSED;
+    return err < 0 ? HF_FORWARD_WAIT : HF_FORWARD_DONE;
+}
+
+enum hf_forward hf_publish_forward(struct hf_hub *hub, const struct hf_publish *p, uint64_t token,
+                                   uint64_t generation, struct hf_published *out)
+{
+    uint64_t hash = hf_channel_hash(p->channel);
+    uint32_t shard = hf_channel_shard(hash, hub->shards), owner = hf_region_owner(hub->region, shard);
+    struct hf_channel *channel = hf_channels_find(&hub->channels[shard], p->channel, hash);
+    int err;
+
+    if (owner == hub->slot) {
+        err = hub->engine->ops->open(hub->engine, shard, p->channel, hash, hub->now, &channel);
+        if (err < 0)
+            return err == HF_ELIMIT ? HF_FORWARD_REFUSED : HF_FORWARD_WAIT;
+        return forward_here(hub, shard, p, hash, out);
+    }
+    /* An owner refuses no publish: what could be refused is settled before it is sent, so that seq after seq is applied. */
+    if (channel == NULL)
+        return hf_exchange_open(hub, owner, p->channel, token) ? HF_FORWARD_OPENING : HF_FORWARD_WAIT;
+    return hf_exchange_publish(hub, owner, p, token, generation) ? HF_FORWARD_SENT : HF_FORWARD_WAIT;
+}
+
+/* ---- Answers to the client ---- */
+
+static void send_ack(struct hf_conn *c, const struct hf_msg *about, const struct hf_published *result)
+{
+    char offsets[32];
+    int len = result->offset == 0
+                  ? snprintf(offsets, sizeof(offsets), "[null]")
+                  : snprintf(offsets, sizeof(offsets), "[%llu]", (unsigned long long)result->offset);
+    struct hf_msg ack = {.type = HF_MSG_ACK,
+                         .has = HF_HAS_OFFSETS | (about->has & (HF_HAS_SEQ | HF_HAS_ID)),
+                         .seq = about->seq,
+                         .id = about->id,
+                         .offsets = {offsets, (size_t)len}};
+
+    hf_conn_send(c, &ack);
+}
+
+static void send_nack(struct hf_conn *c, uint32_t has, uint64_t seq, struct hf_str id, enum hf_code code,
+                      const char *reason)
+{
+    struct hf_msg nack = {.type = HF_MSG_NACK,
+                          .has = has | HF_HAS_CODE | HF_HAS_REASON,
+                          .seq = seq,
+                          .id = id,
+                          .code = hf_str_from(hf_code_name(code)),
+                          .reason = hf_str_from(reason)};
+
+    hf_conn_send(c, &nack);
+}
+
+/*
+ * Acks are cumulative: what is done leaves in the order of seq, one ack for all that is ready in this turn. The session's record is
+ * brought up to date before the client can read of it.
+ */
+void hf_publish_ack(struct hf_conn *c)
+{
+    struct hf_buf offsets;
+    uint64_t seq = 0, offset;
+
+    c->acks_due = false;
+    if (c->session == NULL || !hf_window_ready(&c->window))
+        return;
+    hf_buf_init(&offsets, 1u << 24);
+    hf_buf_puts(&offsets, "[");
+    while (c->session != NULL && hf_window_pop(&c->window, &seq, &offset)) {
+        if (offsets.len > 1)
+            hf_buf_puts(&offsets, ",");
+        if (offset & (HF_WINDOW_REFUSED | HF_WINDOW_UNKNOWN))
+            hf_buf_puts(&offsets, "null");
+        else
+            hf_buf_put_u64(&offsets, offset);
+        atomic_store(&c->session->last_seq, seq);
+        if (offset & HF_WINDOW_REFUSED) { /* "A nack comes before the ack that covers it." */
+            enum hf_code code = (enum hf_code)(offset & 0xff);
+
+            send_nack(c, HF_HAS_SEQ, seq, (struct hf_str){0}, code, hf_refusal_reason(code));
+        }
+    }
+    hf_buf_puts(&offsets, "]");
+    if (offsets.failed)
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+    else if (c->phase == HF_CONN_OPEN)
+        hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_ACK,
+                                         .has = HF_HAS_SEQ | HF_HAS_OFFSETS,
+                                         .seq = seq,
+                                         .offsets = hf_buf_str(&offsets)});
+    hf_buf_release(&offsets);
+}
+
+static void window_answer(struct hf_conn *c, uint64_t seq, uint64_t offset)
+{
+    hf_window_done(&c->window, seq, offset);
+    c->acks_due = true;
+    hf_conn_due(c);
+}
+
+static uint64_t window_offset(const struct hf_published *result)
+{
+    return result->offset == 0 ? HF_WINDOW_UNKNOWN : result->offset;
+}
+
+void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
+                         struct hf_str id, uint64_t token, const struct hf_published *result)
+{
+    struct hf_conn *c = hf_map_ptr(seq != 0 ? &hub->by_session : &hub->by_serial, seq != 0 ? session : token);
+
+    if (c == NULL || c->phase != HF_CONN_OPEN)
+        return; /* It has gone; its session's record says what was applied. */
+    if (seq == 0)
+        send_ack(c, &(struct hf_msg){.has = HF_HAS_ID, .id = id}, result);
+    else if (c->generation == generation)
+        window_answer(c, seq, window_offset(result));
+}
+
+/* ---- A client's publish ---- */
+
+enum sequence { SEQUENCE_NEXT, SEQUENCE_WAIT, SEQUENCE_ANSWERED };
+
+/* "The next seq is always answered …; one applied already by ack again; one beyond the next by error bad_seq with expected" */
+static enum sequence take_seq(struct hf_conn *c, const struct hf_msg *m)
+{
+    uint64_t next = hf_window_next_seq(&c->window);
+
+    if (m->seq > next) {
+        struct hf_msg error = {.type = HF_MSG_ERROR,
+                               .has = HF_HAS_CODE | HF_HAS_REASON | HF_HAS_RE | HF_HAS_EXPECTED,
+                               .code = hf_str_from(hf_code_name(HF_CODE_BAD_SEQ)),
+                               .reason = HF_STR("this is not the session's next publish"),
+                               .re = HF_STR("data"),
+                               .expected = next};
+
+        hf_conn_send(c, &error);
+        return SEQUENCE_ANSWERED;
+    }
+    if (m->seq < next) {
+        if (m->seq < c->window.first_seq) /* Else its answer is under way. */
+            send_ack(c, &(struct hf_msg){.has = HF_HAS_SEQ, .seq = m->seq}, &(struct hf_published){0});
+        return SEQUENCE_ANSWERED;
+    }
+    return hf_window_add(&c->window) == 0 ? SEQUENCE_NEXT : SEQUENCE_WAIT;
+}
+
+bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
+                       bool seq_added)
+{
+    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_REFUSED, 1);
+    if (!(m->has & HF_HAS_SEQ)) {
+        if (m->has & HF_HAS_ID)
+            send_nack(c, HF_HAS_ID, 0, m->id, code, reason);
+        else
+            hf_send_error(c, m, code, reason);
+        return true;
+    }
+    if (!seq_added) {
+        enum sequence sequence = take_seq(c, m);
+
+        if (sequence != SEQUENCE_NEXT)
+            return sequence == SEQUENCE_ANSWERED;
+    }
+    /* In shared memory first: whoever takes the session over knows that this seq is done. */
+    hf_session_refuse(&c->hub->sessions, c->session, m->seq, (uint8_t)code, c->hub->now.mono_ms);
+    window_answer(c, m->seq, HF_WINDOW_REFUSED | (uint64_t)code);
+    return true;
+}
+
+static struct hf_publish publish_of(const struct hf_conn *c, const struct hf_msg *m)
+{
+    return (struct hf_publish){.channel = m->channel,
+                               .payload = m->payload,
+                               .id = m->has & HF_HAS_ID ? m->id : (struct hf_str){0},
+                               .has_timestamp = (m->has & HF_HAS_TIMESTAMP) != 0,
+                               .timestamp = m->timestamp,
+                               .session = m->has & HF_HAS_SEQ ? c->number : 0,
+                               .seq = m->has & HF_HAS_SEQ ? m->seq : 0};
+}
+
+static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct hf_published *result)
+{
+    if (m->has & HF_HAS_SEQ)
+        window_answer(c, m->seq, window_offset(result));
+    else if (m->has & HF_HAS_ID)
+        send_ack(c, m, result);
+}
+
+bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
+                     bool *opening)
+{
+    struct hf_publish p = publish_of(c, m);
+    struct hf_published result;
+
+    *seq_added = stall != NULL && stall->seq_added;
+    *opening = false;
+    if (m->payload.len > c->hub->config->message_bytes_max)
+        return hf_publish_refuse(c, m, HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE), *seq_added);
+    if (stall != NULL && stall->open_err < 0)
+        return hf_publish_refuse(c, m, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT), *seq_added);
+    if ((m->has & HF_HAS_SEQ) && !*seq_added) {
+        enum sequence sequence = take_seq(c, m);
+
+        if (sequence != SEQUENCE_NEXT)
+            return sequence == SEQUENCE_ANSWERED;
+        *seq_added = true;
+    }
+    switch (hf_publish_forward(c->hub, &p, c->serial, c->generation, &result)) {
+    case HF_FORWARD_DONE:
+        applied_here(c, m, &result);
+        return true;
+    case HF_FORWARD_SENT:
+        return true;
+    case HF_FORWARD_REFUSED:
+        return hf_publish_refuse(c, m, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT), *seq_added);
+    case HF_FORWARD_OPENING:
+        *opening = true;
+        return false;
+    case HF_FORWARD_WAIT:
+        break;
+    }
+    return false;
+}

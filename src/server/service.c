@@ -1,0 +1,420 @@
+/*
+ * service.c - requests of the backend, which come through the HTTP API of this worker: publish, channels, disconnect.
+ * What needs another worker waits in hub->pending for its answer.
+ */
+#include "server/service.h"
+
+#include "base/assert.h"
+#include "server/hub_state.h"
+#include "wire/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Pending requests ---- */
+
+static struct hf_pending *pending_find(struct hf_hub *hub, uint64_t token)
+{
+    for (struct hf_list *node = hub->pending.next; node != &hub->pending; node = node->next) {
+        struct hf_pending *p = HF_CONTAINER(node, struct hf_pending, link);
+
+        if (p->token == token)
+            return p;
+    }
+    return NULL;
+}
+
+static struct hf_pending *pending_new(struct hf_hub *hub, hf_service_done *done, void *ctx, size_t text_len)
+{
+    struct hf_pending *p = calloc(1, sizeof(*p) + text_len);
+
+    if (p == NULL)
+        return NULL;
+    p->token = ++hub->serial;
+    p->deadline_ms = hub->now.mono_ms + HF_SERVICE_TIMEOUT_MS;
+    p->done = done;
+    p->ctx = ctx;
+    hf_list_add_tail(&hub->pending, &p->link);
+    return p;
+}
+
+static void pending_end(struct hf_pending *p, const struct hf_service_result *result)
+{
+    hf_list_del(&p->link);
+    p->done(p->ctx, result);
+    free(p);
+}
+
+static struct hf_service_result failure(enum hf_code code, const char *reason)
+{
+    return (struct hf_service_result){.code = code, .reason = reason};
+}
+
+static void pending_fail(struct hf_pending *p, enum hf_code code, const char *reason)
+{
+    struct hf_service_result result = failure(code, reason);
+
+    pending_end(p, &result);
+}
+
+/* ---- Publish ---- */
+
+static struct hf_service_result published(struct hf_hub *hub, const struct hf_published *p)
+{
+    struct hf_service_result result = {.conflict = p->conflict, .offset = p->offset};
+
+    hf_region_epoch(hub->region, p->cid, result.epoch);
+    return result;
+}
+
+/* Two independent 64-bit hashes of a key: a collision would make one publish look like a repeat of another. */
+static void hash_key(struct hf_str key, uint64_t out[2])
+{
+    uint64_t a = hf_channel_hash(key), b = 0x9ae16a3b2f90404fu;
+
+    for (size_t i = 0; i < key.len; i++) {
+        b = (b ^ (uint8_t)key.data[i]) * 0xc2b2ae3d27d4eb4fu;
+        b ^= b >> 29;
+    }
+    out[0] = a | 1; /* A map's key is never 0. */
+    out[1] = b;
+}
+
+static uint64_t hash_body(const struct hf_service_publish *p)
+{
+    uint64_t pair[2];
+    uint64_t h = hf_channel_hash(p->payload);
+
+    hash_key(p->id, pair);
+    return (h ^ pair[1]) * 0xc2b2ae3d27d4eb4fu ^ hf_channel_hash(p->channel);
+}
+
+static struct hf_publish publish_of(const struct hf_service_publish *sp)
+{
+    struct hf_publish p = {
+        .channel = sp->channel, .payload = sp->payload, .id = sp->id, .has_key = sp->key.data != NULL};
+
+    if (p.has_key) {
+        hash_key(sp->key, p.key);
+        p.body_hash = hash_body(sp);
+    }
+    return p;
+}
+
+static struct hf_str keep(char **at, struct hf_str s)
+{
+    struct hf_str copy = {s.data == NULL ? NULL : *at, s.len};
+
+    if (s.len > 0)
+        memcpy(*at, s.data, s.len);
+    *at += s.len;
+    return copy;
+}
+
+/* Send on, or send again, a publish that waits. */
+static void pending_forward(struct hf_hub *hub, struct hf_pending *p)
+{
+    struct hf_published result;
+    struct hf_service_result answer;
+
+    p->unsent = p->opening = false;
+    if (p->open_err < 0) {
+        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        return;
+    }
+    switch (hf_publish_forward(hub, &p->publish, p->token, 0, &result)) {
+    case HF_FORWARD_DONE:
+        answer = published(hub, &result);
+        pending_end(p, &answer);
+        break;
+    case HF_FORWARD_SENT:
+        break;
+    case HF_FORWARD_REFUSED:
+        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        break;
+    case HF_FORWARD_OPENING:
+        p->unsent = p->opening = true;
+        break;
+    case HF_FORWARD_WAIT:
+        p->unsent = true;
+        break;
+    }
+}
+
+void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *sp, hf_service_done *done,
+                        void *ctx)
+{
+    struct hf_publish publish = publish_of(sp);
+    struct hf_service_result result;
+    struct hf_pending *p;
+    char *at;
+
+    if (sp->payload.len > hub->config->message_bytes_max) {
+        result = failure(HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE));
+        done(ctx, &result);
+        return;
+    }
+    p = pending_new(hub, done, ctx, sp->channel.len + sp->payload.len + sp->id.len);
+    if (p == NULL) {
+        result = failure(HF_CODE_OVERLOADED, "the server is short of memory");
+        done(ctx, &result);
+        return;
+    }
+    at = (char *)(p + 1);
+    p->publish = publish;
+    p->publish.channel = keep(&at, publish.channel);
+    p->publish.payload = keep(&at, publish.payload);
+    p->publish.id = keep(&at, publish.id);
+    pending_forward(hub, p);
+}
+
+void hf_service_opened(struct hf_hub *hub, uint64_t token, int err)
+{
+    struct hf_pending *p = pending_find(hub, token);
+
+    if (p == NULL || !p->opening)
+        return;
+    p->opening = false;
+    p->open_err = err == HF_ELIMIT ? err : 0;
+}
+
+void hf_service_published(struct hf_hub *hub, uint64_t token, const struct hf_published *result)
+{
+    struct hf_pending *p = pending_find(hub, token);
+    struct hf_service_result answer;
+
+    if (p == NULL)
+        return;
+    if (result == NULL) {
+        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        return;
+    }
+    answer = published(hub, result);
+    pending_end(p, &answer);
+}
+
+void hf_service_tick(struct hf_hub *hub)
+{
+    for (struct hf_list *node = hub->pending.next, *next; node != &hub->pending; node = next) {
+        struct hf_pending *p = HF_CONTAINER(node, struct hf_pending, link);
+
+        next = node->next;
+        if (p->deadline_ms <= hub->now.mono_ms)
+            pending_fail(p, p->unsent ? HF_CODE_OVERLOADED : HF_CODE_TIMEOUT,
+                         p->unsent ? "there was no room for it in time"
+                                   : "no answer in time: the outcome is unknown");
+        else if (p->unsent && !p->opening)
+            pending_forward(hub, p);
+    }
+}
+
+void hf_service_end_all(struct hf_hub *hub)
+{
+    while (!hf_list_empty(&hub->pending))
+        pending_fail(HF_CONTAINER(hub->pending.next, struct hf_pending, link), HF_CODE_UNAVAILABLE,
+                     "the server is shutting down");
+}
+
+/* ---- Disconnect ---- */
+
+/* "4003 by default, which ends the session; another code ends the connection only" - 1000 too tells the client to stay away. */
+static bool ends_session(uint16_t code)
+{
+    return code == HF_CLOSE_ENDED || code == HF_CLOSE_NORMAL;
+}
+
+bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
+{
+    struct hf_conn *c = hf_map_ptr(&hub->by_session, session);
+
+    if (c == NULL)
+        return false;
+    if (ends_session(code))
+        hf_detach(c, true);
+    hf_conn_close(c, code, "ended by the backend");
+    return true;
+}
+
+/* Returns whether the session was found and dealt with here; else *owner must be asked. */
+static bool disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t code, uint32_t *owner)
+{
+    uint64_t state = atomic_load(&s->state);
+
+    *owner = hf_state_owner(state);
+    if (hf_state_phase(state) != HF_SESSION_LIVE)
+        return !ends_session(code) || hf_session_end_parked(s, state);
+    return *owner == hub->slot && hf_service_end_local(hub, s->number, code);
+}
+
+static uint64_t session_number(struct hf_str text)
+{
+    uint64_t n = 0;
+
+    if (text.len != 16)
+        return 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char ch = text.data[i];
+
+        if (!((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f')))
+            return 0;
+        n = n << 4 | (uint64_t)(ch <= '9' ? ch - '0' : ch - 'a' + 10);
+    }
+    return n;
+}
+
+void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
+                           hf_service_done *done, void *ctx)
+{
+    struct hf_session *s = hf_sessions_get(&hub->sessions, session_number(session));
+    struct hf_service_result result = failure(HF_CODE_NOT_FOUND, "there is no such session");
+    struct hf_pending *p;
+    uint32_t owner;
+
+    if (s == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED) {
+        done(ctx, &result);
+        return;
+    }
+    if (disconnect_here(hub, s, close_code, &owner)) {
+        result = failure(HF_CODE_NONE, NULL);
+        done(ctx, &result);
+        return;
+    }
+    p = owner == hub->slot ? NULL : pending_new(hub, done, ctx, 0);
+    if (p != NULL && hf_exchange_disconnect(hub, owner, s->number, close_code, p->token))
+        return;
+    if (p != NULL) {
+        pending_fail(p, HF_CODE_OVERLOADED, "the session's worker takes no more requests now");
+        return;
+    }
+    result = failure(HF_CODE_UNAVAILABLE, "the session is changing hands: try again");
+    done(ctx, &result);
+}
+
+void hf_service_disconnected(struct hf_hub *hub, uint64_t token, bool found)
+{
+    struct hf_pending *p = pending_find(hub, token);
+    struct hf_service_result result =
+        found ? failure(HF_CODE_NONE, NULL)
+              : failure(HF_CODE_UNAVAILABLE, "the session is changing hands: try again");
+
+    if (p != NULL)
+        pending_end(p, &result);
+}
+
+/* ---- Channels ---- */
+
+struct listed {
+    struct hf_channel *channel;
+    hf_cid cid;
+    uint64_t subscribers;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    struct hf_str x = hf_channel_name(((const struct listed *)a)->channel),
+                  y = hf_channel_name(((const struct listed *)b)->channel);
+    size_t len = x.len < y.len ? x.len : y.len;
+    int order = memcmp(x.data, y.data, len);
+
+    return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+static bool behind(struct hf_str name, struct hf_str after)
+{
+    size_t len = name.len < after.len ? name.len : after.len;
+    int order = after.data == NULL ? 1 : memcmp(name.data, after.data, len);
+
+    return order > 0 || (order == 0 && name.len > after.len);
+}
+
+static bool has_prefix(struct hf_str name, struct hf_str prefix)
+{
+    return name.len >= prefix.len && (prefix.len == 0 || memcmp(name.data, prefix.data, prefix.len) == 0);
+}
+
+static uint32_t list_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str after,
+                              struct listed *out, uint32_t cap)
+{
+    uint32_t count = 0;
+
+    for (uint32_t shard = 0; shard < hub->shards; shard++) {
+        struct hf_channels *t = &hub->channels[shard];
+        uint32_t high = atomic_load(&t->shm->high);
+
+        for (uint32_t place = 0; place < high && count < cap; place++) {
+            struct hf_channel *c = &t->table[place];
+            hf_cid cid = atomic_load(&c->cid);
+
+            if (cid != 0 && has_prefix(hf_channel_name(c), prefix) && behind(hf_channel_name(c), after))
+                out[count++] = (struct listed){c, cid, 0};
+        }
+    }
+    qsort(out, count, sizeof(*out), by_name);
+    return count;
+}
+
+/* Sessions, not connections: a subscriber whose connection is just broken still counts. */
+static void count_subscribers(struct hf_hub *hub, struct listed *list, uint32_t count)
+{
+    struct hf_map index;
+    struct hf_session *s;
+    uint64_t cursor = 0;
+
+    hf_map_init(&index);
+    for (uint32_t i = 0; i < count; i++)
+        if (hf_map_put(&index, list[i].cid, i, 0) < 0)
+            break;
+    while ((s = hf_sessions_next(&hub->sessions, &cursor)) != NULL) {
+        struct hf_session_sub *sub;
+        uint32_t at = 0;
+
+        if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED)
+            continue;
+        while ((sub = hf_session_sub_next(&hub->sessions, s, &at)) != NULL) {
+            struct hf_map_entry *e = hf_map_get(&index, atomic_load(&sub->cid) & HF_SUB_CID);
+
+            if (e != NULL)
+                list[e->a].subscribers++;
+        }
+    }
+    hf_map_release(&index);
+}
+
+int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str after, uint64_t limit,
+                        struct hf_buf *out)
+{
+    uint32_t cap = 0, count;
+    struct listed *list;
+    char epoch[32];
+
+    for (uint32_t shard = 0; shard < hub->shards; shard++)
+        cap += atomic_load(&hub->channels[shard].shm->high);
+    list = calloc(cap + 1, sizeof(*list));
+    if (list == NULL)
+        return HF_ENOMEM;
+    count = list_channels(hub, prefix, after, list, cap);
+    cap = count < limit ? count : (uint32_t)limit;
+    count_subscribers(hub, list, cap);
+    hf_buf_puts(out, "{\"channels\":[");
+    for (uint32_t i = 0; i < cap; i++) {
+        hf_buf_puts(out, i > 0 ? ",{\"channel\":" : "{\"channel\":");
+        hf_json_put_string(out, hf_channel_name(list[i].channel));
+        hf_region_epoch(hub->region, list[i].cid, epoch);
+        hf_buf_putf(out, ",\"epoch\":\"%s\",\"offset\":%llu,\"subscribers\":%llu}", epoch,
+                    (unsigned long long)atomic_load(&list[i].channel->head),
+                    (unsigned long long)list[i].subscribers);
+    }
+    hf_buf_puts(out, "]");
+    if (cap > 0 && cap < count) {
+        hf_buf_puts(out, ",\"next\":");
+        hf_json_put_string(out, hf_channel_name(list[cap - 1].channel));
+    }
+    hf_buf_puts(out, "}");
+    free(list);
+    return out->failed ? HF_ELIMIT : 0;
+}
+
+bool hf_service_ready(struct hf_hub *hub)
+{
+    return !hub->draining;
+}

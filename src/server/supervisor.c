@@ -1,0 +1,422 @@
+#include "server/supervisor.h"
+
+#include "base/assert.h"
+#include "net/listen.h"
+#include "net/loop.h"
+#include "server/logger.h"
+#include "server/worker.h"
+#include "shm/memory.h"
+#include "shm/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    STUCK_MS =
+        10000, /* a worker whose loop has not turned for so long is killed; its sessions resume elsewhere */
+    STABLE_MS = 5000,      /* a worker that lived so long may be replaced at once again */
+    BACKOFF_FIRST_MS = 50, /* restarts of one that keeps dying: 0, 50, 100, … ms */
+    BACKOFF_MAX_MS = 5000,
+    POLL_MS = 200,
+    DRAIN_MARGIN_MS = 4000, /* from the end of the drain to the kill of what is left */
+    RING_BYTES_LEAST = 256 * 1024,
+    DESCRIPTORS_LEAST = 64, /* of a worker, beside its connections */
+};
+
+struct slot {
+    pid_t pid; /* 0: none */
+    int listen_fds[HF_LISTEN_MAX];
+    int api_fd;
+    uint64_t started_ms, start_at_ms;
+    uint32_t failures; /* deaths in a row without a stable life between them */
+};
+
+struct supervisor {
+    const struct hf_config *config;
+    const struct hf_api_ops *api;
+    const char *ready_text;
+    struct hf_region region;
+    void *memory;
+    size_t memory_bytes;
+    struct slot slots[HF_WORKERS_MAX];
+    int wake_fds[HF_WORKERS_MAX];
+    int signal_fd;
+    bool ready_said, draining;
+    uint64_t drain_end_ms;
+};
+
+static uint64_t now_ms(void)
+{
+    return hf_now_read().mono_ms;
+}
+
+/* ---- Start ---- */
+
+static int cannot_start(const char *what, const char *key, const char *why)
+{
+    fprintf(stderr, "holdfast: cannot %s: %s%s%s\n", what, key, key[0] != '\0' ? ": " : "", why);
+    return EXIT_USAGE;
+}
+
+/* As many as the system lets us have; too few to serve anybody is an error. */
+static int raise_descriptors(const struct hf_config *config)
+{
+    struct rlimit limit;
+    char why[160];
+    rlim_t need = DESCRIPTORS_LEAST + (config->connections_max + config->workers - 1) / config->workers;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return cannot_start("read the limit on descriptors", "", strerror(errno));
+    if (limit.rlim_max < need) {
+        struct rlimit more = {need, need};
+
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            return 0;
+        snprintf(why, sizeof(why),
+                 "a worker needs %llu descriptors and may have %llu: raise the limit (ulimit -n) or start "
+                 "more workers",
+                 (unsigned long long)need, (unsigned long long)limit.rlim_max);
+        return cannot_start("start", "limits.connections", why);
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return cannot_start("raise the limit on descriptors", "", strerror(errno));
+    return 0;
+}
+
+static uint32_t ring_bytes(const struct hf_config *config)
+{
+    uint32_t bytes = RING_BYTES_LEAST;
+
+    while (bytes < 4 * config->message_bytes_max)
+        bytes *= 2;
+    return bytes;
+}
+
+static int map_memory(struct supervisor *s)
+{
+    const struct hf_config *c = s->config;
+    struct hf_region_config rc = {.workers = c->workers,
+                                  .shards = c->shards,
+                                  .segment_bytes = c->segment_bytes,
+                                  .segment_count = c->segments_per_shard,
+                                  .channels_max = c->channels_max,
+                                  .sessions_max = c->sessions_max,
+                                  .ring_bytes = ring_bytes(c)};
+
+    if (getrandom(&rc.boot_id, sizeof(rc.boot_id), 0) != (ssize_t)sizeof(rc.boot_id))
+        return cannot_start("get random bytes", "", strerror(errno));
+    s->memory_bytes = hf_region_bytes(&rc);
+    s->memory = hf_memory_map(s->memory_bytes);
+    if (s->memory == NULL)
+        return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
+    hf_region_format(s->memory, &rc);
+    return hf_region_open(&s->region, s->memory) == 0
+               ? 0
+               : cannot_start("map the shared memory", "", "bad layout");
+}
+
+static int listen_on(struct supervisor *s, const char *key, const char *text, int *fds)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    char what[HF_ADDRESS_MAX + 16];
+
+    snprintf(what, sizeof(what), "listen on %s", text);
+    if (hf_address_parse(text, &address, &len) < 0)
+        return cannot_start(what, key, "not ADDRESS:PORT");
+    if (hf_listen_many(&address, len, fds, s->config->workers) < 0)
+        return cannot_start(what, key, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
+    return 0;
+}
+
+static int open_sockets(struct supervisor *s)
+{
+    int fds[HF_WORKERS_MAX], status;
+
+    for (size_t i = 0; i < s->config->listen_count; i++) {
+        status = listen_on(s, "listen", s->config->listen[i], fds);
+        if (status != 0)
+            return status;
+        for (uint32_t slot = 0; slot < s->config->workers; slot++)
+            s->slots[slot].listen_fds[i] = fds[slot];
+    }
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        s->slots[slot].api_fd = -1;
+    if (s->api == NULL || strcmp(s->config->api_listen, "none") == 0)
+        return 0;
+    status = listen_on(s, "api.listen", s->config->api_listen, fds);
+    for (uint32_t slot = 0; status == 0 && slot < s->config->workers; slot++)
+        s->slots[slot].api_fd = fds[slot];
+    return status;
+}
+
+static int open_descriptors(struct supervisor *s)
+{
+    sigset_t signals;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        s->wake_fds[slot] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (s->wake_fds[slot] < 0)
+            return cannot_start("make an eventfd", "", strerror(errno));
+    }
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    return s->signal_fd < 0 ? cannot_start("make a signalfd", "", strerror(errno)) : 0;
+}
+
+/* ---- Workers ---- */
+
+static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t parent)
+{
+    struct hf_worker_setup setup = {.config = s->config,
+                                    .api = s->api,
+                                    .region = &s->region,
+                                    .slot = slot,
+                                    .listen_fds = s->slots[slot].listen_fds,
+                                    .listen_count = s->config->listen_count,
+                                    .api_fd = s->slots[slot].api_fd,
+                                    .wake_fds = s->wake_fds};
+
+    prctl(PR_SET_PDEATHSIG,
+          SIGKILL); /* Without its supervisor a worker has no future: nobody would replace it. */
+    if (getppid() != parent)
+        _exit(EXIT_FAILED);
+    /* SIGINT and SIGTERM stay blocked: a terminal sends them to the whole group, and the supervisor decides. */
+    close(s->signal_fd);
+    for (uint32_t i = 0; i < s->config->workers; i++) {
+        if (i == slot)
+            continue;
+        for (size_t k = 0; k < s->config->listen_count; k++)
+            close(s->slots[i].listen_fds[k]);
+        if (s->slots[i].api_fd >= 0)
+            close(s->slots[i].api_fd);
+    }
+    hf_logger_identify((int)slot);
+    exit(hf_worker_run(&setup));
+}
+
+static void start_worker(struct supervisor *s, uint32_t slot)
+{
+    struct hf_slot *shared = &s->region.slots[slot];
+    pid_t parent = getpid(), pid;
+
+    atomic_store(&shared->state, HF_SLOT_STARTING);
+    atomic_store(&shared->alive_ms, now_ms());
+    atomic_fetch_add(&shared->starts, 1);
+    pid = fork();
+    if (pid == 0)
+        be_worker(s, slot, parent);
+    s->slots[slot].started_ms = now_ms();
+    if (pid < 0) {
+        hf_log(HF_LOG_ERROR, "fork_failed", hf_kv_u64("slot", slot), hf_kv_errno("error", errno));
+        atomic_store(&shared->state, HF_SLOT_DEAD);
+        s->slots[slot].start_at_ms = now_ms() + BACKOFF_MAX_MS;
+        return;
+    }
+    s->slots[slot].pid = pid;
+    atomic_store(&shared->pid, pid);
+}
+
+static uint64_t backoff_ms(uint32_t failures)
+{
+    uint64_t ms = BACKOFF_FIRST_MS;
+
+    if (failures <= 1)
+        return 0;
+    for (uint32_t i = 2; i < failures && ms < BACKOFF_MAX_MS; i++)
+        ms *= 2;
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}
+
+static void worker_died(struct supervisor *s, uint32_t slot, int status)
+{
+    struct slot *w = &s->slots[slot];
+    bool stable = now_ms() - w->started_ms >= STABLE_MS;
+    bool expected = s->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    w->pid = 0;
+    hf_region_bury_worker(&s->region, slot);
+    if (expected)
+        return;
+    w->failures = stable ? 1 : w->failures + 1;
+    w->start_at_ms = now_ms() + backoff_ms(w->failures);
+    hf_log(HF_LOG_WARNING, "worker_died", hf_kv_u64("slot", slot),
+           WIFSIGNALED(status) ? hf_kv_i64("signal", WTERMSIG(status))
+                               : hf_kv_i64("status", WEXITSTATUS(status)),
+           hf_kv_u64("restart_in_ms", backoff_ms(w->failures)));
+}
+
+static void reap(struct supervisor *s)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (uint32_t slot = 0; slot < s->config->workers; slot++)
+            if (s->slots[slot].pid == pid)
+                worker_died(s, slot, status);
+}
+
+static void kill_workers(struct supervisor *s)
+{
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        if (s->slots[slot].pid > 0)
+            kill(s->slots[slot].pid, SIGKILL);
+}
+
+static void kill_stuck(struct supervisor *s)
+{
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        uint64_t alive_ms = atomic_load(&s->region.slots[slot].alive_ms);
+
+        if (s->slots[slot].pid <= 0 || now_ms() - alive_ms < STUCK_MS || alive_ms > now_ms())
+            continue;
+        hf_log(HF_LOG_ERROR, "worker_stuck", hf_kv_u64("slot", slot),
+               hf_kv_u64("for_ms", now_ms() - alive_ms));
+        kill(s->slots[slot].pid, SIGKILL);
+    }
+}
+
+static void start_due(struct supervisor *s)
+{
+    for (uint32_t slot = 0; !s->draining && slot < s->config->workers; slot++)
+        if (s->slots[slot].pid == 0 && now_ms() >= s->slots[slot].start_at_ms)
+            start_worker(s, slot);
+}
+
+static uint32_t count_running(const struct supervisor *s)
+{
+    uint32_t running = 0;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        running += atomic_load(&s->region.slots[slot].state) == HF_SLOT_RUNNING;
+    return running;
+}
+
+static uint32_t count_alive(const struct supervisor *s)
+{
+    uint32_t alive = 0;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        alive += s->slots[slot].pid > 0;
+    return alive;
+}
+
+/* ---- The loop ---- */
+
+static void begin_drain(struct supervisor *s, int signal_number)
+{
+    hf_log(HF_LOG_INFO, "stopping", hf_kv_i64("signal", signal_number),
+           hf_kv_u64("drain_ms", s->config->drain_timeout_ms));
+    s->draining = true;
+    s->drain_end_ms = now_ms() + s->config->drain_timeout_ms + DRAIN_MARGIN_MS;
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        uint64_t one = 1;
+
+        atomic_store(&s->region.slots[slot].draining, 1);
+        (void)!write(s->wake_fds[slot], &one, sizeof(one));
+    }
+}
+
+static void take_signals(struct supervisor *s)
+{
+    struct signalfd_siginfo info;
+
+    while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD)
+            continue;
+        if (s->draining) {
+            hf_log(HF_LOG_WARNING, "stopping_at_once", hf_kv_i64("signal", (int)info.ssi_signo));
+            kill_workers(s);
+        } else {
+            begin_drain(s, (int)info.ssi_signo);
+        }
+    }
+}
+
+static void say_ready(struct supervisor *s)
+{
+    if (s->ready_said || count_running(s) < s->config->workers)
+        return;
+    s->ready_said = true;
+    hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers));
+    if (s->ready_text != NULL)
+        fputs(s->ready_text, stderr);
+}
+
+static int poll_ms(const struct supervisor *s)
+{
+    uint64_t now = now_ms(), at = now + (s->ready_said ? POLL_MS : 5);
+
+    for (uint32_t slot = 0; !s->draining && slot < s->config->workers; slot++)
+        if (s->slots[slot].pid == 0 && s->slots[slot].start_at_ms < at)
+            at = s->slots[slot].start_at_ms;
+    return at > now ? (int)(at - now) : 0;
+}
+
+static int serve(struct supervisor *s)
+{
+    struct pollfd pfd = {.fd = s->signal_fd, .events = POLLIN};
+
+    start_due(s);
+    for (;;) {
+        (void)poll(&pfd, 1, poll_ms(s));
+        take_signals(s);
+        reap(s);
+        start_due(s);
+        kill_stuck(s);
+        say_ready(s);
+        if (s->draining && count_alive(s) == 0)
+            break;
+        if (s->draining && now_ms() > s->drain_end_ms)
+            kill_workers(s);
+    }
+    hf_log_event(HF_LOG_INFO, "stopped");
+    return 0;
+}
+
+int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api, const char *ready_text)
+{
+    struct supervisor *s = calloc(1, sizeof(*s));
+    int status;
+
+    if (s == NULL)
+        return cannot_start("start", "", strerror(ENOMEM));
+    s->config = config;
+    s->api = api;
+    s->ready_text = ready_text;
+    hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
+    hf_logger_identify(-1);
+    status = raise_descriptors(config);
+    if (status == 0)
+        status = open_sockets(s);
+    if (status == 0)
+        status = map_memory(s);
+    if (status == 0)
+        status = open_descriptors(s);
+    if (status == 0)
+        status = serve(s);
+    hf_memory_unmap(s->memory, s->memory_bytes);
+    free(s); /* Sockets end with the process. */
+    return status;
+}

@@ -1,0 +1,413 @@
+#include "server/worker.h"
+
+#include "base/assert.h"
+#include "net/listen.h"
+#include "net/loop.h"
+#include "server/hub.h"
+#include "server/hub_state.h"
+#include "server/logger.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS_PER_EVENT = 256, /* then the others have their turn; level-triggered, so the rest comes again */
+    READS_PER_EVENT = 4,     /* likewise; what is left is read in the next turn */
+    NOTSENT_LOWAT =
+        16 *
+        1024, /* research/protocol.md 4.2: what is not sent yet stays in the shared log, not in the kernel */
+    ACCEPT_PAUSE_MS = 100, /* without descriptors: try again after that */
+    RANDOM_POOL = 4096,
+};
+
+struct worker;
+
+/* One client socket. */
+struct client {
+    struct hf_watch watch;
+    struct worker *worker;
+    struct hf_conn *conn;
+    struct hf_list unread; /* in worker->unread: readable, and not read to the end */
+    bool paused, readable;
+};
+
+struct listener {
+    struct hf_watch watch;
+    struct worker *worker;
+};
+
+struct worker {
+    const struct hf_worker_setup *setup;
+    struct hf_hub *hub;
+    struct hf_loop *loop;
+    struct hf_now now;
+    struct hf_list unread;
+    struct hf_watch wake, api_watch;
+    struct listener listeners[HF_LISTEN_MAX];
+    void *api;
+    bool listening;
+    uint64_t accept_again_ms; /* 0: accepting */
+    uint64_t drain_end_ms;    /* 0: not draining */
+    uint8_t random[RANDOM_POOL];
+    size_t random_used;
+    uint8_t read_buffer[HF_READ_BYTES];
+};
+
+/* ---- The transport ---- */
+
+static long socket_write(void *ctx, void *socket, const struct iovec *iov, int count)
+{
+    struct client *c = socket;
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    ssize_t n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
+
+    (void)ctx;
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? HF_EAGAIN : HF_ECLOSED;
+}
+
+static void want_read(struct client *c)
+{
+    if (c->readable && !c->paused && hf_list_empty(&c->unread))
+        hf_list_add_tail(&c->worker->unread, &c->unread);
+}
+
+static void socket_pause(void *ctx, void *socket, bool paused)
+{
+    struct client *c = socket;
+
+    (void)ctx;
+    c->paused = paused;
+    if (paused)
+        hf_list_del(&c->unread);
+    else
+        want_read(c);
+}
+
+static void socket_finish(void *ctx, void *socket)
+{
+    struct client *c = socket;
+
+    (void)ctx;
+    shutdown(c->watch.fd, SHUT_WR);
+}
+
+static void socket_close(void *ctx, void *socket)
+{
+    struct client *c = socket;
+
+    (void)ctx;
+    hf_list_del(&c->unread);
+    hf_loop_remove(c->worker->loop, &c->watch);
+    close(c->watch.fd);
+    free(c);
+}
+
+static void wake_slot(void *ctx, uint32_t slot)
+{
+    struct worker *w = ctx;
+    uint64_t one = 1;
+
+    if (write(w->setup->wake_fds[slot], &one, sizeof(one)) < 0 &&
+        errno != EAGAIN) /* EAGAIN: it is woken already. */
+        hf_log(HF_LOG_ERROR, "wake_failed", hf_kv_u64("slot", slot), hf_kv_errno("error", errno));
+}
+
+static void random_bytes(void *ctx, uint8_t *out, size_t len)
+{
+    struct worker *w = ctx;
+
+    hf_assert(len <= RANDOM_POOL);
+    if (w->random_used + len > RANDOM_POOL) {
+        size_t have = 0;
+
+        while (have < RANDOM_POOL) {
+            ssize_t n = getrandom(w->random + have, RANDOM_POOL - have, 0);
+
+            hf_assert(n > 0 || errno == EINTR);
+            have += n > 0 ? (size_t)n : 0;
+        }
+        w->random_used = 0;
+    }
+    memcpy(out, w->random + w->random_used, len);
+    memset(w->random + w->random_used, 0, len); /* A secret is handed out once. */
+    w->random_used += len;
+}
+
+/* ---- Client sockets ---- */
+
+/* One read into the worker's buffer. Returns whether there may be more. */
+static bool read_once(struct client *c)
+{
+    struct worker *w = c->worker;
+    ssize_t n = recv(c->watch.fd, w->read_buffer, sizeof(w->read_buffer), 0);
+
+    if (n > 0) {
+        bool full = (size_t)n == sizeof(w->read_buffer);
+
+        c->readable =
+            full; /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
+        if (full)
+            want_read(c);
+        hf_hub_input(c->conn, w->read_buffer, (size_t)n, w->now);
+        return full;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        c->readable = errno == EINTR;
+        return false;
+    }
+    hf_hub_lost(c->conn, n < 0, w->now);
+    return false;
+}
+
+static void client_ready(struct hf_watch *watch, unsigned what)
+{
+    struct client *c = HF_CONTAINER(watch, struct client, watch);
+    struct worker *w = c->worker;
+
+    if (what & HF_READY_WRITE)
+        hf_hub_writable(c->conn, w->now); /* Never closes it. */
+    if (what & (HF_READY_READ | HF_READY_ENDED)) {
+        c->readable = true;
+        want_read(c);
+    }
+}
+
+static void read_unread(struct worker *w)
+{
+    struct hf_list now, *node;
+
+    hf_list_init(&now);
+    hf_list_splice(&now, &w->unread);
+    while ((node = hf_list_pop(&now)) != NULL)
+        (void)read_once(HF_CONTAINER(node, struct client, unread));
+}
+
+static void set_socket_options(int fd)
+{
+    int on = 1, lowat = NOTSENT_LOWAT;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+}
+
+static void open_client(struct worker *w, int fd, const struct sockaddr_storage *address)
+{
+    char text[HF_ADDRESS_BYTES];
+    struct client *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        goto failed;
+    set_socket_options(fd);
+    hf_address_format(address, text, sizeof(text));
+    c->worker = w;
+    c->watch = (struct hf_watch){fd, client_ready};
+    hf_list_init(&c->unread);
+    if (hf_loop_add(w->loop, &c->watch, false) < 0)
+        goto failed;
+    c->conn = hf_hub_open(w->hub, c, text, w->now);
+    if (c->conn != NULL)
+        return;
+    hf_loop_remove(w->loop, &c->watch);
+failed:
+    hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
+    close(fd);
+    free(c);
+}
+
+static void stop_listening(struct worker *w)
+{
+    for (size_t i = 0; w->listening && i < w->setup->listen_count; i++)
+        hf_loop_remove(w->loop, &w->listeners[i].watch);
+    w->listening = false;
+}
+
+static void start_listening(struct worker *w)
+{
+    for (size_t i = 0; i < w->setup->listen_count; i++)
+        if (hf_loop_add(w->loop, &w->listeners[i].watch, true) < 0)
+            hf_log(HF_LOG_ERROR, "listen_failed", hf_kv_errno("error", errno));
+    w->listening = true;
+    w->accept_again_ms = 0;
+}
+
+/* No descriptor or no memory: those who wait stay in the backlog, those who are connected stay connected. */
+static void pause_accepting(struct worker *w, int error)
+{
+    hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
+    if (w->accept_again_ms == 0)
+        hf_log(HF_LOG_WARNING, "accept_paused", hf_kv_errno("error", error));
+    stop_listening(w);
+    w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
+}
+
+static void listener_ready(struct hf_watch *watch, unsigned what)
+{
+    struct worker *w = HF_CONTAINER(watch, struct listener, watch)->worker;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof(address);
+        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            open_client(w, fd, &address);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(w, errno);
+        if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}
+
+/* ---- The process ---- */
+
+static void woken(struct hf_watch *watch, unsigned what)
+{
+    uint64_t count;
+
+    (void)what;
+    (void)!read(watch->fd, &count, sizeof(count)); /* That we are awake is all it says. */
+}
+
+static void api_ready(struct hf_watch *watch, unsigned what)
+{
+    (void)watch; /* run_api() comes in every turn. */
+    (void)what;
+}
+
+static void run_api(struct worker *w)
+{
+    if (w->api != NULL)
+        w->setup->api->run(w->api);
+}
+
+static bool start_api(struct worker *w)
+{
+    if (w->setup->api == NULL || w->setup->api_fd < 0)
+        return true;
+    w->api = w->setup->api->start(w->hub, w->setup->config, w->setup->api_fd);
+    if (w->api == NULL)
+        return false;
+    w->api_watch = (struct hf_watch){w->setup->api->fd(w->api), api_ready};
+    return hf_loop_add(w->loop, &w->api_watch, true) == 0;
+}
+
+static void begin_drain(struct worker *w)
+{
+    uint32_t timeout_ms = w->setup->config->drain_timeout_ms;
+
+    hf_log(HF_LOG_INFO, "draining", hf_kv_u64("connections", hf_hub_connections(w->hub)),
+           hf_kv_u64("timeout_ms", timeout_ms));
+    stop_listening(w);
+    w->accept_again_ms = 0;
+    hf_hub_drain(w->hub, timeout_ms / 2, w->now);
+    w->drain_end_ms = w->now.mono_ms + timeout_ms;
+}
+
+/* The advice went out; at the end of the time those who are left are closed, and get a moment to say goodbye. Returns whether it is over. */
+static bool drained(struct worker *w)
+{
+    if (w->drain_end_ms == 0 && atomic_load(&w->setup->region->slots[w->setup->slot].draining) != 0)
+        begin_drain(w);
+    if (w->drain_end_ms == 0)
+        return false;
+    if (hf_hub_connections(w->hub) == 0)
+        return true;
+    if (w->now.mono_ms < w->drain_end_ms)
+        return false;
+    hf_hub_close_all(w->hub, w->now);
+    return w->now.mono_ms >= w->drain_end_ms + HF_CLOSE_LINGER_MS;
+}
+
+static int timeout_ms(struct worker *w)
+{
+    uint64_t at = hf_hub_deadline_ms(w->hub, w->now);
+    int wait, api = w->api == NULL ? -1 : w->setup->api->timeout_ms(w->api);
+
+    if (w->accept_again_ms != 0 && w->accept_again_ms < at)
+        at = w->accept_again_ms;
+    if (w->drain_end_ms != 0 && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
+        at = w->drain_end_ms;
+    wait = !hf_list_empty(&w->unread) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
+    return api >= 0 && api < wait ? api : wait;
+}
+
+static void turn(struct worker *w)
+{
+    struct hf_region *region = w->setup->region;
+    uint32_t slot = w->setup->slot;
+    int wait = timeout_ms(w);
+
+    if (wait > 0 && !hf_region_sleep(region, slot))
+        wait = 0;
+    (void)hf_loop_wait(w->loop, wait);
+    hf_region_awake(region, slot);
+    w->now = hf_now_read();
+    if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
+        start_listening(w);
+    read_unread(w);
+    run_api(w);
+    hf_hub_turn(w->hub, w->now);
+}
+
+static bool set_up(struct worker *w, const struct hf_transport *transport)
+{
+    const struct hf_worker_setup *setup = w->setup;
+
+    hf_list_init(&w->unread);
+    w->random_used = RANDOM_POOL;
+    w->now = hf_now_read();
+    w->loop = hf_loop_new();
+    w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
+    if (w->loop == NULL || w->hub == NULL)
+        return false;
+    w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
+    if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
+        return false;
+    for (size_t i = 0; i < setup->listen_count; i++)
+        w->listeners[i] = (struct listener){{setup->listen_fds[i], listener_ready}, w};
+    start_listening(w);
+    return true;
+}
+
+int hf_worker_run(const struct hf_worker_setup *setup)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    struct hf_transport transport = {.ctx = w,
+                                     .write = socket_write,
+                                     .pause = socket_pause,
+                                     .finish = socket_finish,
+                                     .close = socket_close,
+                                     .wake = wake_slot,
+                                     .random = random_bytes};
+
+    if (w == NULL)
+        return 1;
+    w->setup = setup;
+    if (!set_up(w, &transport)) {
+        hf_log(HF_LOG_ERROR, "worker_failed", hf_kv_errno("error", errno));
+        return 1;
+    }
+    hf_log(HF_LOG_INFO, "worker_started", hf_kv_u64("slot", setup->slot));
+    while (!drained(w))
+        turn(w);
+    if (w->api != NULL) {
+        hf_loop_remove(w->loop, &w->api_watch);
+        setup->api->stop(w->api);
+    }
+    hf_hub_free(w->hub);
+    hf_loop_free(w->loop);
+    hf_log_event(HF_LOG_INFO, "worker_stopped");
+    free(w);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/*
+ * worker.h - one worker process: sockets, descriptors and the clock around a hub.
+ */
+#ifndef HF_SERVER_WORKER_H
+#define HF_SERVER_WORKER_H
+
+#include "server/config.h"
+#include "server/supervisor.h"
+#include "shm/region.h"
+
+/* What the supervisor gives a worker. All descriptors are inherited and non-blocking. */
+struct hf_worker_setup {
+    const struct hf_config *config;
+    const struct hf_api_ops *api; /* NULL: no API */
+    struct hf_region *region;
+    uint32_t slot;
+    const int *listen_fds; /* of this slot, one per configured address */
+    size_t listen_count;
+    int api_fd;          /* of this slot, or -1 */
+    const int *wake_fds; /* eventfd of each slot */
+};
+
+/* Serve until the slot is told to drain, then until the connections have gone or the time is up. Returns the process's exit status. */
+int hf_worker_run(const struct hf_worker_setup *setup);
+
+#endif
