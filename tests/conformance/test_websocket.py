@@ -8,7 +8,6 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
 
-import raw_ws
 from holdfast_server import SharedServer
 from holdfast_test import DEADLINE_S, PATIENCE, check, check_equal, main, test
 from raw_ws import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ConnectionEnded, RawWs, close_frame, frame

@@ -44,6 +44,7 @@ KEYS = {
     'inflight_max': 'limits.inflight',
     'connections_max': 'limits.connections',
     'shards': 'memory.shards',
+    'segment': 'memory.segment',
     'segments': 'memory.segments',
     'idempotency_age': 'idempotency.age',
 }

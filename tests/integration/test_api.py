@@ -1,27 +1,19 @@
 #!/usr/bin/python3
 """The HTTP API: the table of PROTOCOL.md, its errors, and the names of the metrics."""
 import http.client
-import itertools
 import json
 import re
 import subprocess
 import time
 
 from holdfast_client import Client, check_shape
-from holdfast_server import Server, SharedServer
+from holdfast_fixture import Fixture
+from holdfast_server import Server
 from holdfast_test import check, check_equal, check_in, main, test, wait_until
 from raw_ws import Wire
 
-server = SharedServer(workers=2)
-names = itertools.count(1)
-
-
-def fresh(prefix='room'):
-    return f'{prefix}-{next(names)}'
-
-
-def client(t, **options):
-    return t.own(Client(server().port, **options)).connect()
+on = Fixture(workers=2)
+server, fresh, client = on.server, on.fresh, on.client
 
 
 def refused(status, method, path, body=None, headers=None, code=None):

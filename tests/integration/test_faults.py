@@ -150,12 +150,24 @@ def both_workers_killed_at_once(t):
 def cuts_at_random_bytes_of_both(t):
     mine = start(t)
     up, down = t.own(FaultProxy(mine.port, seed=11)), t.own(FaultProxy(mine.port, seed=12))
-    down.cut_each((1, 150000), how='mix', times=12)
-    up.cut_each((1, 150000), how='mix', times=12)
+    down.cut_each((1, 150000), how='mix', direction=DOWN, times=10)
+    up.cut_each((1, 150000), how='mix', direction=UP, times=10)
     sub = start_sub(t, mine, 'demo', port=down.port)
     feed = Feed(t, mine, 'demo', LINES_CUT, port=up.port, per_s=4000)
     check_all_arrived(sub, feed, 200 * PATIENCE)
     check(up.cuts >= 5 and down.cuts >= 5, f'connections were cut: {up.cuts} and {down.cuts}')
+
+
+@test(deadline=240)
+def cuts_of_acks(t):
+    # The publishes arrive, their acks do not: all are sent again, and none may be applied twice.
+    mine = start(t)
+    proxy = t.own(FaultProxy(mine.port, seed=14))
+    proxy.cut_each((600, 4000), how='mix', direction=DOWN, times=8)
+    sub = start_sub(t, mine, 'demo')
+    feed = Feed(t, mine, 'demo', 8000, port=proxy.port, per_s=2000)
+    check_all_arrived(sub, feed, 200 * PATIENCE)
+    check(proxy.cuts >= 4, f'connections were cut: {proxy.cuts}')
 
 
 @test(deadline=200)
