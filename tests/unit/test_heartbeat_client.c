@@ -1,0 +1,141 @@
+#include "session/heartbeat.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct hf_heartbeat opened(uint64_t now_ms)
+{
+    struct hf_heartbeat h;
+
+    hf_heartbeat_init(&h);
+    hf_heartbeat_opened(&h, now_ms);
+    return h;
+}
+
+static void a_ping_is_due_an_interval_after_the_last_receipt(void **state)
+{
+    struct hf_heartbeat h = opened(1000);
+
+    (void)state;
+    assert_int_equal(hf_heartbeat_tick(&h, 1000 + 24999), HF_HEARTBEAT_OK);
+    hf_heartbeat_data_received(&h, 10000);
+    assert_int_equal(hf_heartbeat_tick(&h, 1000 + 25000), HF_HEARTBEAT_OK);
+    assert_int_equal(hf_heartbeat_deadline_ms(&h), 35000);
+    assert_int_equal(hf_heartbeat_tick(&h, 35000), HF_HEARTBEAT_PING);
+    hf_heartbeat_set_interval(&h, 12000);
+    hf_heartbeat_data_received(&h, 35020);
+    hf_heartbeat_pong_received(&h, h.ping_id, 35020);
+    assert_int_equal(hf_heartbeat_deadline_ms(&h), 35020 + 12000);
+}
+
+static void silence_after_a_ping_is_suspicious_and_then_death(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    hf_heartbeat_measured(&h, 100); /* SRTT 100, RTTVAR 50: 100 + 200 + 400 is below the floor of a second */
+    assert_int_equal(hf_heartbeat_soft_ms(&h), 1000);
+    assert_int_equal(hf_heartbeat_hard_ms(&h), 3000);
+    assert_int_equal(hf_heartbeat_tick(&h, 25000), HF_HEARTBEAT_PING);
+    assert_int_equal(hf_heartbeat_tick(&h, 25999), HF_HEARTBEAT_OK);
+    assert_int_equal(hf_heartbeat_tick(&h, 26000), HF_HEARTBEAT_SUSPECT);
+    assert_int_equal(hf_heartbeat_tick(&h, 27999), HF_HEARTBEAT_OK); /* told once */
+    assert_int_equal(hf_heartbeat_tick(&h, 28000), HF_HEARTBEAT_DEAD);
+}
+
+static void any_byte_proves_the_path(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    hf_heartbeat_measured(&h, 100);
+    assert_int_equal(hf_heartbeat_tick(&h, 25000), HF_HEARTBEAT_PING);
+    hf_heartbeat_data_received(&h, 27900);
+    assert_int_equal(hf_heartbeat_tick(&h, 28000), HF_HEARTBEAT_OK);
+    assert_int_equal(hf_heartbeat_tick(&h, 28900), HF_HEARTBEAT_SUSPECT);
+    assert_int_equal(hf_heartbeat_tick(&h, 30900), HF_HEARTBEAT_DEAD);
+}
+
+/* Bytes that come in do not prove the way out for ever. */
+static void a_ping_must_be_answered_in_the_end(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+    uint64_t now;
+
+    (void)state;
+    assert_int_equal(hf_heartbeat_tick(&h, 25000), HF_HEARTBEAT_PING);
+    for (now = 25500; now < 25000 + HF_HEARTBEAT_PROBE_MS_MAX; now += 500) {
+        hf_heartbeat_data_received(&h, now);
+        assert_int_equal(hf_heartbeat_tick(&h, now), HF_HEARTBEAT_OK);
+    }
+    assert_int_equal(hf_heartbeat_tick(&h, now), HF_HEARTBEAT_DEAD);
+}
+
+static void a_slow_line_is_not_dead(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    hf_heartbeat_measured(&h, 100);
+    assert_int_equal(hf_heartbeat_tick(&h, 25000), HF_HEARTBEAT_PING);
+    hf_heartbeat_output_moved(&h, 27500);
+    assert_int_equal(hf_heartbeat_tick(&h, 28499), HF_HEARTBEAT_OK);
+}
+
+/* RFC 6298 section 2. */
+static void deadlines_follow_the_round_trip(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    assert_int_equal(hf_heartbeat_soft_ms(&h), 1400); /* nothing measured: RTO 1 s */
+    assert_int_equal(hf_heartbeat_hard_ms(&h), 3000);
+    hf_heartbeat_measured(&h, 800); /* 800 + 4 * 400 + 400 */
+    assert_int_equal(hf_heartbeat_soft_ms(&h), 2800);
+    assert_int_equal(hf_heartbeat_hard_ms(&h), 5600);
+    hf_heartbeat_measured(&h, 1600); /* RTTVAR (3 * 400 + 800) / 4 = 500, SRTT (7 * 800 + 1600) / 8 = 900 */
+    assert_int_equal(hf_heartbeat_soft_ms(&h), 3300);
+    hf_heartbeat_measured(&h, 20000);
+    assert_int_equal(hf_heartbeat_soft_ms(&h), 4000);
+    assert_int_equal(hf_heartbeat_hard_ms(&h), 8000);
+    assert_int_equal(hf_heartbeat_tick(&h, 25000), HF_HEARTBEAT_PING);
+    hf_heartbeat_pong_received(&h, h.ping_id - 1, 25000); /* not this ping's */
+    assert_int_not_equal(h.pinged_at_ms, 0);
+    hf_heartbeat_pong_received(&h, h.ping_id, 25010);
+    assert_int_equal(h.pinged_at_ms, 0);
+}
+
+static void doubt_asks_at_once(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    hf_heartbeat_sending(&h, 9999);
+    assert_int_equal(hf_heartbeat_tick(&h, 9999), HF_HEARTBEAT_OK);
+    hf_heartbeat_sending(&h, 10000); /* the first send after so much silence */
+    assert_int_equal(hf_heartbeat_tick(&h, 10000), HF_HEARTBEAT_PING);
+    hf_heartbeat_doubted(&h); /* it is being asked already */
+    assert_int_equal(hf_heartbeat_tick(&h, 10001), HF_HEARTBEAT_OK);
+    hf_heartbeat_pong_received(&h, h.ping_id, 10050);
+    hf_heartbeat_doubted(&h);
+    assert_int_equal(hf_heartbeat_tick(&h, 10051), HF_HEARTBEAT_PING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_ping_is_due_an_interval_after_the_last_receipt),
+        cmocka_unit_test(silence_after_a_ping_is_suspicious_and_then_death),
+        cmocka_unit_test(any_byte_proves_the_path),
+        cmocka_unit_test(a_ping_must_be_answered_in_the_end),
+        cmocka_unit_test(a_slow_line_is_not_dead),
+        cmocka_unit_test(deadlines_follow_the_round_trip),
+        cmocka_unit_test(doubt_asks_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
