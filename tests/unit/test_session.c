@@ -1,0 +1,1236 @@
+/*
+ * test_session.c - the client session against a server played by the test: it answers the upgrade and speaks JSON, through the real
+ * handshake, frame and message code. Every test runs twice, with the server's bytes in one piece and one by one.
+ */
+#include "base/buf.h"
+#include "session/client_session.h"
+#include "wire/json.h"
+#include "ws/frame.h"
+#include "ws/handshake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { TEXT_MAX = 1 << 20 };
+
+struct fixture {
+    struct hf_client_session *s;
+    uint64_t now_ms;
+    bool drip;           /* feed byte by byte */
+    struct hf_buf heard; /* what the application was told, a line an event */
+    struct hf_buf said;  /* what the server was told, a line a message */
+    struct hf_ws server[HF_CLIENT_SESSION_SLOTS];
+    char protocols[512]; /* of the last upgrade request */
+    unsigned slot;       /* of the connection that the test talks on */
+    uint32_t attempt;    /* its number */
+    void (*in_callback)(struct fixture *f, const struct hf_client_session_event *ev);
+    uint64_t publish_id;
+};
+
+/* --- the application --- */
+
+#define PUT(f, ...) assert_int_equal(hf_buf_putf(&(f)->heard, __VA_ARGS__), 0)
+#define S(str) (int)(str).len, (str).len > 0 ? (str).data : ""
+
+static void on_event(void *ctx, const struct hf_client_session_event *ev)
+{
+    struct fixture *f = ctx;
+
+    switch (ev->type) {
+    case HF_CSE_CONNECTED:
+        PUT(f, "connected %.*s%s\n", S(ev->session), ev->resumed ? " resumed" : "");
+        break;
+    case HF_CSE_CAUGHT_UP:
+        PUT(f, "caught up %u\n", (unsigned)ev->count);
+        break;
+    case HF_CSE_DISCONNECTED:
+        PUT(f, "disconnected %u\n", ev->close_code);
+        break;
+    case HF_CSE_RETRYING:
+        PUT(f, "retrying %u %u\n", ev->http_status, (unsigned)(ev->delay_ms / 1000));
+        break;
+    case HF_CSE_ENDED:
+        PUT(f, "ended %u %u%s\n", ev->close_code, ev->http_status, ev->asked ? " asked" : "");
+        break;
+    case HF_CSE_SUBSCRIBED:
+        PUT(f, "subscribed %.*s %.*s:%u\n", S(ev->channel), S(ev->epoch), (unsigned)ev->offset);
+        break;
+    case HF_CSE_UNSUBSCRIBED:
+        PUT(f, "unsubscribed %.*s %.*s\n", S(ev->channel), S(ev->code));
+        break;
+    case HF_CSE_MESSAGE:
+        PUT(f, "message %.*s %u %.*s\n", S(ev->channel), (unsigned)ev->offset, S(ev->payload));
+        break;
+    case HF_CSE_GAP:
+        PUT(f, "gap %.*s %.*s %u-%u %.*s\n", S(ev->channel), S(ev->epoch), (unsigned)ev->from_offset,
+            (unsigned)ev->to_offset, S(ev->code));
+        break;
+    case HF_CSE_ACKED:
+        PUT(f, "acked %u at %u\n", (unsigned)ev->publish_id, (unsigned)ev->offset);
+        break;
+    case HF_CSE_REFUSED:
+        PUT(f, "refused %u %.*s\n", (unsigned)ev->publish_id, S(ev->code));
+        break;
+    case HF_CSE_UNCERTAIN:
+        PUT(f, "uncertain %u %.*s\n", (unsigned)ev->publish_id, S(ev->payload));
+        break;
+    case HF_CSE_ERROR:
+        PUT(f, "error %.*s\n", S(ev->code));
+        break;
+    }
+    if (f->in_callback != NULL)
+        f->in_callback(f, ev);
+}
+
+static void expect(struct hf_buf *got, const char *wanted)
+{
+    assert_int_equal(hf_buf_put(got, "", 1), 0);
+    assert_string_equal((const char *)got->data, wanted);
+    hf_buf_reset(got);
+}
+
+#define HEARD(f, text) expect(&(f)->heard, text)
+
+/* --- the network --- */
+
+/* What the session has to say, decoded by a server's own code, a line a message. */
+static void collect(struct fixture *f)
+{
+    struct hf_str out = hf_client_session_output(f->s, f->slot, f->now_ms);
+    uint8_t *copy = malloc(out.len + 1);
+    size_t at = 0, len = out.len;
+    struct hf_ws_event ev;
+
+    assert_non_null(copy);
+    memcpy(copy, out.data == NULL ? "" : out.data, len);
+    hf_client_session_sent(f->s, f->slot, len, f->now_ms);
+    do {
+        at += hf_ws_recv(&f->server[f->slot], copy + at, len - at, &ev);
+        assert_int_not_equal(ev.type, HF_WS_EV_ERROR);
+        if (ev.type == HF_WS_EV_TEXT) {
+            struct hf_str text = {(const char *)ev.data, ev.len};
+            struct hf_msg m;
+            const char *reason = "";
+            char *twin = malloc(ev.len + 1);
+
+            assert_int_equal(hf_buf_putf(&f->said, "%.*s\n", S(text)), 0);
+            memcpy(twin, ev.data, ev.len);
+            assert_int_equal(hf_json_decode(&m, twin, ev.len, false, &reason), 0);
+            free(twin);
+        } else if (ev.type == HF_WS_EV_CLOSE) {
+            assert_int_equal(hf_buf_putf(&f->said, "close %u\n", ev.close_code), 0);
+        } else if (ev.type == HF_WS_EV_PONG) {
+            assert_int_equal(hf_buf_putf(&f->said, "wspong %.*s\n", (int)ev.len, (char *)ev.data), 0);
+        }
+    } while (at < len || ev.type != HF_WS_EV_NONE);
+    free(copy);
+}
+
+static void said(struct fixture *f, const char *wanted)
+{
+    collect(f);
+    expect(&f->said, wanted);
+}
+
+static void feed(struct fixture *f, const void *data, size_t len)
+{
+    uint8_t *copy = malloc(len + 1);
+    size_t at;
+
+    assert_non_null(copy);
+    memcpy(copy, data, len);
+    if (!f->drip)
+        hf_client_session_recv(f->s, f->slot, copy, len, f->now_ms);
+    else
+        for (at = 0; at < len; at++)
+            hf_client_session_recv(f->s, f->slot, copy + at, 1, f->now_ms);
+    free(copy);
+}
+
+/* Server messages, a line each, in one flight. */
+static void serve(struct fixture *f, const char *lines)
+{
+    struct hf_buf out;
+
+    hf_buf_init(&out, TEXT_MAX);
+    while (*lines != '\0') {
+        size_t len = strcspn(lines, "\n");
+
+        assert_int_equal(hf_ws_put_frame(&out, HF_WS_TEXT, lines, len, NULL), 0);
+        lines += len + (lines[len] == '\n');
+    }
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+static void serve_close(struct fixture *f, uint16_t code)
+{
+    struct hf_buf out;
+
+    hf_buf_init(&out, TEXT_MAX);
+    assert_int_equal(hf_ws_put_close(&out, code, HF_STR(""), NULL), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+static void advance(struct fixture *f, uint64_t ms)
+{
+    uint64_t until = f->now_ms + ms;
+    uint64_t at;
+
+    while ((at = hf_client_session_deadline_ms(f->s)) <= until) {
+        f->now_ms = at > f->now_ms ? at : f->now_ms;
+        hf_client_session_tick(f->s, f->now_ms);
+    }
+    f->now_ms = until;
+}
+
+/* The slot whose connection is wanted, or -1. */
+static int wanted_slot(const struct fixture *f)
+{
+    unsigned slot;
+
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (hf_client_session_want(f->s, slot).wish == HF_WISH_CONNECT)
+            return (int)slot;
+    return -1;
+}
+
+/* Wait until a connection is wanted, and make it. */
+static void dial(struct fixture *f)
+{
+    unsigned turns;
+
+    for (turns = 0; turns < 1000 && wanted_slot(f) < 0; turns++) {
+        uint64_t at = hf_client_session_deadline_ms(f->s);
+
+        assert_int_not_equal(at, UINT64_MAX);
+        advance(f, at > f->now_ms ? at - f->now_ms : 0);
+    }
+    assert_true(wanted_slot(f) >= 0);
+    f->slot = (unsigned)wanted_slot(f);
+    assert_true(hf_client_session_want(f->s, f->slot).attempt > f->attempt);
+    f->attempt = hf_client_session_want(f->s, f->slot).attempt;
+    hf_ws_release(&f->server[f->slot]);
+    hf_ws_init(&f->server[f->slot], HF_WS_SERVER, TEXT_MAX);
+    hf_client_session_connected(f->s, f->slot, f->now_ms);
+}
+
+/* Take the upgrade request, and leave the key in *key. */
+static void take_request(struct fixture *f, char key[HF_WS_KEY_LEN])
+{
+    struct hf_str out = hf_client_session_output(f->s, f->slot, f->now_ms);
+    struct hf_handshake h;
+    char head[4096];
+
+    assert_in_range(out.len, 1, sizeof(head));
+    memcpy(head, out.data, out.len);
+    assert_int_equal(hf_handshake_parse(&h, head, out.len), (int)out.len);
+    assert_true(hf_str_eq(h.target, HF_STR("/ws")) && hf_str_eq(h.host, HF_STR("server:8000")));
+    (void)snprintf(f->protocols, sizeof(f->protocols), "%.*s", S(h.protocols));
+    memcpy(key, h.key.data, HF_WS_KEY_LEN);
+    hf_client_session_sent(f->s, f->slot, out.len, f->now_ms);
+}
+
+/* Answer the upgrade, with messages in the same flight. */
+static void accept_with(struct fixture *f, const char *lines)
+{
+    char key[HF_WS_KEY_LEN];
+    struct hf_buf out;
+
+    take_request(f, key);
+    hf_buf_init(&out, TEXT_MAX);
+    assert_int_equal(
+        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, HF_STR("holdfast.v1.json")), 0);
+    while (*lines != '\0') {
+        size_t len = strcspn(lines, "\n");
+
+        assert_int_equal(hf_ws_put_frame(&out, HF_WS_TEXT, lines, len, NULL), 0);
+        lines += len + (lines[len] == '\n');
+    }
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+static void refuse(struct fixture *f, int status, unsigned retry_after_s)
+{
+    char key[HF_WS_KEY_LEN];
+    struct hf_buf out;
+
+    dial(f);
+    take_request(f, key);
+    hf_buf_init(&out, TEXT_MAX);
+    assert_int_equal(hf_handshake_put_refusal(&out, status, "unavailable", "no", retry_after_s), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+}
+
+#define WELCOME(session, resumed, last_seq, channels)                                                        \
+    "{\"type\":\"welcome\",\"session\":\"" session "\",\"ticket\":\"t-" session "\",\"resumed\":" resumed    \
+    ",\"lastSeq\":" last_seq                                                                                 \
+    ",\"ttl\":120000,\"serverId\":\"x\",\"serverTime\":1,\"heartbeat\":{\"interval\":25000,"                 \
+    "\"min\":10000,\"max\":60000},\"lossSpread\":1000,\"maxMessage\":1000,\"address\":\"::1\",\"channels\":" \
+    "[" channels "]}\n"
+
+#define PONG(id) "{\"type\":\"pong\",\"id\":\"" id "\",\"serverTime\":1,\"serverId\":\"x\"}\n"
+#define DATA(channel, offset)                                                                                \
+    "{\"type\":\"data\",\"channel\":\"" channel "\",\"offset\":" offset ",\"id\":\"i\",\"payload\":" offset  \
+    ",\"timestamp\":1}\n"
+#define SUBSCRIBED(channel, epoch, offset)                                                                   \
+    "{\"type\":\"subscribed\",\"channel\":\"" channel "\",\"epoch\":\"" epoch "\",\"offset\":" offset        \
+    ",\"recovered\":true}\n"
+#define SAID_DATA(channel, payload, seq)                                                                     \
+    "{\"type\":\"data\",\"channel\":\"" channel "\",\"payload\":" payload ",\"seq\":" seq "}\n"
+
+/* A first connection, welcomed and quiet. */
+static void live(struct fixture *f)
+{
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(f, PONG("1"));
+    HEARD(f, "caught up 0\n");
+}
+
+static void lose(struct fixture *f)
+{
+    hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
+    HEARD(f, "disconnected 0\n");
+}
+
+static void publish(struct fixture *f, const char *payload)
+{
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0},
+                                               hf_str_from(payload), &f->publish_id, f->now_ms),
+                     0);
+}
+
+static void subscribe(struct fixture *f, const char *channel)
+{
+    const struct hf_client_session_start start = {.last = 0};
+
+    assert_int_equal(hf_client_session_subscribe(f->s, hf_str_from(channel), &start, f->now_ms), 0);
+}
+
+/* A live session that follows `demo` from e1:5. */
+static void following(struct fixture *f)
+{
+    live(f);
+    subscribe(f, "demo");
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"demo\"}\n");
+    serve(f, SUBSCRIBED("demo", "e1", "5"));
+    HEARD(f, "subscribed demo e1:5\n");
+}
+
+static void setup(struct fixture *f, bool drip)
+{
+    struct hf_client_session_config config = {.host = "server:8000",
+                                              .target = "/ws",
+                                              .outbox_messages_max = 100,
+                                              .outbox_bytes_max = 100000,
+                                              .window = 50,
+                                              .subscriptions_max = 4,
+                                              .recv_bytes_max = TEXT_MAX,
+                                              .seed = 1,
+                                              .on_event = on_event,
+                                              .ctx = f};
+    unsigned slot;
+
+    *f = (struct fixture){.now_ms = 1000000, .drip = drip};
+    hf_buf_init(&f->heard, TEXT_MAX);
+    hf_buf_init(&f->said, TEXT_MAX);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_ws_init(&f->server[slot], HF_WS_SERVER, TEXT_MAX);
+    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+}
+
+static void teardown(struct fixture *f)
+{
+    unsigned slot;
+
+    hf_client_session_free(f->s);
+    hf_buf_release(&f->heard);
+    hf_buf_release(&f->said);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_ws_release(&f->server[slot]);
+}
+
+static void twice(void (*test)(struct fixture *f))
+{
+    struct fixture f;
+
+    setup(&f, false);
+    test(&f);
+    teardown(&f);
+    setup(&f, true);
+    test(&f);
+    teardown(&f);
+}
+
+#define TEST(name)                                                                                           \
+    static void name##_run(struct fixture *f);                                                               \
+    static void name(void **state)                                                                           \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        twice(name##_run);                                                                                   \
+    }                                                                                                        \
+    static void name##_run(struct fixture *f)
+
+/* --- connecting --- */
+
+TEST(the_first_connection_is_made_at_once)
+{
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_WAITING);
+    assert_int_equal(hf_client_session_deadline_ms(f->s), f->now_ms);
+    live(f);
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.attempt.1");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_LIVE);
+}
+
+TEST(a_lost_connection_resumes_its_session)
+{
+    live(f);
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.resume.t-s1, hf.attempt.2");
+    HEARD(f, "connected s1 resumed\n");
+    assert_int_equal(hf_client_session_connections(f->s), 2);
+}
+
+TEST(refusals_are_obeyed)
+{
+    refuse(f, 503, 7); /* "the client adds a random part of a second" */
+    HEARD(f, "retrying 503 7\n");
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms + 7000, f->now_ms + 8000);
+    refuse(f, 409, 0);
+    HEARD(f, "retrying 409 0\n");
+    refuse(f, 401, 0);
+    HEARD(f, "ended 0 401\n");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_ENDED);
+    assert_int_equal(hf_client_session_deadline_ms(f->s), UINT64_MAX);
+}
+
+TEST(not_found_is_final_only_before_the_first_success)
+{
+    live(f);
+    lose(f);
+    refuse(f, 404, 0);
+    HEARD(f, "retrying 404 0\n");
+}
+
+TEST(an_answer_that_is_none_is_tried_again)
+{
+    char key[HF_WS_KEY_LEN];
+
+    dial(f);
+    take_request(f, key);
+    feed(f, "SSH-2.0-OpenSSH\r\n\r\n", 19);
+    HEARD(f, "retrying 0 0\n");
+    assert_int_equal(hf_client_session_want(f->s, f->slot).wish, HF_WISH_CLOSE);
+}
+
+TEST(an_attempt_that_gets_no_answer_is_given_up)
+{
+    dial(f);
+    advance(f, 3999);
+    HEARD(f, "");
+    advance(f, 1);
+    HEARD(f, "retrying 0 0\n");
+    dial(f); /* the next one has more time */
+    advance(f, 7999);
+    HEARD(f, "");
+    advance(f, 1);
+    assert_int_equal(f->heard.len > 0, 1);
+}
+
+TEST(another_subprotocol_is_no_holdfast)
+{
+    char key[HF_WS_KEY_LEN];
+    struct hf_buf out;
+
+    dial(f);
+    take_request(f, key);
+    hf_buf_init(&out, 4096);
+    assert_int_equal(
+        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, (struct hf_str){NULL, 0}), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+    HEARD(f, "ended 0 0\n");
+}
+
+TEST(the_first_message_must_be_welcome)
+{
+    dial(f);
+    accept_with(f, DATA("demo", "1"));
+    HEARD(f, "retrying 0 0\n");
+    said(f, "close 1008\n");
+}
+
+/* "to a client that sends `Origin` the server answers 429 and 503 as `101`, `reconnect {after, code}` and close 1013" */
+TEST(a_busy_server_says_when_to_come_back)
+{
+    dial(f);
+    accept_with(f, "{\"type\":\"reconnect\",\"after\":[9000,9000],\"code\":\"overloaded\"}\n");
+    serve_close(f, 1013);
+    HEARD(f, "retrying 0 9\n");
+    assert_int_equal(hf_client_session_deadline_ms(f->s) > f->now_ms, 1);
+}
+
+/* --- publishing --- */
+
+TEST(publishes_are_numbered_and_acked)
+{
+    live(f);
+    publish(f, " {\"a\" : 1} ");
+    publish(f, "2");
+    publish(f, "3");
+    said(f, SAID_DATA("demo", "{\"a\" : 1}", "1") SAID_DATA("demo", "2", "2") SAID_DATA("demo", "3", "3"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[11]}\n");
+    HEARD(f, "acked 1 at 11\n");
+    serve(f, "{\"type\":\"ack\",\"seq\":3,\"offsets\":[12,null]}\n");
+    HEARD(f, "acked 2 at 12\nacked 3 at 0\n");
+    assert_int_equal(hf_client_session_unanswered(f->s), 0);
+}
+
+TEST(publishes_wait_for_a_connection)
+{
+    publish(f, "1");
+    publish(f, "2");
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "1", "1") SAID_DATA("demo", "2", "2"));
+}
+
+TEST(a_nack_is_told_once)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    collect(f);
+    serve(f, "{\"type\":\"nack\",\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"}\n"
+             "{\"type\":\"nack\",\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"}\n");
+    HEARD(f, "refused 2 forbidden\n");
+    serve(f, "{\"type\":\"ack\",\"seq\":3,\"offsets\":[1,null,2]}\n");
+    HEARD(f, "acked 1 at 1\nacked 3 at 2\n");
+}
+
+TEST(a_nack_alone_counts_as_done)
+{
+    live(f);
+    publish(f, "1");
+    collect(f);
+    serve(f, "{\"type\":\"nack\",\"seq\":1,\"code\":\"rate_limited\",\"reason\":\"no\"}\n");
+    HEARD(f, "refused 1 rate_limited\n");
+    assert_int_equal(hf_client_session_unanswered(f->s), 0);
+    publish(f, "2");
+    hf_buf_reset(&f->said);
+    said(f, SAID_DATA("demo", "2", "2"));
+    serve(f, "{\"type\":\"ack\",\"seq\":2,\"offsets\":[null,5]}\n"); /* covers the refused one again */
+    HEARD(f, "acked 2 at 5\n");
+}
+
+/* "The client drops what `lastSeq` covers and sends again, in order, every publish above it." */
+TEST(a_resume_sends_again_what_is_above_last_seq)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    publish(f, "4");
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "2", ""));
+    HEARD(f, "connected s1 resumed\n"); /* which of 1 and 2 were refused is not known yet */
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "3", "3") SAID_DATA("demo", "4", "4"));
+    serve(f, "{\"type\":\"nack\",\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"}\n");
+    HEARD(f, "refused 2 forbidden\n");
+    serve(f, PONG("2"));
+    HEARD(f, "acked 1 at 0\ncaught up 0\n");
+    serve(f, "{\"type\":\"ack\",\"seq\":4,\"offsets\":[7,8]}\n");
+    HEARD(f, "acked 3 at 7\nacked 4 at 8\n");
+}
+
+/* "the new session's numbers begin at 1" */
+TEST(a_new_session_with_a_known_last_seq_loses_nothing)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "1", ""));
+    HEARD(f, "connected s2\nacked 1 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "2", "1"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[9]}\n");
+    HEARD(f, "acked 2 at 9\n");
+}
+
+/* "if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*" */
+TEST(what_may_have_been_applied_is_not_sent_again)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    publish(f, "3");
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    HEARD(f, "connected s2\nuncertain 1 1\nuncertain 2 2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "3", "1"));
+}
+
+/* "after 1009 takes its oldest unanswered publish for refused" */
+TEST(after_1009_the_oldest_unanswered_publish_is_refused)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    collect(f);
+    hf_buf_reset(&f->said);
+    serve_close(f, 1009);
+    HEARD(f, "disconnected 1009\n");
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "1", ""));
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, PONG("2"));
+    HEARD(f, "connected s1 resumed\nacked 1 at 0\nrefused 2 too_large\ncaught up 0\n");
+    said(f, SAID_DATA("demo", "3", "2")); /* the number was not used */
+}
+
+TEST(bounds_are_told)
+{
+    char large[1100];
+    unsigned i;
+
+    live(f);
+    memset(large, '1', sizeof(large));
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0},
+                                               (struct hf_str){large, 1001}, &f->publish_id, f->now_ms),
+                     HF_ETOOLARGE);
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("{"),
+                                               &f->publish_id, f->now_ms),
+                     HF_EINVAL);
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR(""), (struct hf_str){NULL, 0}, HF_STR("1"),
+                                               &f->publish_id, f->now_ms),
+                     HF_EINVAL);
+    for (i = 0; i < 100; i++)
+        publish(f, "1");
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("1"),
+                                               &f->publish_id, f->now_ms),
+                     HF_EAGAIN);
+    for (i = 0; i < 4; i++)
+        subscribe(f, (const char *[]){"a", "b", "c", "d"}[i]);
+    assert_int_equal(
+        hf_client_session_subscribe(f->s, HF_STR("a"), &(struct hf_client_session_start){.last = 0}, 0),
+        HF_EEXIST);
+    assert_int_equal(
+        hf_client_session_subscribe(f->s, HF_STR("e"), &(struct hf_client_session_start){.last = 0}, 0),
+        HF_ELIMIT);
+}
+
+TEST(an_impossible_ack_ends_the_connection)
+{
+    live(f);
+    publish(f, "1");
+    collect(f);
+    hf_buf_reset(&f->said);
+    serve(f, "{\"type\":\"ack\",\"seq\":2,\"offsets\":[1,2]}\n");
+    HEARD(f, "disconnected 0\n");
+    said(f, "close 1008\n");
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "1", ""));
+    serve(f, PONG("2"));
+    HEARD(f, "connected s1 resumed\nacked 1 at 0\ncaught up 0\n");
+}
+
+/* A server that forgets what it acknowledged: numbers would be used twice, so the session is given up. */
+static void expect_new_session(struct fixture *f)
+{
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.attempt.3");
+    HEARD(f, "connected s2\nuncertain 2 2\n");
+}
+
+TEST(a_server_that_has_lost_count_is_not_resumed)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    collect(f);
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[1]}\n");
+    HEARD(f, "acked 1 at 1\n");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\ndisconnected 0\n");
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    expect_new_session(f);
+}
+
+TEST(bad_seq_resumes_where_that_helps)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    collect(f);
+    serve(f, "{\"type\":\"error\",\"code\":\"bad_seq\",\"reason\":\"no\",\"re\":\"data\",\"expected\":1}\n");
+    HEARD(f, "disconnected 0\n");
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.resume.t-s1, hf.attempt.2");
+    hf_buf_reset(&f->said);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "1", "1") SAID_DATA("demo", "2", "2"));
+}
+
+/* --- channels --- */
+
+TEST(messages_come_once_and_in_order)
+{
+    following(f);
+    serve(f, DATA("demo", "6") DATA("demo", "6") DATA("demo", "7"));
+    HEARD(f, "message demo 6 6\nmessage demo 7 7\n");
+    serve(f, DATA("other", "1"));
+    HEARD(f, "");
+}
+
+TEST(acks_are_lazy)
+{
+    following(f);
+    serve(f, DATA("demo", "6") DATA("demo", "7"));
+    said(f, "");
+    advance(f, 999);
+    said(f, "");
+    advance(f, 1);
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":7}\n");
+    serve(f, DATA("demo", "8"));
+    serve(f, "{\"type\":\"ping\"}\n");
+    said(f, "{\"type\":\"pong\",\"acks\":{\"demo\":8}}\n");
+    advance(f, 5000);
+    said(f, "");
+    serve(f, "{\"type\":\"ping\"}\n");
+    said(f, "{\"type\":\"pong\"}\n");
+}
+
+TEST(many_messages_are_acked_at_once)
+{
+    char line[200];
+    unsigned offset;
+
+    following(f);
+    for (offset = 6; offset < 6 + 256; offset++) {
+        said(f, "");
+        (void)snprintf(line, sizeof(line),
+                       "{\"type\":\"data\",\"channel\":\"demo\",\"offset\":%u,\"id\":\"i\",\"payload\":0,"
+                       "\"timestamp\":1}",
+                       offset);
+        serve(f, line);
+    }
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":261}\n");
+}
+
+TEST(a_resume_goes_on_behind_what_was_had)
+{
+    following(f);
+    serve(f, DATA("demo", "6") DATA("demo", "7"));
+    HEARD(f, "message demo 6 6\nmessage demo 7 7\n");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", "{\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":5}")
+                       DATA("demo", "6") DATA("demo", "7") DATA("demo", "8"));
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, PONG("2"));
+    HEARD(f, "connected s1 resumed\nmessage demo 8 8\ncaught up 1\n");
+    advance(f, 1000); /* the lost acknowledgement is made good */
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":8}\n");
+}
+
+TEST(a_lost_session_is_subscribed_to_again)
+{
+    following(f);
+    serve(f, DATA("demo", "6"));
+    HEARD(f, "message demo 6 6\n");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "0", ""));
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"demo\",\"since\":{\"epoch\":\"e1\",\"offset\":6}}\n"
+            "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(
+        f,
+        "{\"type\":\"gap\",\"channel\":\"demo\",\"epoch\":\"e1\",\"from\":7,\"to\":9,\"code\":\"evicted\"}\n"
+        "{\"type\":\"subscribed\",\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":10,\"recovered\":false}"
+        "\n" DATA("demo", "10"));
+    HEARD(f, "connected s2\ngap demo e1 7-9 evicted\nsubscribed demo e1:9\nmessage demo 10 10\n");
+}
+
+TEST(an_unanswered_subscribe_is_asked_again)
+{
+    live(f);
+    subscribe(f, "demo");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"demo\"}\n{\"type\":\"ping\",\"id\":\"2\"}\n");
+}
+
+/* "A subscription whose `subscribed` was lost is in `welcome.channels`, and begins at that offset." */
+TEST(a_lost_subscribed_is_made_good_by_the_welcome)
+{
+    live(f);
+    subscribe(f, "demo");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", "{\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":3}")
+                       DATA("demo", "4"));
+    HEARD(f, "connected s1 resumed\nsubscribed demo e1:3\nmessage demo 4 4\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+}
+
+TEST(the_backend_may_subscribe)
+{
+    live(f);
+    serve(f, SUBSCRIBED("news", "e1", "2") DATA("news", "3"));
+    HEARD(f, "subscribed news e1:2\nmessage news 3 3\n");
+    serve(f,
+          "{\"type\":\"unsubscribed\",\"channel\":\"news\",\"code\":\"forbidden\",\"reason\":\"no\"}\n" DATA(
+              "news", "4"));
+    HEARD(f, "unsubscribed news forbidden\n");
+}
+
+TEST(an_unsubscribe_is_asked_until_it_is_answered)
+{
+    following(f);
+    assert_int_equal(hf_client_session_unsubscribe(f->s, HF_STR("demo"), f->now_ms), 0);
+    said(f, "{\"type\":\"unsubscribe\",\"channel\":\"demo\"}\n");
+    serve(f, DATA("demo", "6"));
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", "{\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":5}"));
+    said(f, "{\"type\":\"unsubscribe\",\"channel\":\"demo\"}\n{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, "{\"type\":\"unsubscribed\",\"channel\":\"demo\"}\n");
+    HEARD(f, "connected s1 resumed\nunsubscribed demo \n");
+    subscribe(f, "demo");
+}
+
+TEST(an_unsubscribe_is_done_when_its_session_is_gone)
+{
+    following(f);
+    assert_int_equal(hf_client_session_unsubscribe(f->s, HF_STR("demo"), f->now_ms), 0);
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    HEARD(f, "connected s2\nunsubscribed demo \n");
+}
+
+TEST(a_hole_is_asked_for_and_must_be_filled)
+{
+    following(f);
+    serve(f, DATA("demo", "8") DATA("demo", "9"));
+    said(f, "{\"type\":\"sync_request\",\"channel\":\"demo\",\"offset\":5}\n");
+    serve(f, DATA("demo", "6") DATA("demo", "7") DATA("demo", "8"));
+    HEARD(f, "message demo 6 6\nmessage demo 7 7\nmessage demo 8 8\n");
+    advance(f, 15000);
+    HEARD(f, "");
+    serve(f, DATA("demo", "20"));
+    advance(f, 9999);
+    HEARD(f, "");
+    advance(f, 1);
+    HEARD(f, "disconnected 0\n");
+}
+
+TEST(a_new_epoch_is_told_once)
+{
+    following(f);
+    serve(f, "{\"type\":\"gap\",\"channel\":\"demo\",\"epoch\":\"e2\",\"from\":null,\"to\":null,\"code\":"
+             "\"epoch\"}\n"
+             "{\"type\":\"gap\",\"channel\":\"demo\",\"epoch\":\"e2\",\"from\":1,\"to\":2,\"code\":"
+             "\"evicted\"}\n" DATA("demo", "3"));
+    HEARD(f, "gap demo e2 0-0 epoch\ngap demo e2 1-2 evicted\nmessage demo 3 3\n");
+    lose(f);
+    dial(f);
+    accept_with(
+        f,
+        WELCOME(
+            "s1", "true", "0",
+            "{\"channel\":\"demo\",\"epoch\":\"e3\",\"offset\":0}") "{\"type\":\"gap\",\"channel\":\"demo\","
+                                                                    "\"epoch\":\"e3\",\"from\":null,\"to\":"
+                                                                    "null,\"code\":\"epoch\"}\n" DATA("demo",
+                                                                                                      "1"));
+    HEARD(f, "connected s1 resumed\ngap demo e3 0-0 epoch\nmessage demo 1 1\n");
+}
+
+TEST(a_refused_subscribe_is_told_or_repeated)
+{
+    live(f);
+    subscribe(f, "a");
+    subscribe(f, "b");
+    collect(f);
+    hf_buf_reset(&f->said);
+    serve(f, "{\"type\":\"error\",\"code\":\"forbidden\",\"reason\":\"no\",\"re\":\"subscribe\",\"channel\":"
+             "\"a\"}\n"
+             "{\"type\":\"error\",\"code\":\"unavailable\",\"reason\":\"no\",\"re\":\"subscribe\","
+             "\"channel\":\"b\"}\n");
+    HEARD(f, "unsubscribed a forbidden\n");
+    said(f, "");
+    advance(f, 1000);
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"b\"}\n");
+}
+
+/* --- heartbeats --- */
+
+TEST(a_silent_connection_is_asked_then_prepared_for_then_left)
+{
+    unsigned old = 0;
+
+    live(f);
+    old = f->slot;
+    advance(f, 24999);
+    said(f, "");
+    advance(f, 1);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    advance(f, 1000);
+    assert_true(wanted_slot(f) >= 0); /* the first doubt: a connection is prepared */
+    dial(f);
+    assert_int_equal(hf_client_session_output(f->s, f->slot, f->now_ms).len, 0); /* and says nothing */
+    HEARD(f, "");
+    advance(f, 2000);
+    HEARD(f, "disconnected 0\n");
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_NONE);
+    accept_with(f, WELCOME("s1", "true", "0", "")); /* the upgrade goes out as the old one is left */
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(an_unfounded_doubt_costs_the_spare_connection_only)
+{
+    unsigned spare;
+
+    live(f);
+    advance(f, 26000);
+    spare = (unsigned)wanted_slot(f);
+    serve(f, PONG("2"));
+    assert_int_equal(hf_client_session_want(f->s, spare).wish, HF_WISH_NONE);
+    advance(f, 10000);
+    HEARD(f, "");
+}
+
+TEST(a_late_answer_is_a_doubt)
+{
+    live(f);
+    publish(f, "1");
+    said(f, SAID_DATA("demo", "1", "1"));
+    advance(f, 1000);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    advance(f, 3000);
+    assert_true(f->heard.len > 0);
+}
+
+TEST(protocol_pings_are_answered)
+{
+    struct hf_buf out;
+
+    live(f);
+    hf_buf_init(&out, 100);
+    assert_int_equal(hf_ws_put_frame(&out, HF_WS_PING, "abc", 3, NULL), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+    said(f, "wspong abc\n");
+}
+
+/* --- leaving --- */
+
+/* "leave this connection at a random time in that window, make before break" */
+TEST(a_drained_connection_is_left_for_one_that_stands)
+{
+    unsigned old;
+
+    following(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[2000,3000],\"code\":\"draining\"}\n");
+    old = f->slot;
+    advance(f, 1999);
+    assert_int_equal(wanted_slot(f), -1);
+    dial(f);
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_CARRY);
+    accept_with(f, WELCOME("s1", "true", "0", "{\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":5}")
+                       DATA("demo", "6"));
+    HEARD(f, "connected s1 resumed\nmessage demo 6 6\n"); /* and no disconnect */
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_NONE);
+}
+
+/* "if the new attempt is refused, stay until closed" */
+TEST(a_refused_move_changes_nothing)
+{
+    unsigned old;
+
+    live(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[2000,2000],\"code\":\"rebalance\"}\n");
+    old = f->slot;
+    refuse(f, 503, 5);
+    HEARD(f, "");
+    f->slot = old;
+    advance(f, 20000);
+    assert_int_equal(wanted_slot(f), -1);
+    serve_close(f, 1012);
+    HEARD(f, "disconnected 1012\n");
+}
+
+/* "All others: reconnects and resumes, after the delay of the last `reconnect`, if there was one." */
+TEST(a_close_after_advice_waits_as_advised)
+{
+    live(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[60000,60000],\"code\":\"draining\"}\n");
+    serve_close(f, 1001);
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    assert_int_equal(hf_client_session_deadline_ms(f->s), f->now_ms + 60000);
+}
+
+TEST(close_codes_tell_what_to_do)
+{
+    static const struct {
+        uint16_t code;
+        const char *heard;
+    } cases[] = {
+        {1000, "ended 1000 0\n"},      {4003, "ended 4003 0\n"},      {4001, "ended 4001 0\n"},
+        {4002, "ended 4002 0\n"},      {1001, "disconnected 1001\n"}, {1011, "disconnected 1011\n"},
+        {1012, "disconnected 1012\n"}, {4004, "disconnected 4004\n"}, {4005, "disconnected 4005\n"},
+        {4006, "disconnected 4006\n"}, {4999, "disconnected 4999\n"},
+    };
+    bool drip = f->drip;
+    unsigned i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        teardown(f);
+        setup(f, drip);
+        live(f);
+        serve_close(f, cases[i].code);
+        HEARD(f, cases[i].heard);
+        collect(f);
+        assert_int_equal(hf_client_session_want(f->s, f->slot).wish, HF_WISH_CLOSE);
+    }
+}
+
+/* "4001: stays away, unless it has an attempt of its own that is unanswered or was given up: then it resumes once more." */
+TEST(superseded_by_its_own_attempt_it_resumes)
+{
+    unsigned old;
+
+    live(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[0,0],\"code\":\"rebalance\"}\n");
+    old = f->slot;
+    dial(f);
+    advance(f, 10000); /* no answer: given up */
+    f->slot = old;
+    serve_close(f, 4001);
+    HEARD(f, "disconnected 4001\n");
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    serve_close(f, 4001); /* now it is somebody else */
+    HEARD(f, "ended 4001 0\n");
+}
+
+TEST(goodbye_is_said_and_answered)
+{
+    live(f);
+    hf_client_session_close(f->s, f->now_ms);
+    said(f, "{\"type\":\"bye\"}\n");
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("1"),
+                                               &f->publish_id, f->now_ms),
+                     HF_ESTATE);
+    serve_close(f, 1000);
+    HEARD(f, "ended 1000 0 asked\n");
+    said(f, "close 1000\n");
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    assert_int_equal(hf_client_session_want(f->s, f->slot).wish, HF_WISH_NONE);
+}
+
+TEST(goodbye_without_an_answer_ends_by_deadline)
+{
+    live(f);
+    hf_client_session_close(f->s, f->now_ms);
+    advance(f, 2000);
+    HEARD(f, "ended 1000 0 asked\n");
+}
+
+TEST(goodbye_while_waiting_ends_at_once)
+{
+    hf_client_session_close(f->s, f->now_ms);
+    HEARD(f, "ended 0 0 asked\n");
+}
+
+/* --- a callback may do what the application may do --- */
+
+static void act_in_callback(struct fixture *f, const struct hf_client_session_event *ev)
+{
+    if (ev->type == HF_CSE_MESSAGE && ev->offset == 6)
+        publish(f, "1");
+    if (ev->type == HF_CSE_MESSAGE && ev->offset == 7)
+        assert_int_equal(hf_client_session_unsubscribe(f->s, ev->channel, f->now_ms), 0);
+    if (ev->type == HF_CSE_UNSUBSCRIBED)
+        subscribe(f, "other");
+    if (ev->type == HF_CSE_SUBSCRIBED && ev->channel.len == 5)
+        hf_client_session_close(f->s, f->now_ms);
+}
+
+TEST(a_callback_may_publish_unsubscribe_subscribe_and_close)
+{
+    following(f);
+    f->in_callback = act_in_callback;
+    serve(f, DATA("demo", "6") DATA("demo", "7") DATA("demo", "8"));
+    HEARD(f, "message demo 6 6\nmessage demo 7 7\n");
+    said(f, "{\"type\":\"unsubscribe\",\"channel\":\"demo\"}\n" SAID_DATA("demo", "1", "1"));
+    serve(f, "{\"type\":\"unsubscribed\",\"channel\":\"demo\"}\n");
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"other\"}\n");
+    serve(f, SUBSCRIBED("other", "e1", "0") DATA("other", "1"));
+    HEARD(f, "unsubscribed demo \nsubscribed other e1:0\n");
+    said(f, "{\"type\":\"bye\"}\n");
+}
+
+/* --- nonsense --- */
+
+TEST(what_cannot_be_understood_is_told_and_bounded)
+{
+    unsigned i;
+
+    following(f);
+    serve(f, "{\"type\":\"weather\"}\n{\n" DATA("demo", "6"));
+    HEARD(f, "error bad_message\nerror bad_message\nmessage demo 6 6\n");
+    for (i = 0; i < 29; i++)
+        serve(f, "[]");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_LIVE);
+    serve(f, "[]");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_WAITING);
+}
+
+TEST(broken_frames_end_the_connection)
+{
+    live(f);
+    feed(f, "\x81\x80\x00\x00\x00\x00",
+         6); /* RFC 6455 section 5.1: "A client MUST close a connection if it detects a masked frame." */
+    said(f, "close 1002\n");
+    HEARD(f, "disconnected 1002\n");
+}
+
+TEST(a_ticket_that_would_break_the_header_is_refused)
+{
+    dial(f);
+    accept_with(f,
+                "{\"type\":\"welcome\",\"session\":\"s\",\"ticket\":\"a, "
+                "b\",\"resumed\":false,\"lastSeq\":null,\"ttl\":1,"
+                "\"serverId\":\"x\",\"serverTime\":1,\"heartbeat\":{\"interval\":25000,\"min\":1,\"max\":2},"
+                "\"lossSpread\":1,\"maxMessage\":1,\"address\":\"a\",\"channels\":[]}\n");
+    HEARD(f, "retrying 0 0\n");
+}
+
+/* Each schedule of losses ends with everything acknowledged once: a small storm, before the simulation's large ones. */
+TEST(nothing_is_lost_however_often_it_breaks)
+{
+    unsigned round, acked = 0;
+
+    live(f);
+    for (round = 1; round <= 40; round++) {
+        char line[64], welcome[1024];
+
+        publish(f, "1");
+        publish(f, "1");
+        collect(f);
+        if (round % 2 == 0) {
+            (void)snprintf(line, sizeof(line), "{\"type\":\"ack\",\"seq\":%u,\"offsets\":[1]}",
+                           2 * round - 1);
+            serve(f, line);
+        }
+        hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
+        dial(f);
+        (void)snprintf(welcome, sizeof(welcome), WELCOME("s1", "true", "%u", ""), 2 * round);
+        accept_with(f, welcome);
+        (void)snprintf(line, sizeof(line), PONG("%u"), round + 1);
+        serve(f, line);
+        assert_int_equal(hf_client_session_unanswered(f->s), 0);
+    }
+    assert_int_equal(hf_buf_put(&f->heard, "", 1), 0);
+    for (const char *at = (const char *)f->heard.data; (at = strstr(at, "acked ")) != NULL; at++)
+        acked++;
+    assert_int_equal(acked, 80);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_connection_is_made_at_once),
+        cmocka_unit_test(a_lost_connection_resumes_its_session),
+        cmocka_unit_test(refusals_are_obeyed),
+        cmocka_unit_test(not_found_is_final_only_before_the_first_success),
+        cmocka_unit_test(an_answer_that_is_none_is_tried_again),
+        cmocka_unit_test(an_attempt_that_gets_no_answer_is_given_up),
+        cmocka_unit_test(another_subprotocol_is_no_holdfast),
+        cmocka_unit_test(the_first_message_must_be_welcome),
+        cmocka_unit_test(a_busy_server_says_when_to_come_back),
+        cmocka_unit_test(publishes_are_numbered_and_acked),
+        cmocka_unit_test(publishes_wait_for_a_connection),
+        cmocka_unit_test(a_nack_is_told_once),
+        cmocka_unit_test(a_nack_alone_counts_as_done),
+        cmocka_unit_test(a_resume_sends_again_what_is_above_last_seq),
+        cmocka_unit_test(a_new_session_with_a_known_last_seq_loses_nothing),
+        cmocka_unit_test(what_may_have_been_applied_is_not_sent_again),
+        cmocka_unit_test(after_1009_the_oldest_unanswered_publish_is_refused),
+        cmocka_unit_test(bounds_are_told),
+        cmocka_unit_test(an_impossible_ack_ends_the_connection),
+        cmocka_unit_test(a_server_that_has_lost_count_is_not_resumed),
+        cmocka_unit_test(bad_seq_resumes_where_that_helps),
+        cmocka_unit_test(messages_come_once_and_in_order),
+        cmocka_unit_test(acks_are_lazy),
+        cmocka_unit_test(many_messages_are_acked_at_once),
+        cmocka_unit_test(a_resume_goes_on_behind_what_was_had),
+        cmocka_unit_test(a_lost_session_is_subscribed_to_again),
+        cmocka_unit_test(an_unanswered_subscribe_is_asked_again),
+        cmocka_unit_test(a_lost_subscribed_is_made_good_by_the_welcome),
+        cmocka_unit_test(the_backend_may_subscribe),
+        cmocka_unit_test(an_unsubscribe_is_asked_until_it_is_answered),
+        cmocka_unit_test(an_unsubscribe_is_done_when_its_session_is_gone),
+        cmocka_unit_test(a_hole_is_asked_for_and_must_be_filled),
+        cmocka_unit_test(a_new_epoch_is_told_once),
+        cmocka_unit_test(a_refused_subscribe_is_told_or_repeated),
+        cmocka_unit_test(a_silent_connection_is_asked_then_prepared_for_then_left),
+        cmocka_unit_test(an_unfounded_doubt_costs_the_spare_connection_only),
+        cmocka_unit_test(a_late_answer_is_a_doubt),
+        cmocka_unit_test(protocol_pings_are_answered),
+        cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
+        cmocka_unit_test(a_refused_move_changes_nothing),
+        cmocka_unit_test(a_close_after_advice_waits_as_advised),
+        cmocka_unit_test(close_codes_tell_what_to_do),
+        cmocka_unit_test(superseded_by_its_own_attempt_it_resumes),
+        cmocka_unit_test(goodbye_is_said_and_answered),
+        cmocka_unit_test(goodbye_without_an_answer_ends_by_deadline),
+        cmocka_unit_test(goodbye_while_waiting_ends_at_once),
+        cmocka_unit_test(a_callback_may_publish_unsubscribe_subscribe_and_close),
+        cmocka_unit_test(what_cannot_be_understood_is_told_and_bounded),
+        cmocka_unit_test(broken_frames_end_the_connection),
+        cmocka_unit_test(a_ticket_that_would_break_the_header_is_refused),
+        cmocka_unit_test(nothing_is_lost_however_often_it_breaks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
