@@ -451,6 +451,32 @@ static void release_in_the_middle(void **state)
     hf_buf_release(&b);
 }
 
+/* Control frames have their own limit and no part in the message's. */
+static void a_ping_fits_beside_a_full_message(void **state)
+{
+    static const struct vector v = {"PING(" A125 ") BINARY(" A125 A125 A25 A25 ")",
+                                    {F(0x02, A125 A125 A25 A25), F(0x89, A125), F(0x80, "")}};
+
+    (void)state;
+    check_vector(&v, HF_WS_SERVER);
+    check_vector(&v, HF_WS_CLIENT);
+}
+
+/* A closing handshake may take a while, in which the message that it broke off needs no memory. */
+static void close_gives_a_broken_message_back(void **state)
+{
+    uint8_t bytes[] = {0x01, 1, 'a', 0x88, 0};
+    struct hf_ws_event ev;
+    struct hf_ws ws;
+
+    (void)state;
+    hf_ws_init(&ws, HF_WS_CLIENT, MESSAGE_MAX);
+    hf_ws_recv(&ws, bytes, sizeof(bytes), &ev);
+    assert_int_equal(ev.type, HF_WS_EV_CLOSE);
+    assert_null(ws.message.data);
+    hf_ws_release(&ws);
+}
+
 /* The buffer is made to refuse, as it does when there is no memory. */
 static void want_of_memory_ends_the_connection(void **state)
 {
@@ -658,6 +684,8 @@ int main(void)
         cmocka_unit_test(whole_messages_are_lent_from_the_input),
         cmocka_unit_test(memory_goes_back_after_the_event),
         cmocka_unit_test(release_in_the_middle),
+        cmocka_unit_test(a_ping_fits_beside_a_full_message),
+        cmocka_unit_test(close_gives_a_broken_message_back),
         cmocka_unit_test(want_of_memory_ends_the_connection),
         cmocka_unit_test(text_is_checked_across_fragments),
         cmocka_unit_test(close_codes),

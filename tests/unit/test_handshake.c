@@ -200,9 +200,10 @@ static void list_lines_that_lie_crosswise(void **state)
     accept_request(LINE "X-Forwarded-For: one\r\n"
                         "Sec-WebSocket-Protocol: a\r\n"
                         "Sec-WebSocket-Protocol: b\r\n"
-                        "X-Forwarded-For: two\r\n" ALL "Sec-WebSocket-Protocol: c\r\n" END,
+                        "Sec-WebSocket-Protocol: c\r\n"
+                        "X-Forwarded-For: two\r\n" ALL "Sec-WebSocket-Protocol: d\r\n" END,
                    &h, &data);
-    assert_str(h.protocols, "a, b, c");
+    assert_str(h.protocols, "a, b, c, d");
     assert_str(h.forwarded_for, "one, two");
     assert_str(h.host, "example.com");
     free(data);
@@ -255,6 +256,7 @@ static void request_lines_that_are_refused(void **state)
     } cases[] = {
         {"GET /ws HTTP/1.0\r\n", 505, "HTTP/1.1 is needed"},
         {"GET /ws HTTP/2.0\r\n", 505, "HTTP/1.1 is needed"},
+        {"GET /ws HTTP/2.1\r\n", 505, "HTTP/1.1 is needed"},
         {"PRI * HTTP/2.0\r\n", 505, "HTTP/1.1 is needed"},
         {"GET /ws HTTP/1.10\r\n", 400, "malformed request line"},
         {"GET /ws http/1.1\r\n", 400, "malformed request line"},
@@ -585,7 +587,7 @@ static void reasons_are_escaped(void **state)
     static const struct {
         const char *reason, *read;
     } cases[] = {
-        {"say \"no\" \\ \n\t\x01", "say \"no\" \\ \n\t\x01"},
+        {"say \"no\" \\ \n\t\x01\x1f", "say \"no\" \\ \n\t\x01\x1f"},
         {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
         {"\xff\"broken\xc3", "?\"broken?"},
     };
