@@ -31,10 +31,10 @@ static struct MHD_Daemon *start_daemon(struct hf_api *api, int listen_fd)
 {
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
                             hf_api_on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED,
-                            hf_api_on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)HF_API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)HF_API_IDLE_SECONDS, MHD_OPTION_END);
+                            MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_URI_LOG_CALLBACK, hf_api_on_uri,
+                            api, MHD_OPTION_NOTIFY_COMPLETED, hf_api_on_completed, NULL,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)HF_API_CONNECTIONS_MAX,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HF_API_IDLE_SECONDS, MHD_OPTION_END);
 }
 
 static void close_if_open(int fd)
@@ -123,7 +123,9 @@ static void api_run(void *context)
     struct hf_api *api = context;
     eventfd_t count;
 
-    eventfd_read(api->wake_fd, &count); /* It fails where nobody has written. */
+    if (api->woken)
+        eventfd_read(api->wake_fd, &count);
+    api->woken = false;
     MHD_run(api->daemon);
 }
 

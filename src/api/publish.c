@@ -93,7 +93,7 @@ static void begin_publish(struct hf_api_request *r, struct piece *piece,
     hf_service_publish(r->api->hub, publish, piece_done, piece);
 }
 
-/* Returns whether payload and channel may be published; else the request is answered. */
+/* Returns whether the payload may be published; else the request is answered. */
 static bool check_payload(struct hf_api_request *r, struct hf_str payload)
 {
     if (payload.len <= r->api->config->message_bytes_max)
@@ -179,8 +179,8 @@ static void finish_broadcast(struct hf_api_request *r)
 }
 
 /*
- * Read the names of the array into pieces. Returns their number or HF_EBADMSG with *reason. Two passes: the first counts, so
- * that the pieces never move.
+ * Read the texts of the array into pieces. Returns 0, or HF_EBADMSG or HF_ENOMEM with *reason. Two passes: the first
+ * counts, so that the pieces never move.
  */
 static int read_channels(struct hf_api_request *r, struct hf_str array, const char **reason)
 {
@@ -194,20 +194,21 @@ static int read_channels(struct hf_api_request *r, struct hf_str array, const ch
     if (count == 0 || count > HF_API_BROADCAST_CHANNELS_MAX)
         return HF_EBADMSG;
     pieces = pieces_new(r, count);
+    *reason = "out of memory";
     if (pieces == NULL)
         return HF_ENOMEM;
+    *reason = "channels: each must be a string, without half a surrogate pair";
     rest = array;
     for (size_t i = 0; hf_json_next_element(&rest, &value); i++) {
         char *place = (char *)(uintptr_t)value.data;
         int len =
             hf_json_kind(value) == HF_JSON_STRING ? hf_json_unquote(value, place, value.len) : HF_EBADMSG;
 
-        pieces->list[i].channel = (struct hf_str){place, len < 0 ? 0 : (size_t)len};
-        *reason = "channels: each must be a string of 1 to 255 bytes without control characters";
-        if (len < 0 || !hf_channel_name_valid(pieces->list[i].channel))
+        if (len < 0)
             return HF_EBADMSG;
+        pieces->list[i].channel = (struct hf_str){place, (size_t)len};
     }
-    return (int)count;
+    return 0;
 }
 
 /*
@@ -230,21 +231,21 @@ static void channel_key(struct hf_str key, struct hf_str channel, char out[SHA25
     }
 }
 
-static void begin_broadcast(struct hf_api_request *r, struct hf_str payload, struct hf_str key)
+/* One that cannot be a channel's name has its result at once; the others are published all the same. */
+static void begin_one(struct hf_api_request *r, struct piece *piece, struct hf_str payload, struct hf_str key)
 {
-    struct pieces *pieces = r->work;
+    struct hf_service_publish publish = {.channel = piece->channel, .payload = payload};
+    char hashed[SHA256_DIGEST_LENGTH * 2];
 
-    r->finish = finish_broadcast;
-    for (size_t i = 0; i < pieces->count; i++) {
-        struct hf_service_publish publish = {.channel = pieces->list[i].channel, .payload = payload};
-        char hashed[SHA256_DIGEST_LENGTH * 2];
-
-        if (key.data != NULL) {
-            channel_key(key, publish.channel, hashed);
-            publish.key = (struct hf_str){hashed, sizeof(hashed)};
-        }
-        begin_publish(r, &pieces->list[i], &publish);
+    if (!hf_channel_name_valid(piece->channel)) {
+        piece->result = (struct hf_service_result){.code = HF_CODE_BAD_MESSAGE, .reason = channel_reason};
+        return;
     }
+    if (key.data != NULL) {
+        channel_key(key, publish.channel, hashed);
+        publish.key = (struct hf_str){hashed, sizeof(hashed)};
+    }
+    begin_publish(r, piece, &publish);
 }
 
 void hf_api_broadcast(struct hf_api_request *r)
@@ -255,8 +256,9 @@ void hf_api_broadcast(struct hf_api_request *r)
         {.name = "key", .kind = HF_API_TEXT, .bytes_max = HF_LABEL_BYTES_MAX},
     };
     char reason[HF_API_REASON_MAX];
+    struct pieces *pieces;
     const char *why;
-    int count;
+    int err;
 
     if (hf_api_body_read(hf_buf_str(&r->body), m, 3, reason) < 0) {
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, reason);
@@ -264,12 +266,15 @@ void hf_api_broadcast(struct hf_api_request *r)
     }
     if (!check_payload(r, m[1].value))
         return;
-    count = read_channels(r, m[0].value, &why);
-    if (count < 0)
-        hf_api_answer_error(r, count == HF_ENOMEM ? HF_CODE_INTERNAL : HF_CODE_BAD_MESSAGE,
-                            count == HF_ENOMEM ? "out of memory" : why);
-    else
-        begin_broadcast(r, m[1].value, m[2].value);
+    err = read_channels(r, m[0].value, &why);
+    if (err < 0) {
+        hf_api_answer_error(r, err == HF_ENOMEM ? HF_CODE_INTERNAL : HF_CODE_BAD_MESSAGE, why);
+        return;
+    }
+    r->finish = finish_broadcast;
+    pieces = r->work;
+    for (size_t i = 0; i < pieces->count; i++)
+        begin_one(r, &pieces->list[i], m[1].value, m[2].value);
 }
 
 /* --- disconnect --- */

@@ -7,16 +7,20 @@
 #include "server/logger.h"
 #include "wire/json.h"
 
+#include <ctype.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
 enum {
     ENVELOPE_BYTES =
         64 << 10, /* of a body, besides the payload: channel, id, key, members that we do not know */
+    DROPPED_BYTES_MAX =
+        16 << 20, /* of a body that is refused; a guess: more than a client's honest mistake */
     RETRY_AFTER_SECONDS =
         1, /* for 503: a hub that was overloaded has got further by then; the client adds a random part */
     REFUSED_LOG_MS = 1000, /* at most one line in that time about callers without the right */
@@ -180,8 +184,9 @@ static enum MHD_Result queue_answer(struct hf_api_request *r)
 static void resume(struct hf_api_request *r)
 {
     MHD_resume_connection(r->connection);
-    eventfd_write(r->api->wake_fd,
-                  1); /* It fails where it is far from being read: then it is readable anyway. */
+    if (!r->api->woken)
+        eventfd_write(r->api->wake_fd, 1);
+    r->api->woken = true;
 }
 
 void hf_api_work_begin(struct hf_api_request *r)
@@ -289,45 +294,59 @@ static void find_route(struct hf_api_request *r, const char *url, const char *me
         hf_api_answer_error(r, HF_CODE_NOT_FOUND, "there is nothing at this path");
 }
 
-/* The head has come. What is refused here is answered when the body has been read and dropped, because a client that still sends might
- * otherwise see a reset in place of the answer; only what is too long is answered at once. */
+/* Whether the client waits for our word before it sends its body (RFC 9110 10.1.1). */
+static bool expects_continue(const struct hf_api_request *r)
+{
+    const char *expect = header(r, MHD_HTTP_HEADER_EXPECT);
+
+    return expect != NULL && strcasecmp(expect, "100-continue") == 0;
+}
+
+/*
+ * The head has come. What is refused is answered when its body has been read and dropped, because a client that still sends
+ * would see a reset in place of the answer; it is answered at once where the body would be too long for that, or has not been sent yet.
+ */
 static enum MHD_Result read_head(struct hf_api_request *r, const char *url, const char *method)
 {
     const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    unsigned long long body_bytes = length == NULL ? 0 : strtoull(length, NULL, 10);
 
-    if (!hf_api_path_open(url))
+    if (r->state == HF_API_READING && !hf_api_path_open(url))
         check_access(r);
     if (r->state == HF_API_READING)
         find_route(r, url, method);
     hf_buf_init(&r->body, r->body_bytes_max);
-    if (length != NULL && strtoull(length, NULL, 10) > r->body_bytes_max) {
-        if (r->state == HF_API_READING)
-            hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
-        return queue_answer(r);
-    }
+    if (r->state == HF_API_READING && body_bytes > r->body_bytes_max)
+        hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
     if (r->state == HF_API_READING && !r->route->open && !may_hold(r, 0))
         hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
+    if (r->state == HF_API_ANSWERED && (body_bytes > DROPPED_BYTES_MAX || expects_continue(r)))
+        return queue_answer(r);
     return MHD_YES;
 }
 
-/* Returns MHD_NO, which ends the connection, where a body without a length is far too long. */
-static enum MHD_Result read_body(struct hf_api_request *r, const char *data, size_t len)
+static void keep_body(struct hf_api_request *r, const char *data, size_t len)
 {
-    if (r->state == HF_API_READING && !may_hold(r, len))
+    if (!may_hold(r, len)) {
         hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
-    if (r->state == HF_API_READING && len > r->body_bytes_max - r->body.len)
+    } else if (len > r->body_bytes_max - r->body.len) {
         hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
-    if (r->state == HF_API_READING) {
+    } else {
+        hold(r, len);
         if (hf_buf_put(&r->body, data, len) < 0)
             hf_api_answer_error(r, HF_CODE_INTERNAL, "out of memory");
-        hold(r, len);
+    }
+}
+
+/* Returns MHD_NO, which ends the connection, where a body that nobody wants does not end. */
+static enum MHD_Result read_body(struct hf_api_request *r, const char *data, size_t len)
+{
+    if (r->state == HF_API_READING) {
+        keep_body(r, data, len);
         return MHD_YES;
     }
-    /* Dropped; but not for ever. */
-    if (len > r->body_bytes_max)
-        return MHD_NO;
-    r->body_bytes_max -= len;
-    return MHD_YES;
+    r->dropped_bytes += len;
+    return r->dropped_bytes <= DROPPED_BYTES_MAX ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result read_end(struct hf_api_request *r)
@@ -339,6 +358,26 @@ static enum MHD_Result read_end(struct hf_api_request *r)
     return r->state == HF_API_ANSWERED ? queue_answer(r) : MHD_YES;
 }
 
+/* RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG. libmicrohttpd passes anything else on as it is. */
+static bool escapes_valid(const char *uri)
+{
+    for (; *uri != '\0'; uri++) {
+        if (*uri == '%' && (!isxdigit((unsigned char)uri[1]) || !isxdigit((unsigned char)uri[2])))
+            return false;
+    }
+    return true;
+}
+
+void *hf_api_on_uri(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct hf_api_request *r = request_new(context, connection);
+
+    if (r != NULL && !escapes_valid(uri))
+        hf_api_answer_error(r, HF_CODE_BAD_MESSAGE,
+                            "a % in the address is not followed by two hexadecimal digits");
+    return r;
+}
+
 enum MHD_Result hf_api_on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **request)
@@ -346,10 +385,11 @@ enum MHD_Result hf_api_on_request(void *context, struct MHD_Connection *connecti
     struct hf_api_request *r = *request;
     size_t len = *upload_data_size;
 
-    if (r == NULL) {
-        r = request_new(context, connection);
-        *request = r;
-        return r == NULL ? MHD_NO : read_head(r, url, method);
+    if (r == NULL) /* There was no memory for it. */
+        return MHD_NO;
+    if (!r->head_read) {
+        r->head_read = true;
+        return read_head(r, url, method);
     }
     if (len == 0)
         return read_end(r);

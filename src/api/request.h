@@ -25,6 +25,7 @@ struct hf_api {
     struct MHD_Daemon *daemon;
     int epoll_fd; /* the daemon's own, and wake_fd: what the worker's loop waits for */
     int wake_fd; /* an eventfd; written when a connection was resumed: MHD_resume_connection() itself wakes nobody in this mode */
+    bool woken;  /* wake_fd has been written */
     struct hf_list requests; /* of struct hf_api_request: all that have a connection */
     size_t held_bytes;       /* of their bodies and answers */
     bool stopping;           /* no handler runs any more */
@@ -40,9 +41,10 @@ struct hf_api_request {
     struct hf_list node;               /* in api->requests while there is a connection */
     const struct hf_api_route *route;  /* NULL where the request is refused for itself */
     enum hf_api_state state;
+    bool head_read;
     unsigned pending; /* pieces of work not answered yet, and 1 while the handler runs */
     size_t held_bytes;
-    size_t body_bytes_max;
+    size_t body_bytes_max, dropped_bytes;
     struct hf_buf body;
 
     unsigned status; /* of the answer */
@@ -62,7 +64,8 @@ struct hf_api_route {
     void (*handle)(struct hf_api_request *r);
 };
 
-/* What libmicrohttpd calls; `context` is the struct hf_api. */
+/* What libmicrohttpd calls; `context` is the struct hf_api. hf_api_on_uri comes first, with what stands in the request line. */
+void *hf_api_on_uri(void *context, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result hf_api_on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **request);

@@ -490,8 +490,7 @@ static void a_chunked_body_is_bounded(void **state)
 {
     static const char head[] =
         "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
-    static char text[1 << 18];
-    char chunk[4096 + 8];
+    static char text[1 << 18], chunk[0x10000 + 9];
     size_t len = sizeof(head) - 1;
     int fd;
 
@@ -500,25 +499,82 @@ static void a_chunked_body_is_bounded(void **state)
                            "%s10\r\n{\"channel\":\"a\", \r\nb\r\n\"payload\":1\r\n1\r\n}\r\n0\r\n\r\n", head);
     assert_body(exchange(text, len), 200, "{\"channel\":\"a\",\"epoch\":\"e1\",\"offset\":42}");
 
-    memcpy(chunk, "1000\r\n", 6);
-    memset(chunk + 6, ' ', 4096);
-    memcpy(chunk + 6 + 4096, "\r\n", 2);
+    memcpy(chunk, "10000\r\n", 7);
+    memset(chunk + 7, ' ', 0x10000);
+    memcpy(chunk + 7 + 0x10000, "\r\n", 2);
     len = (size_t)snprintf(text, sizeof(text), "%s", head);
-    for (int i = 0; i < 20; i++, len += 4096 + 8)
+    for (int i = 0; i < 2; i++, len += sizeof(chunk))
         memcpy(text + len, chunk, sizeof(chunk));
     memcpy(text + len, "0\r\n\r\n", 5);
     assert_error(exchange(text, len + 5), 413, "too_large", "the body is longer than a message may be");
 
     fd = client_open();
     client_send(fd, head, sizeof(head) - 1);
-    for (int i = 0; i < 200; i++) {
-        if (send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+    for (size_t sent = 0; sent < 64 << 20;) {
+        ssize_t n =
+            send(fd, chunk + sent % sizeof(chunk), sizeof(chunk) - sent % sizeof(chunk), MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EAGAIN)
             break;
+        sent += n < 0 ? 0 : (size_t)n;
         turn(1);
-        assert_true(i < 199);
+        assert_true(sent < 32 << 20);
     }
     close(fd);
     assert_int_equal(f->hub.count, 1);
+}
+
+/* A client that sends a body which is too long, and looks for the answer only then, gets it. */
+static void a_long_body_is_read_before_it_is_refused(void **state)
+{
+    enum { LONG = 5000000 };
+    char *text = malloc(LONG + 1024), *body = text + 512;
+    size_t len;
+    int fd = client_open();
+
+    (void)state;
+    assert_non_null(text);
+    memset(body, 'x', LONG);
+    body[LONG] = '\0';
+    assert_error(post("/api/publish", body), 413, "too_large", "the body is longer than a message may be");
+    /* One that asks first is told before. */
+    len = (size_t)snprintf(
+        text, 512,
+        "POST /api/publish HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    client_send(fd, text, len);
+    assert_error(client_read(fd, true), 403, "forbidden", "Host must be");
+    close(fd);
+    free(text);
+}
+
+/* What is no HTTP, and what ends within its head, leaves nothing behind. */
+static void a_broken_head_leaves_nothing(void **state)
+{
+    static const char *const heads[] = {
+        "GET /healthz HTTP/1.1\r\nHo",
+        "\x16\x03\x01",
+        "GET\r\n\r\n",
+        "GET /a%zz HTTP/1.1\r\n",
+        "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"};
+    int fds[6];
+
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        for (int i = 0; i < 6; i++) {
+            fds[i] = client_open();
+            client_send(fds[i], heads[i], strlen(heads[i]));
+        }
+        for (int i = 0; i < 5; i++)
+            turn(1);
+        for (int i = 0; i < 6 && again == 0; i++)
+            close(fds[i]);
+    }
+    assert_status(request("GET", "/healthz", "", ""), 200);
+    hf_api_http.stop(f->api); /* It asserts that no request is left. */
+    f->api = NULL;
+    for (int i = 0; i < 6; i++)
+        close(fds[i]);
 }
 
 /* However a request is cut, the answer is the same. */
@@ -740,11 +796,27 @@ static void a_broadcast_has_1_to_1000_channels(void **state)
                  "channels: must have 1 to 1000 channels");
     assert_error(post("/api/broadcast", "{\"channels\":[\"a\",1],\"payload\":1}"), 400, "bad_message",
                  "channels: each must be a string");
-    assert_error(post("/api/broadcast", "{\"channels\":[\"a\",\"\"],\"payload\":1}"), 400, "bad_message",
-                 "channels: each must be a string");
     assert_error(post("/api/broadcast", "{\"channels\":\"a\",\"payload\":1}"), 400, "bad_message",
                  "channels: must be an array");
     assert_int_equal(f->hub.count, 1000);
+}
+
+/* PROTOCOL.md: "`{results[]}` in their order, each `{channel,epoch,offset}` or `{channel,code,reason}`". */
+static void a_broadcast_tells_which_name_is_none(void **state)
+{
+    (void)state;
+    assert_body(post("/api/broadcast", "{\"channels\":[\"a\",\"\",\"b\\n\",\"c\"],\"payload\":1}"), 200,
+                "{\"results\":[{\"channel\":\"a\",\"epoch\":\"e1\",\"offset\":42},"
+                "{\"channel\":\"\",\"code\":\"bad_message\",\"reason\":\"channel: must be 1 to 255 bytes "
+                "without control characters\"},"
+                "{\"channel\":\"b\\n\",\"code\":\"bad_message\",\"reason\":\"channel: must be 1 to 255 bytes "
+                "without control characters\"},"
+                "{\"channel\":\"c\",\"epoch\":\"e1\",\"offset\":42}]}");
+    assert_int_equal(f->hub.count, 2);
+    /* Nothing is left to wait for. */
+    f->hub.deferred = true;
+    assert_status(post("/api/broadcast", "{\"channels\":[\"\"],\"payload\":1}"), 200);
+    assert_int_equal(f->hub.count, 2);
 }
 
 static void a_broadcasts_key_counts_per_channel(void **state)
@@ -894,6 +966,12 @@ static void channels_are_listed_by_the_query(void **state)
     assert_error(request("GET", "/api/channels?limit=ten", "", ""), 400, "bad_message",
                  "limit: must be 1 to 1000");
     assert_error(request("GET", "/api/channels?prefix=%ff", "", ""), 400, "bad_message", "must be UTF-8");
+    assert_error(request("GET", "/api/channels?prefix=%zz", "", ""), 400, "bad_message",
+                 "two hexadecimal digits");
+    assert_error(request("GET", "/api/channels?prefix=%4", "", ""), 400, "bad_message",
+                 "two hexadecimal digits");
+    assert_error(request("GET", "/api/channels?prefix=%", "", ""), 400, "bad_message",
+                 "two hexadecimal digits");
 }
 
 static void a_session_is_disconnected_by_the_hub(void **state)
@@ -1062,6 +1140,8 @@ int main(void)
         API_TEST(each_code_has_its_status),
         API_TEST(what_is_too_large_is_refused),
         API_TEST(a_chunked_body_is_bounded),
+        API_TEST(a_long_body_is_read_before_it_is_refused),
+        API_TEST(a_broken_head_leaves_nothing),
         API_TEST(a_request_may_be_cut_anywhere),
         API_TEST(one_connection_serves_many_requests),
         API_TEST(a_publish_waits_for_the_hub_and_others_do_not),
@@ -1070,6 +1150,7 @@ int main(void)
         API_TEST(a_stop_answers_what_waits_and_survives_late_answers),
         API_TEST(a_broadcast_answers_in_order_whatever_comes_first),
         API_TEST(a_broadcast_has_1_to_1000_channels),
+        API_TEST(a_broadcast_tells_which_name_is_none),
         API_TEST(a_broadcasts_key_counts_per_channel),
         API_TEST(bodies_and_answers_are_bounded_together),
         API_TEST(answers_that_are_not_read_are_bounded),
