@@ -1,8 +1,11 @@
 /*
- * client_session_impl.h - what the three files of the client session share; included by them alone.
- *   client_session.c       connections: when to make one, when to give one up; the clock
- *   client_session_recv.c  what the server's messages mean
- *   client_session_send.c  what is said to the server, and when
+ * client_session_impl.h - what the files of the client session share; included by them alone.
+ *   client_session.c          the interface, and the clock
+ *   client_session_attempt.c  the state machine: when a connection is made, and what its end means
+ *   client_session_publish.c  publishes and their answers
+ *   client_session_channel.c  subscriptions and their messages
+ *   client_session_recv.c     the welcome, and which of the others a message is for
+ *   client_session_send.c     what is said to the server, and when
  */
 #ifndef HF_SESSION_CLIENT_SESSION_IMPL_H
 #define HF_SESSION_CLIENT_SESSION_IMPL_H
@@ -79,31 +82,92 @@ struct hf_client_session {
     bool forget_session; /* and the session cannot, either */
 };
 
-/* client_session.c */
+/* How a connection or an attempt ended. */
+struct hf_ending {
+    const char *why;
+    uint16_t close_code;
+    uint16_t http_status;
+    struct hf_str reason; /* of the close frame */
+    enum hf_backoff_cause cause;
+    uint64_t min_ms, max_ms; /* as of struct hf_backoff_end */
+    bool asked;              /* by the application */
+    bool final;              /* no further attempt would help */
+};
+
+/* --- client_session.c --- */
 void hf_cs_emit(struct hf_client_session *s, const struct hf_client_session_event *ev);
 /* The live connection must be ended after the call under way, with this close code. */
 void hf_cs_fail(struct hf_client_session *s, uint16_t close_code, const char *why);
+
+/* --- client_session_attempt.c --- */
+void hf_cs_move(struct hf_client_session *s, enum hf_client_session_state to);
+/* Begin to make a connection; held: only prepare it, its upgrade waits for hf_cs_release_next(). */
+void hf_cs_start_attempt(struct hf_client_session *s, bool held, uint64_t now_ms);
+void hf_cs_request_upgrade(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_release_next(struct hf_client_session *s, uint64_t now_ms);
+/* `next` is not wanted any more. */
+void hf_cs_drop_next(struct hf_client_session *s);
+/* `next` has failed. Its link is CLOSING already, or is dropped. */
+void hf_cs_attempt_ended(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
 /* The connection under way said something else than `welcome`. */
 void hf_cs_fail_next(struct hf_client_session *s, const char *why, uint64_t now_ms);
 /* `next` has got its welcome: it is the live one now. */
 void hf_cs_adopt_next(struct hf_client_session *s, uint64_t now_ms);
+/* The live connection is no more. Its link is CLOSING already, or is dropped. */
+void hf_cs_live_ended(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
+/* Nothing of what was going on on a connection goes on. */
+void hf_cs_reset_connection(struct hf_client_session *s);
+/* The session is over. */
+void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e);
+void hf_cs_on_link_event(struct hf_client_session *s, int slot, struct hf_link_event *lev, uint64_t now_ms);
 
-/* client_session_recv.c */
+/* --- client_session_publish.c --- */
+/* Put out what the window and the output have room for. */
+void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_bad_seq(struct hf_client_session *s, const struct hf_msg *m);
+/* What lastSeq says of what was sent; false: it cannot be, and the connection fails. */
+bool hf_cs_outbox_resumed(struct hf_client_session *s, const struct hf_msg *m);
+void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m);
+/* All nacks that follow a welcome have come: what lastSeq covers is settled. */
+void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms);
+
+/* --- client_session_channel.c --- */
+/* Put out the subscribes and unsubscribes that are due. */
+void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms);
+/* Subscribes that the server put off are due. */
+void hf_cs_undefer(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_unsubscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_gap(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+/* Whether an `error` is the answer to a request about a channel, which it then was. */
+bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+/* Take over welcome.channels. */
+void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
+/* What was not named begins again, or has ended. */
+void hf_cs_sort_channels(struct hf_client_session *s);
+
+/* --- client_session_recv.c --- */
 void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms);
-/* Publishes done up to seq, without offsets. */
-void hf_cs_settle(struct hf_client_session *s, uint64_t seq);
+void hf_cs_emit_error(struct hf_client_session *s, struct hf_str code, struct hf_str reason,
+                      struct hf_str channel);
 
-/* client_session_send.c */
+/* --- client_session_send.c --- */
+/* Put a message into the live connection's output; does nothing where there is none. */
 void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);
 void hf_cs_put_pong(struct hf_client_session *s);
 void hf_cs_put_acks(struct hf_client_session *s);
-void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms);
-void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms);
-void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms);
 int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l) HF_MUST_CHECK;
-/* A request has been answered, and none, or others, wait. */
+/* Something new was delivered, and is to be acknowledged in its time. */
+void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms);
+/* Whether the application has asked for the end, or it has come. */
+bool hf_cs_closing(const struct hf_client_session *s);
+/* A request waits for its answer; one has been answered, and others, or none, wait. */
+void hf_cs_awaiting_answer(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_answered(struct hf_client_session *s, uint64_t now_ms);
 
 #endif

@@ -1,14 +1,8 @@
 #include "session/client_session_impl.h"
 
-#include "base/assert.h"
 #include "wire/json.h"
-#include "ws/utf8.h"
-
-#include <string.h>
 
 enum {
-    PUBLISHES_BELOW_BYTES =
-        64 * 1024, /* more are put out when the socket has taken what lies there: one write's worth */
     OPTIONAL_BELOW_BYTES =
         256 * 1024,             /* acknowledgements and pongs wait above that: the server does not read */
     ACKS_BYTES_MAX = 32 * 1024, /* of one pong */
@@ -41,6 +35,11 @@ void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m)
         err = hf_link_put_text(l, hf_buf_str(&s->scratch), &s->rng);
     if (err < 0)
         hf_cs_fail(s, HF_CLOSE_INTERNAL, "no memory for what is to be sent");
+}
+
+bool hf_cs_closing(const struct hf_client_session *s)
+{
+    return s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING || s->close_wanted;
 }
 
 /* --- the upgrade request --- */
@@ -184,196 +183,15 @@ void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscri
         s->sync_until_ms = now_ms + SYNC_MS;
 }
 
-/* --- requests --- */
+/* --- waiting for answers --- */
 
 void hf_cs_answered(struct hf_client_session *s, uint64_t now_ms)
 {
     s->answer_from_ms = s->outbox.written > 0 || s->asked > 0 ? now_ms : HF_NEVER;
 }
 
-static void awaiting_answer(struct hf_client_session *s, uint64_t now_ms)
+void hf_cs_awaiting_answer(struct hf_client_session *s, uint64_t now_ms)
 {
     if (s->answer_from_ms == HF_NEVER)
         s->answer_from_ms = now_ms;
-}
-
-static void put_subscribe(struct hf_client_session *s, struct hf_subscription *sub)
-{
-    struct hf_msg m = {
-        .type = HF_MSG_SUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = hf_subscription_channel(sub)};
-
-    if (sub->inbox.latest) {
-        m.has |= HF_HAS_MODE;
-        m.mode = HF_MODE_LATEST;
-    } else if (hf_inbox_placed(&sub->inbox)) {
-        m.has |= HF_HAS_SINCE;
-        m.epoch = hf_inbox_epoch(&sub->inbox);
-        m.since_offset = hf_inbox_position(&sub->inbox);
-    } else if (sub->last > 0) {
-        m.has |= HF_HAS_LAST;
-        m.last = sub->last;
-    }
-    hf_cs_put(s, &m);
-    hf_subscription_move(sub, HF_SUB_ASKED);
-}
-
-static void put_unsubscribe(struct hf_client_session *s, struct hf_subscription *sub)
-{
-    const struct hf_msg m = {
-        .type = HF_MSG_UNSUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = hf_subscription_channel(sub)};
-
-    hf_cs_put(s, &m);
-    hf_subscription_move(sub, HF_SUB_LEFT);
-}
-
-void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms)
-{
-    struct hf_list *node;
-
-    if (s->state != HF_CLIENT_LIVE || s->greeting)
-        return;
-    for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
-        struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
-
-        if (sub->state == HF_SUB_WANTED && !sub->deferred)
-            put_subscribe(s, sub);
-        else if (sub->state == HF_SUB_LEAVING)
-            put_unsubscribe(s, sub);
-        else
-            continue;
-        s->asked++;
-        awaiting_answer(s, now_ms);
-    }
-}
-
-/* --- publishes --- */
-
-static void put_publish(struct hf_client_session *s, const struct hf_outbox_item *item)
-{
-    struct hf_msg m = {.type = HF_MSG_DATA,
-                       .has = HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ,
-                       .channel = item->channel,
-                       .payload = item->payload,
-                       .seq = hf_outbox_seq(&s->outbox, item)};
-
-    if (item->id.data != NULL) {
-        m.has |= HF_HAS_ID;
-        m.id = item->id;
-    }
-    hf_cs_put(s, &m);
-}
-
-void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
-{
-    const struct hf_outbox_item *item;
-
-    if (s->refuse_oldest)
-        return; /* Which one that is, and so the numbers of all others, is known when the old ones are settled. */
-    while (live_link(s)->out.len < PUBLISHES_BELOW_BYTES && s->failed == NULL) {
-        item = hf_outbox_next(&s->outbox);
-        if (item == NULL)
-            return;
-        if (s->outbox.written == 0)
-            hf_heartbeat_sending(&s->heartbeat, now_ms);
-        put_publish(s, item);
-        hf_outbox_wrote(&s->outbox);
-        awaiting_answer(s, now_ms);
-    }
-}
-
-static bool closing(const struct hf_client_session *s)
-{
-    return s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING || s->close_wanted;
-}
-
-static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
-                         struct hf_str payload, struct hf_str *value)
-{
-    const char *reason;
-
-    if (closing(s))
-        return HF_ESTATE;
-    if (!hf_channel_name_valid(channel))
-        return HF_EINVAL;
-    if (id.data != NULL && (id.len > HF_LABEL_BYTES_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
-        return HF_EINVAL;
-    if (hf_json_check(payload, true, value, &reason) < 0)
-        return HF_EINVAL;
-    /* "A client refuses locally what is above it" (PROTOCOL.md, maxMessage). */
-    if (s->payload_bytes_max > 0 && value->len > s->payload_bytes_max)
-        return HF_ETOOLARGE;
-    return 0;
-}
-
-int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
-                              struct hf_str payload, uint64_t *publish_id, uint64_t now_ms)
-{
-    struct hf_str value = {NULL, 0};
-    int err = publish_check(s, channel, id, payload, &value);
-
-    (void)now_ms;
-    if (err < 0)
-        return err;
-    return hf_outbox_add(&s->outbox, channel, id, value, publish_id);
-}
-
-/* --- subscriptions --- */
-
-static int place(struct hf_subscription *sub, const struct hf_client_session_start *start)
-{
-    if (start->since_epoch.data != NULL)
-        return hf_inbox_place(&sub->inbox, start->since_epoch, start->since_offset);
-    if (start->last > HF_NUMBER_MAX)
-        return HF_EINVAL;
-    sub->last = start->last;
-    if (start->last > 0 || start->latest)
-        hf_inbox_float(&sub->inbox);
-    return 0;
-}
-
-int hf_client_session_subscribe(struct hf_client_session *s, struct hf_str channel,
-                                const struct hf_client_session_start *start, uint64_t now_ms)
-{
-    struct hf_subscription *sub;
-    int err;
-
-    if (closing(s))
-        return HF_ESTATE;
-    err = hf_subscriptions_add(&s->subs, channel, start->latest, &sub);
-    if (err < 0)
-        return err;
-    err = place(sub, start);
-    if (err < 0) {
-        hf_subscriptions_remove(&s->subs, sub);
-        return err;
-    }
-    hf_cs_put_requests(s, now_ms);
-    return 0;
-}
-
-int hf_client_session_unsubscribe(struct hf_client_session *s, struct hf_str channel, uint64_t now_ms)
-{
-    struct hf_subscription *sub = hf_subscriptions_find(&s->subs, channel);
-
-    if (sub == NULL || sub->state == HF_SUB_LEAVING || sub->state == HF_SUB_LEFT)
-        return HF_ENOTFOUND;
-    if (closing(s))
-        return HF_ESTATE;
-    if (sub->state == HF_SUB_ASKED && s->asked > 0)
-        s->asked--; /* Its answer is not waited for any more; that of the unsubscribe is. */
-    hf_subscription_move(sub, HF_SUB_LEAVING);
-    hf_cs_put_requests(s, now_ms);
-    return 0;
-}
-
-bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
-                                uint64_t *offset)
-{
-    const struct hf_subscription *sub = hf_subscriptions_find(&s->subs, channel);
-
-    if (sub == NULL || !hf_inbox_placed(&sub->inbox))
-        return false;
-    *epoch = hf_inbox_epoch(&sub->inbox);
-    *offset = hf_inbox_position(&sub->inbox);
-    return true;
 }

@@ -1,0 +1,264 @@
+#include "session/client_session_impl.h"
+
+#include "wire/json.h"
+#include "ws/utf8.h"
+
+#include <stdlib.h>
+
+enum {
+    /* More are put out when the socket has taken what lies there: one write's worth. */
+    PUBLISHES_BELOW_BYTES = 64 * 1024,
+};
+
+/* --- towards the server --- */
+
+static void put_publish(struct hf_client_session *s, const struct hf_outbox_item *item)
+{
+    struct hf_msg m = {.type = HF_MSG_DATA,
+                       .has = HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ,
+                       .channel = item->channel,
+                       .payload = item->payload,
+                       .seq = hf_outbox_seq(&s->outbox, item)};
+
+    if (item->id.data != NULL) {
+        m.has |= HF_HAS_ID;
+        m.id = item->id;
+    }
+    hf_cs_put(s, &m);
+}
+
+void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
+{
+    const struct hf_outbox_item *item;
+
+    if (s->refuse_oldest)
+        return; /* Which one that is, and so the numbers of all others, is known when the old ones are settled. */
+    while (s->links[s->live].out.len < PUBLISHES_BELOW_BYTES && s->failed == NULL) {
+        item = hf_outbox_next(&s->outbox);
+        if (item == NULL)
+            return;
+        if (s->outbox.written == 0)
+            hf_heartbeat_sending(&s->heartbeat, now_ms);
+        put_publish(s, item);
+        hf_outbox_wrote(&s->outbox);
+        hf_cs_awaiting_answer(s, now_ms);
+    }
+}
+
+static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                         struct hf_str payload, struct hf_str *value)
+{
+    const char *reason;
+
+    if (hf_cs_closing(s))
+        return HF_ESTATE;
+    if (!hf_channel_name_valid(channel))
+        return HF_EINVAL;
+    if (id.data != NULL && (id.len > HF_LABEL_BYTES_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
+        return HF_EINVAL;
+    if (hf_json_check(payload, true, value, &reason) < 0)
+        return HF_EINVAL;
+    /* "A client refuses locally what is above it" (PROTOCOL.md, maxMessage). */
+    if (s->payload_bytes_max > 0 && value->len > s->payload_bytes_max)
+        return HF_ETOOLARGE;
+    return 0;
+}
+
+int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                              struct hf_str payload, uint64_t *publish_id, uint64_t now_ms)
+{
+    struct hf_str value = {NULL, 0};
+    int err = publish_check(s, channel, id, payload, &value);
+
+    (void)now_ms;
+    if (err < 0)
+        return err;
+    return hf_outbox_add(&s->outbox, channel, id, value, publish_id);
+}
+
+/* --- answers --- */
+
+/* A publish has left the outbox. */
+static void done(struct hf_client_session *s, struct hf_outbox_item *item, uint64_t offset)
+{
+    struct hf_client_session_event ev = {
+        .type = HF_CSE_ACKED, .publish_id = item->publish_id, .channel = item->channel, .offset = offset};
+
+    hf_backoff_progressed(&s->backoff);
+    if (!item->refused) /* Else the application knows. */
+        hf_cs_emit(s, &ev);
+    free(item);
+}
+
+static void emit_refused(struct hf_client_session *s, const struct hf_outbox_item *item, struct hf_str code,
+                         struct hf_str reason)
+{
+    const struct hf_client_session_event ev = {.type = HF_CSE_REFUSED,
+                                               .publish_id = item->publish_id,
+                                               .channel = item->channel,
+                                               .code = code,
+                                               .reason = reason};
+
+    hf_cs_emit(s, &ev);
+}
+
+/* "after 1009 takes its oldest unanswered publish for refused" (PROTOCOL.md "Client to server"). */
+static void refuse_oldest(struct hf_client_session *s)
+{
+    struct hf_outbox_item *item;
+
+    if (!s->refuse_oldest || s->settling)
+        return;
+    s->refuse_oldest = false;
+    item = hf_outbox_pop_unused(&s->outbox);
+    if (item == NULL)
+        return;
+    emit_refused(s, item, HF_STR("too_large"), HF_STR("the server ended the connection over it"));
+    free(item);
+}
+
+static void settle(struct hf_client_session *s, uint64_t seq)
+{
+    struct hf_outbox_item *item;
+
+    while ((item = hf_outbox_pop(&s->outbox, seq)) != NULL)
+        done(s, item, 0);
+}
+
+static uint64_t count_elements(struct hf_str array)
+{
+    struct hf_str value;
+    uint64_t count = 0;
+
+    while (hf_json_next_element(&array, &value))
+        count++;
+    return count;
+}
+
+/*
+ * "The last of `offsets` belongs to `seq`, the one before to `seq`-1, and so on back to the ack before … null for a refused one and
+ * where a repeated one's offset is no longer known." (PROTOCOL.md, ack)
+ */
+static void settle_with_offsets(struct hf_client_session *s, const struct hf_msg *m)
+{
+    struct hf_str rest = m->offsets;
+    uint64_t count = count_elements(rest);
+    uint64_t seq = m->seq - count;
+    struct hf_str value;
+
+    settle(s, seq);
+    while (hf_json_next_element(&rest, &value)) {
+        uint64_t offset = 0;
+        struct hf_outbox_item *item = hf_outbox_pop(&s->outbox, ++seq);
+
+        if (hf_json_kind(value) == HF_JSON_NUMBER && hf_json_u53(value, &offset) < 0)
+            offset = 0;
+        if (item != NULL)
+            done(s, item, offset);
+    }
+}
+
+void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
+{
+    if ((m->has & HF_HAS_SEQ) == 0)
+        return; /* Of a publish without a number: this client makes none. */
+    if (m->seq > hf_outbox_seq_sent(&s->outbox)) {
+        hf_cs_fail(s, HF_CLOSE_POLICY, "the server acknowledged what it was not sent");
+        return;
+    }
+    if ((m->has & HF_HAS_OFFSETS) == 0)
+        m->offsets = HF_STR("[]");
+    if (count_elements(m->offsets) > m->seq) {
+        hf_cs_fail(s, HF_CLOSE_POLICY, "the server acknowledged more than it was sent");
+        return;
+    }
+    if (s->settling && m->seq >= s->settle_seq)
+        s->settling = false; /* "A `nack` comes before the ack that covers it": there is none to come. */
+    settle_with_offsets(s, m);
+    refuse_oldest(s);
+    hf_cs_answered(s, now_ms);
+}
+
+void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
+{
+    struct hf_outbox_item *item;
+
+    if ((m->has & HF_HAS_SEQ) == 0) {
+        hf_cs_emit_error(s, m->code, m->reason, m->channel);
+        return;
+    }
+    item = hf_outbox_find(&s->outbox, m->seq);
+    if (item == NULL || item->refused)
+        return; /* "a client drops those that it knows" (PROTOCOL.md, welcome) */
+    item->refused = true;
+    emit_refused(s, item, m->code, m->reason);
+    while ((item = hf_outbox_pop_refused(&s->outbox)) != NULL)
+        done(s, item, 0);
+    hf_cs_answered(s, now_ms);
+}
+
+/*
+ * "one beyond the next by `error bad_seq` with `expected`, not applied" (PROTOCOL.md, data). On one connection that cannot happen to us; so
+ * something is broken that a resume mends, unless the server has lost count of what it acknowledged: then the session is lost.
+ */
+void hf_cs_on_bad_seq(struct hf_client_session *s, const struct hf_msg *m)
+{
+    s->forget_session = (m->has & HF_HAS_EXPECTED) == 0 || hf_outbox_find(&s->outbox, m->expected) == NULL;
+    hf_cs_fail(s, HF_CLOSE_POLICY, "the server has lost count of our publishes");
+}
+
+/* --- what a welcome says --- */
+
+bool hf_cs_outbox_resumed(struct hf_client_session *s, const struct hf_msg *m)
+{
+    bool has_last = (m->has & HF_HAS_LAST_SEQ) != 0;
+
+    if (has_last && hf_outbox_resumed(&s->outbox, m->last_seq) < 0) {
+        s->forget_session = true;
+        hf_cs_fail(s, HF_CLOSE_POLICY, "the server has lost count of our publishes");
+        return false;
+    }
+    /* "a `nack` follows for each of the session's last 32 refusals": until our ping is answered nothing is known as accepted. */
+    s->settling = has_last && s->outbox.written > 0;
+    s->settle_seq = m->last_seq;
+    if (!s->settling)
+        refuse_oldest(s);
+    return true;
+}
+
+void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms)
+{
+    if (!s->settling)
+        return;
+    s->settling = false;
+    settle(s, s->settle_seq);
+    refuse_oldest(s);
+    hf_cs_answered(s, now_ms);
+}
+
+/*
+ * "The client drops what `lastSeq` covers … if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*: the
+ * application is told, and decides" (PROTOCOL.md "Resume" 3).
+ */
+void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
+{
+    bool has_last = (m->has & HF_HAS_LAST_SEQ) != 0;
+    struct hf_client_session_event ev = {.type = HF_CSE_UNCERTAIN};
+    struct hf_outbox_item *item;
+
+    if (has_last) {
+        settle(s, m->last_seq);
+        refuse_oldest(s);
+    }
+    while (!has_last && (item = hf_outbox_pop(&s->outbox, UINT64_MAX)) != NULL) {
+        ev.publish_id = item->publish_id;
+        ev.channel = item->channel;
+        ev.id = item->id;
+        ev.payload = item->payload;
+        if (!item->refused)
+            hf_cs_emit(s, &ev);
+        free(item);
+    }
+    s->refuse_oldest = false;
+    hf_outbox_renewed(&s->outbox);
+}
