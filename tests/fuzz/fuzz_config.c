@@ -1,0 +1,56 @@
+/*
+ * fuzz_config.c - any text as a configuration file: it is refused in one line that begins with the file's name, or every number is within its
+ * bounds and the address list within its own.
+ */
+#include "base/assert.h"
+#include "server/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_error(const char *error, const char *path)
+{
+    hf_assert(strncmp(error, path, strlen(path)) == 0 && error[strlen(path)] == ':');
+    for (const char *c = error; *c != '\0'; c++)
+        hf_assert((uint8_t)*c >= 0x20 && *c != 0x7f);
+}
+
+static void check_values(const struct hf_config *c)
+{
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const struct hf_config_key *key = &hf_config_keys[i];
+        uint32_t n;
+
+        memcpy(&n, (const char *)c + key->offset, sizeof(n));
+        if (key->kind == HF_CONFIG_COUNT || key->kind == HF_CONFIG_DURATION || key->kind == HF_CONFIG_BYTES)
+            hf_assert(n >= key->min && n <= key->max);
+    }
+    hf_assert(c->listen_count <= HF_LISTEN_MAX);
+    for (size_t i = 0; i < c->listen_count; i++)
+        hf_assert(strrchr(c->listen[i], ':') != NULL);
+    hf_assert(strlen(c->api_key) < sizeof(c->api_key));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[32], error[512] = "";
+    struct hf_config c;
+    int fd = memfd_create("config", MFD_CLOEXEC);
+
+    hf_assert(fd >= 0 && (size == 0 || write(fd, data, size) == (ssize_t)size));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    hf_config_default(&c);
+    if (hf_config_load(&c, path, error, sizeof(error)) < 0) {
+        check_error(error, path);
+    } else {
+        check_values(&c);
+        if (hf_config_check(&c, error, sizeof(error)) == 0)
+            hf_assert(c.heartbeat_min_ms <= c.heartbeat_max_ms && c.listen_count > 0);
+    }
+    close(fd);
+    return 0;
+}
