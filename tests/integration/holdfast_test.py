@@ -142,6 +142,7 @@ def run_one(number, name, function, deadline_s):
         complaints.append(f'{error!r}\n{traceback.format_exc(limit=-8)}')
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    tails = [line for tail in LOG_TAILS for line in tail()] if complaints else []  # before the servers are closed
     context.close()
     for look in AFTER_TEST:
         complaints += look(bool(complaints))
@@ -151,17 +152,11 @@ def run_one(number, name, function, deadline_s):
         return True
     print(f'{"not ok" if complaints else "ok"} {number} - {name}', flush=True)
     comment(took)
-    report(complaints)
-    return not complaints
-
-
-def report(complaints):
     for complaint in complaints:
         comment(f'FAILED: {complaint}')
-    if complaints:
-        for tail in LOG_TAILS:
-            for line in tail():
-                comment(line)
+    for line in tails:
+        comment(line)
+    return not complaints
 
 
 def main():
@@ -176,6 +171,7 @@ def main():
     for number, look in enumerate(AT_END, len(chosen) + 1):
         name, complaint = look()
         print(f'{"not ok" if complaint else "ok"} {number} - {name}', flush=True)
-        report([complaint] if complaint else [])
+        if complaint:
+            comment(f'FAILED: {complaint}')
         good = good and not complaint
     sys.exit(0 if good else 1)

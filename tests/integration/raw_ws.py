@@ -207,6 +207,7 @@ class RawWs(Wire):
         super().__init__(port, **options)
         self.auto_pong = auto_pong
         self.protocol = None
+        self.nacked = set()  # seqs of refused publishes, for holdfast_fixture.expect()
 
     # The handshake
 

@@ -131,13 +131,13 @@ def payload_size_is_limited(t):
 def body_in_pieces_is_taken(t):
     room = fresh()
     body = json.dumps({'channel': room, 'payload': 'x' * 1000}).encode()
-    head = f'POST /api/publish HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n'.encode()
+    head = f'POST /api/publish HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n'.encode()
     wire = t.own(Wire(server().api_port))
     wire.send_cut(head + body, range(1, len(head + body), 13), pause_s=0.0005)
     check(b' 200 ' in wire.take_until(b'\r\n'), 'status')
     wire = t.own(Wire(server().api_port))
     chunks = b''.join(b'%x\r\n%b\r\n' % (len(body[n:n + 100]), body[n:n + 100]) for n in range(0, len(body), 100)) + b'0\r\n\r\n'
-    wire.send(b'POST /api/publish HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n' + chunks)
+    wire.send(b'POST /api/publish HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n' + chunks)
     check(b' 200 ' in wire.take_until(b'\r\n'), 'status of a chunked body')
 
 
@@ -223,9 +223,10 @@ def history_is_bounded_by_count_bytes_and_age(t):
     kept = few.post('/api/history', {'channel': 'a'})['messages']
     check(0 < len(kept) <= 10 and kept[-1]['offset'] == 20, f'kept by bytes: {len(kept)}')
     young = t.own(Server(workers=1, history_age='1s').start())
-    young.publish('a', 1)
+    first = young.publish('a', 1)
     wait_until(lambda: not young.post('/api/history', {'channel': 'a'})['messages'], 'the old one goes')
-    check_equal(young.publish('a', 2)['offset'], 2, 'the offsets go on')
+    second = young.publish('a', 2)
+    check_equal(second['offset'], 2 if second['epoch'] == first['epoch'] else 1, 'the offsets go on, or a new epoch begins')
 
 
 # channels
@@ -430,7 +431,7 @@ def metrics_survive_kill_of_a_worker(t):
 def slow_and_broken_requests_hinder_nobody(t):
     held = [t.own(Wire(server().api_port)) for _ in range(20)]
     for n, wire in enumerate(held):
-        wire.send((b'POST /api/publish HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"chan', b'GET /met', b'\x16\x03\x01\x00', b'')[n % 4])
+        wire.send((b'POST /api/publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"chan', b'GET /met', b'\x16\x03\x01\x00', b'')[n % 4])
     began = time.monotonic()
     for _ in range(20):
         check_equal(server().api('GET', '/healthz').status, 200, 'status meanwhile')

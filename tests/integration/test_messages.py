@@ -120,7 +120,7 @@ def next_seq_is_always_answered_whatever_is_wrong(t):
     ws.send_json({'type': 'data', 'channel': room, 'payload': 'good', 'seq': len(wrong) + 2})
     ack = expect(ws, 'ack', seq=len(wrong) + 2)
     check_equal(ack['offsets'][-1], 1, 'offset of the good one')
-    check_equal(set(ack['offsets'][:-1]), {None}, 'the refused ones before it')
+    check(not any(ack['offsets'][:-1]), f'the refused ones before it: {ack}')
 
 
 @test
@@ -206,10 +206,7 @@ def bad_channel_names(t):
         ws = raw(t)
         for message in ({'type': 'subscribe'}, {'type': 'data', 'payload': 1, 'seq': 1}, {'type': 'history', 'id': 'h'}):
             ws.send_text(json.dumps({**message, 'channel': name}))
-            answer = ws.recv_json()
-            check_shape(answer)
-            check_equal((answer['type'], answer['code']), ('nack' if 'seq' in message else 'error', 'bad_message'),
-                        f'the answer to {message["type"]} of {shorten(name)}')
+            expect(ws, 'nack' if 'seq' in message else 'error', code='bad_message')
 
 
 # Bad messages
