@@ -45,10 +45,8 @@ struct hf_engine_config {
     uint32_t slot;
     uint32_t message_bytes_max;
     uint32_t channels_max;
-    uint32_t
-        history_age_ms; /* a channel without a message for so long, and with nobody interested, may be forgotten */
-    uint32_t
-        channel_idle_ms; /* without message and interest for so long, a channel is forgotten; sessions are parked for less */
+    /* Without message and interest for so long, a channel is forgotten. No session may be parked for as long. */
+    uint32_t channel_idle_ms;
     uint32_t idempotency_age_ms, idempotency_keys_max;
     /* A channel has a new newest message: called for each append, and by recover() for each channel. */
     void (*told)(void *ctx, uint32_t shard, struct hf_channel *channel);

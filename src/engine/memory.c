@@ -367,7 +367,8 @@ static void forget_idle_channels(struct memory_engine *e, struct shard *s, struc
             s->forget_at = 0;
         c = &s->channels.table[s->forget_at++];
         if (atomic_load(&c->cid) == 0 ||
-            atomic_load(&c->appended_ms) + e->config.history_age_ms > now.wall_ms)
+            atomic_load(&c->appended_ms) + e->config.channel_idle_ms > now.wall_ms ||
+            atomic_load(&c->left_ms) + e->config.channel_idle_ms > now.wall_ms)
             continue;
         if (hf_channels_remove(&s->channels, c))
             hf_count(e->config.counters, HF_COUNT_CHANNELS_REMOVED, 1);

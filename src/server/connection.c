@@ -243,15 +243,19 @@ static bool takes_input(const struct hf_conn *c)
     return c->phase == HF_CONN_OPEN && c->stall == NULL && (!c->blocked || c->out.len < HF_OUT_SOFT_BYTES);
 }
 
-/* Returns the bytes used; the rest waits for the stall to end. */
+/*
+ * Returns the bytes used; the rest waits for the stall to end. The parser is asked until it says NONE, also with nothing left: only then
+ * it gives back the memory of a message that was cut.
+ */
 static size_t take_frames(struct hf_conn *c, uint8_t *data, size_t len)
 {
+    struct hf_ws_event ev;
     size_t used = 0;
 
-    while (used < len && takes_input(c)) {
-        struct hf_ws_event ev;
-
+    while (takes_input(c)) {
         used += hf_ws_recv(&c->ws, data + used, len - used, &ev);
+        if (ev.type == HF_WS_EV_NONE)
+            break;
         take_event(c, &ev);
     }
     return c->phase == HF_CONN_OPEN ? used : len;

@@ -89,9 +89,13 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_map_init(&hub->by_session);
     hf_map_init(&hub->by_serial);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
-    for (uint32_t from = 0; from < hub->workers; from++) /* Whatever our predecessor did not come to. */
-        if (from != slot)
-            hub->bells_heard[from / 64] |= UINT64_C(1) << (from % 64);
+    /* Our predecessor may have died with letters unread, and with letters written that it had not rung the bell for. */
+    for (uint32_t other = 0; other < hub->workers; other++) {
+        if (other == slot)
+            continue;
+        hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
+        hub->bells[other / 64] |= UINT64_C(1) << (other % 64);
+    }
     hf_region_reset_worker(region, slot, now.wall_ms);
     hub->gather = hf_gather_new();
     if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
