@@ -124,6 +124,22 @@ static void a_resume_writes_again_what_is_above_last_seq(void **state)
     hf_outbox_release(&o);
 }
 
+/* What was sent on the lost connection may have arrived, however little of it has been written again. */
+static void what_was_sent_stays_sent(void **state)
+{
+    struct hf_outbox o;
+
+    (void)state;
+    hf_outbox_init(&o, 100, 10000, 100);
+    add(&o, 10);
+    assert_int_equal(write_all(&o), 10);
+    hf_outbox_disconnected(&o);
+    hf_outbox_wrote(&o);
+    assert_int_equal(hf_outbox_seq_sent(&o), 10);
+    assert_int_equal(pop_all(&o, 10), 10);
+    hf_outbox_release(&o);
+}
+
 static void a_last_seq_that_cannot_be_is_seen(void **state)
 {
     struct hf_outbox o;
@@ -210,6 +226,7 @@ int main(void)
         cmocka_unit_test(what_was_not_sent_is_not_acked),
         cmocka_unit_test(bounds_hold_in_messages_and_bytes),
         cmocka_unit_test(a_resume_writes_again_what_is_above_last_seq),
+        cmocka_unit_test(what_was_sent_stays_sent),
         cmocka_unit_test(a_last_seq_that_cannot_be_is_seen),
         cmocka_unit_test(a_new_session_numbers_from_one),
         cmocka_unit_test(refused_items_leave_at_the_front_only),

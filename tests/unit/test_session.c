@@ -764,6 +764,23 @@ TEST(a_resume_goes_on_behind_what_was_had)
     said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":8}\n");
 }
 
+/* An acknowledgement that was lost with its connection is made good though nothing new comes. */
+TEST(a_resume_repeats_lost_acks)
+{
+    following(f);
+    serve(f, DATA("demo", "6"));
+    advance(f, 1000);
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":6}\n");
+    HEARD(f, "message demo 6 6\n");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", "{\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":5}"));
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, PONG("2"));
+    advance(f, 1000);
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":6}\n");
+}
+
 TEST(a_lost_session_is_subscribed_to_again)
 {
     following(f);
@@ -1052,6 +1069,24 @@ TEST(superseded_by_its_own_attempt_it_resumes)
     HEARD(f, "ended 4001 0\n");
 }
 
+/* The server took the attempt, closed the old connection, and its answer is still on the way. */
+TEST(superseded_while_its_own_attempt_is_under_way_it_waits_for_that)
+{
+    unsigned old, next;
+
+    live(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[0,0],\"code\":\"rebalance\"}\n");
+    old = f->slot;
+    dial(f);
+    next = f->slot;
+    f->slot = old;
+    serve_close(f, 4001);
+    HEARD(f, "disconnected 4001\n");
+    f->slot = next;
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
 TEST(goodbye_is_said_and_answered)
 {
     live(f);
@@ -1109,7 +1144,34 @@ TEST(a_callback_may_publish_unsubscribe_subscribe_and_close)
     said(f, "{\"type\":\"bye\"}\n");
 }
 
+static void subscribe_when_connected(struct fixture *f, const struct hf_client_session_event *ev)
+{
+    if (ev->type == HF_CSE_CONNECTED)
+        subscribe(f, "news");
+}
+
+TEST(a_subscribe_in_the_midst_of_a_welcome_is_asked_once)
+{
+    following(f);
+    lose(f);
+    f->in_callback = subscribe_when_connected;
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "0", ""));
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"demo\",\"since\":{\"epoch\":\"e1\",\"offset\":5}}\n"
+            "{\"type\":\"subscribe\",\"channel\":\"news\"}\n"
+            "{\"type\":\"ping\",\"id\":\"2\"}\n");
+}
+
 /* --- nonsense --- */
+
+TEST(nothing_is_resumed_where_there_was_no_session)
+{
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "5", ""));
+    HEARD(f, "connected s1\n");
+    publish(f, "1");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "1", "1"));
+}
 
 TEST(what_cannot_be_understood_is_told_and_bounded)
 {
@@ -1204,6 +1266,7 @@ int main(void)
         cmocka_unit_test(acks_are_lazy),
         cmocka_unit_test(many_messages_are_acked_at_once),
         cmocka_unit_test(a_resume_goes_on_behind_what_was_had),
+        cmocka_unit_test(a_resume_repeats_lost_acks),
         cmocka_unit_test(a_lost_session_is_subscribed_to_again),
         cmocka_unit_test(an_unanswered_subscribe_is_asked_again),
         cmocka_unit_test(a_lost_subscribed_is_made_good_by_the_welcome),
@@ -1222,10 +1285,13 @@ int main(void)
         cmocka_unit_test(a_close_after_advice_waits_as_advised),
         cmocka_unit_test(close_codes_tell_what_to_do),
         cmocka_unit_test(superseded_by_its_own_attempt_it_resumes),
+        cmocka_unit_test(superseded_while_its_own_attempt_is_under_way_it_waits_for_that),
         cmocka_unit_test(goodbye_is_said_and_answered),
         cmocka_unit_test(goodbye_without_an_answer_ends_by_deadline),
         cmocka_unit_test(goodbye_while_waiting_ends_at_once),
         cmocka_unit_test(a_callback_may_publish_unsubscribe_subscribe_and_close),
+        cmocka_unit_test(a_subscribe_in_the_midst_of_a_welcome_is_asked_once),
+        cmocka_unit_test(nothing_is_resumed_where_there_was_no_session),
         cmocka_unit_test(what_cannot_be_understood_is_told_and_bounded),
         cmocka_unit_test(broken_frames_end_the_connection),
         cmocka_unit_test(a_ticket_that_would_break_the_header_is_refused),

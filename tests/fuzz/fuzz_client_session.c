@@ -1,0 +1,234 @@
+/*
+ * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
+ * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
+ * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, '~' sends the line raw into the connection.
+ * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
+ */
+#include "base/assert.h"
+#include "base/buf.h"
+#include "session/client_session.h"
+#include "ws/frame.h"
+#include "ws/handshake.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { LINES_MAX = 200, TURNS_MAX = 10000 };
+
+struct play {
+    struct hf_client_session *s;
+    uint64_t now_ms;
+    uint64_t next_offset; /* of `demo`, as the application was told */
+    uint64_t published, done;
+};
+
+/* The promise to the application: in order, each once, unless a gap tells otherwise. */
+static void on_event(void *ctx, const struct hf_client_session_event *ev)
+{
+    struct play *p = ctx;
+
+    if (ev->type == HF_CSE_ACKED || ev->type == HF_CSE_REFUSED || ev->type == HF_CSE_UNCERTAIN)
+        hf_assert(++p->done <= p->published && ev->publish_id <= p->published);
+    if (ev->channel.len != 4 || memcmp(ev->channel.data, "demo", 4) != 0)
+        return;
+    if (ev->type == HF_CSE_SUBSCRIBED || ev->type == HF_CSE_UNSUBSCRIBED)
+        p->next_offset = 0;
+    if (ev->type == HF_CSE_GAP)
+        p->next_offset = ev->to_offset + 1;
+    if (ev->type == HF_CSE_MESSAGE) {
+        hf_assert(p->next_offset == 0 || ev->offset == p->next_offset);
+        p->next_offset = ev->offset + 1;
+    }
+}
+
+static void feed(struct play *p, unsigned slot, const void *data, size_t len)
+{
+    uint8_t *copy = malloc(len + 1);
+
+    hf_assert(copy != NULL);
+    if (len > 0)
+        memcpy(copy, data, len);
+    hf_client_session_recv(p->s, slot, copy, len, p->now_ms);
+    free(copy);
+}
+
+/* Answer the upgrade request that lies in the output. */
+static void accept_upgrade(struct play *p, unsigned slot)
+{
+    struct hf_str out = hf_client_session_output(p->s, slot, p->now_ms);
+    struct hf_handshake h;
+    struct hf_buf answer;
+    char head[8192];
+
+    if (out.len < 4 || out.len > sizeof(head) || memcmp(out.data, "GET ", 4) != 0)
+        return;
+    memcpy(head, out.data, out.len);
+    hf_assert(hf_handshake_parse(&h, head, out.len) == (int)out.len);
+    hf_buf_init(&answer, 4096);
+    hf_assert(hf_handshake_put_accept(&answer, h.key, HF_STR("holdfast.v1.json")) == 0);
+    hf_client_session_sent(p->s, slot, out.len, p->now_ms);
+    feed(p, slot, answer.data, answer.len);
+    hf_buf_release(&answer);
+}
+
+/* The driver's part: connect, write, close. */
+static void obey(struct play *p)
+{
+    unsigned slot;
+
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        switch (hf_client_session_want(p->s, slot).wish) {
+        case HF_WISH_NONE:
+            break;
+        case HF_WISH_CONNECT:
+            hf_client_session_connected(p->s, slot, p->now_ms);
+            accept_upgrade(p, slot);
+            break;
+        case HF_WISH_CARRY:
+            accept_upgrade(p, slot);
+            hf_client_session_sent(p->s, slot, hf_client_session_output(p->s, slot, p->now_ms).len,
+                                   p->now_ms);
+            break;
+        case HF_WISH_CLOSE:
+            hf_client_session_lost(p->s, slot, "closed", p->now_ms);
+            break;
+        }
+    }
+}
+
+static void pass(struct play *p, uint64_t ms)
+{
+    uint64_t until = p->now_ms + ms;
+    unsigned turns;
+
+    for (turns = 0; turns < TURNS_MAX; turns++) {
+        uint64_t at = hf_client_session_deadline_ms(p->s);
+
+        if (at > until)
+            break;
+        p->now_ms = at > p->now_ms ? at : p->now_ms;
+        hf_client_session_tick(p->s, p->now_ms);
+        obey(p);
+    }
+    hf_assert(turns < TURNS_MAX); /* A deadline that stays in the past would spin. */
+    p->now_ms = until;
+}
+
+static void serve(struct play *p, const void *text, size_t len)
+{
+    struct hf_buf out;
+    unsigned slot;
+
+    hf_buf_init(&out, len + HF_WS_HEADER_MAX);
+    hf_assert(hf_ws_put_frame(&out, HF_WS_TEXT, text, len, NULL) == 0);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        feed(p, slot, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+static void serve_close(struct play *p, uint64_t code)
+{
+    struct hf_buf out;
+    unsigned slot;
+
+    if (code > UINT16_MAX || !hf_ws_close_code_valid((uint16_t)code))
+        return;
+    hf_buf_init(&out, 256);
+    hf_assert(hf_ws_put_close(&out, (uint16_t)code, HF_STR(""), NULL) == 0);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        feed(p, slot, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+static uint64_t number(const char *text, size_t len)
+{
+    uint64_t n = 0;
+
+    for (; len > 0 && *text >= '0' && *text <= '9' && n < 1000000; text++, len--)
+        n = 10 * n + (uint64_t)(*text - '0');
+    return n;
+}
+
+static void publish(struct play *p, struct hf_str payload)
+{
+    uint64_t id;
+
+    if (hf_client_session_publish(p->s, HF_STR("demo"), (struct hf_str){NULL, 0}, payload, &id, p->now_ms) ==
+        0)
+        hf_assert(id == ++p->published);
+}
+
+static void act(struct play *p, const char *line, size_t len)
+{
+    const struct hf_client_session_start start = {.last = len > 1 ? number(line + 1, len - 1) : 0};
+    unsigned slot;
+    int ignored = 0;
+
+    if (len == 0)
+        return;
+    switch (*line) {
+    case '!':
+        for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+            hf_client_session_lost(p->s, slot, "lost", p->now_ms);
+        break;
+    case 'x':
+        serve_close(p, number(line + 1, len - 1));
+        break;
+    case '+':
+        pass(p, number(line + 1, len - 1));
+        break;
+    case 'p':
+        publish(p, (struct hf_str){line + 1, len - 1});
+        break;
+    case 's':
+        ignored = hf_client_session_subscribe(p->s, HF_STR("demo"), &start, p->now_ms);
+        break;
+    case 'u':
+        ignored = hf_client_session_unsubscribe(p->s, HF_STR("demo"), p->now_ms);
+        break;
+    case '~':
+        for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+            feed(p, slot, line + 1, len - 1);
+        break;
+    default:
+        serve(p, line, len);
+        break;
+    }
+    (void)ignored;
+    obey(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct play p = {.now_ms = 1000};
+    const struct hf_client_session_config config = {.host = "h",
+                                                    .target = "/ws",
+                                                    .outbox_messages_max = 8,
+                                                    .outbox_bytes_max = 4096,
+                                                    .window = 4,
+                                                    .subscriptions_max = 2,
+                                                    .recv_bytes_max = 65536,
+                                                    .seed = 1,
+                                                    .on_event = on_event,
+                                                    .ctx = &p};
+    const char *at = (const char *)data;
+    unsigned lines;
+
+    hf_assert(hf_client_session_new(&config, p.now_ms, &p.s) == 0);
+    for (lines = 0; lines < LINES_MAX && size > 0; lines++) {
+        const char *end = memchr(at, '\n', size);
+        size_t len = end == NULL ? size : (size_t)(end - at);
+
+        act(&p, at, len);
+        at += len + (end != NULL);
+        size -= len + (end != NULL);
+    }
+    hf_client_session_close(p.s, p.now_ms);
+    pass(&p, 100000);
+    hf_assert(hf_client_session_state(p.s) == HF_CLIENT_ENDED);
+    hf_client_session_free(p.s);
+    return 0;
+}
