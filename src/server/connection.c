@@ -7,6 +7,7 @@
 #include "wire/json.h"
 #include "ws/handshake.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     hf_buf_init(&c->in, HF_READ_BYTES + message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1, hub->config->inflight_max);
-    strncpy(c->address, address, sizeof(c->address) - 1);
+    snprintf(c->address, sizeof(c->address), "%s", address);
     c->heartbeat_ms = hub->config->heartbeat_interval_ms;
     c->received_ms = now.mono_ms;
     c->deadline_ms = now.mono_ms + hub->config->handshake_timeout_ms;

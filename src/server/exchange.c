@@ -5,8 +5,8 @@
  * it the request stays in its ring, and that ring waits. Answers, and NOTICE, are always handled at once. So answer rings always drain,
  * therefore request rings do, and two workers that publish to each other with everything full still move on.
  *
- * A request may be handled twice when its handler dies in between: OPEN, TAKE and DISCONNECT do not mind, a PUBLISH with seq or key is recognised, one
- * without either is taken out of the ring before it is applied ("at most once").
+ * A request may be handled twice when its handler dies in between: OPEN, TAKE and DISCONNECT do not mind, and a PUBLISH is recognised by
+ * its seq or key; one that has neither gets its place in the ring for a seq.
  */
 #include "server/hub_state.h"
 
@@ -257,45 +257,66 @@ static struct hf_publish publish_of(struct letter *l)
                                .body_hash = l->body_hash};
 }
 
-/* Returns false where it must wait. *consumed: it has left the ring. */
-static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *request,
-                           bool *consumed)
+/*
+ * Whether an answer with that much text will find room after the publish, which may put a notice into the same ring before it. Nothing
+ * is kept reserved over the publish: a reservation ends with the next one.
+ */
+static bool answer_will_fit(struct hf_hub *hub, uint32_t to, size_t text_len)
+{
+    size_t both = 2 * sizeof(struct letter) + HF_RING_RECORD_EXTRA + text_len;
+
+    if (hf_ring_reserve(hf_region_ring(hub->region, HF_RING_ANSWER, hub->slot, to), both) != NULL)
+        return true;
+    hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
+    return false;
+}
+
+static void answer_publish(struct hf_hub *hub, uint32_t to, const struct letter *request,
+                           const struct hf_publish *p, size_t text_len, int err,
+                           const struct hf_published *result)
+{
+    struct letter *answer = begin_answer(hub, to, ANSWER_PUBLISHED, request, text_len);
+
+    hf_assert(answer != NULL); /* answer_will_fit() */
+    answer->id_len = (uint32_t)text_len;
+    if (text_len > 0)
+        memcpy(letter_text(answer), p->id.data, text_len);
+    answer->err = err;
+    answer->cid = result->cid;
+    answer->offset = result->offset;
+    answer->repeated = result->repeated;
+    answer->conflict = result->conflict;
+    send_letter(hub, HF_RING_ANSWER, to, text_len);
+}
+
+/* No session has such a number: see hf_sessions_add(). */
+#define RING_AS_SESSION (UINT64_C(1) << 63)
+
+/* Returns false where it must wait. */
+static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *request)
 {
     struct hf_publish p = publish_of(request);
     uint64_t hash = hf_channel_hash(p.channel);
     uint32_t shard = hf_channel_shard(hash, hub->shards);
     size_t text_len = p.seq == 0 ? p.id.len : 0;
     bool wants_answer = p.seq != 0 || request->has_id || request->from_service;
-    struct letter *answer = NULL;
     struct hf_published result;
     int err;
 
     if (hf_region_owner(hub->region, shard) != hub->slot)
         return true; /* Not ours: a worker would have to be broken to send it. */
-    if (wants_answer) {
-        answer = begin_answer(hub, from, ANSWER_PUBLISHED, request, text_len);
-        if (answer == NULL)
-            return false;
-    }
-    if (answer != NULL && text_len > 0) {
-        answer->id_len = (uint32_t)text_len;
-        memcpy(letter_text(answer), p.id.data, text_len);
+    if (wants_answer && !answer_will_fit(hub, from, text_len))
+        return false;
+    if (p.seq == 0 &&
+        !p.has_key) { /* Should we die before it has left the ring, our successor knows it by this. */
+        p.session = RING_AS_SESSION | from;
+        p.seq = hf_ring_position(ring) + 1;
     }
     err = hub->engine->ops->publish(hub->engine, shard, &p, hash, hub->now, &result);
     if (err == HF_EAGAIN)
         return false;
-    if (p.seq == 0 && !p.has_key) {
-        hf_ring_consume(ring); /* At most once: applied or not, it will not be seen again. */
-        *consumed = true;
-    }
-    if (answer != NULL) {
-        answer->err = err;
-        answer->cid = result.cid;
-        answer->offset = result.offset;
-        answer->repeated = result.repeated;
-        answer->conflict = result.conflict;
-        send_letter(hub, HF_RING_ANSWER, from, text_len);
-    }
+    if (wants_answer)
+        answer_publish(hub, from, request, &p, text_len, err, &result);
     return true;
 }
 
@@ -322,14 +343,13 @@ static bool handle_disconnect(struct hf_hub *hub, uint32_t from, struct letter *
     return true;
 }
 
-static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *l,
-                           bool *consumed)
+static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *l)
 {
     switch (l->kind) {
     case REQUEST_OPEN:
         return handle_open(hub, from, l);
     case REQUEST_PUBLISH:
-        return handle_publish(hub, from, ring, l, consumed);
+        return handle_publish(hub, from, ring, l);
     case REQUEST_TAKE:
         return handle_take(hub, from, l);
     case REQUEST_DISCONNECT:
@@ -426,10 +446,8 @@ static bool receive_requests(struct hf_hub *hub, uint32_t from)
     bool all = true;
 
     while (all && (l = peek_letter(ring)) != NULL) {
-        bool consumed = false;
-
-        all = handle_request(hub, from, ring, l, &consumed);
-        if (all && !consumed)
+        all = handle_request(hub, from, ring, l);
+        if (all)
             hf_ring_consume(ring);
     }
     tell_producer(hub, ring, from);

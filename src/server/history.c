@@ -59,38 +59,48 @@ static void put_forward(struct hf_log *log, const struct hf_channel *c, uint64_t
     }
 }
 
-/* From the newest down to `last`. */
-static void put_backward(struct hf_log *log, const struct hf_channel *c, uint64_t last, uint64_t limit,
-                         struct hf_buf *out)
+/* From below `before` down to `oldest`. */
+static void put_backward(struct hf_log *log, const struct hf_channel *c, uint64_t before, uint64_t oldest,
+                         uint64_t limit, struct hf_buf *out)
 {
-    struct hf_record *r = hf_log_at(log, atomic_load_explicit(&c->newest, memory_order_acquire));
+    hf_ref newest = atomic_load_explicit(&c->newest, memory_order_acquire), ref;
+    struct hf_record *r = before > 1 ? hf_log_find(log, newest, before - 1, &ref) : NULL;
 
-    for (uint64_t n = 0; r != NULL && r->offset >= last && n < limit; n++) {
+    if (before > atomic_load(&c->head))
+        r = hf_log_at(log, newest);
+    else if (r != NULL && r->offset >= before) /* What stood there is evicted, and all below it. */
+        r = NULL;
+    for (uint64_t n = 0; r != NULL && r->offset >= oldest && n < limit; n++) {
         put_message(out, r, n == 0);
         r = hf_log_at(log, r->prev);
     }
+}
+
+/* "exclusive of since; without it from the oldest kept, with reverse from the newest down; another epoch: from the present one's beginning" */
+static void put_messages(struct hf_hub *hub, struct hf_channel *c, const struct hf_history_query *q,
+                         bool same_epoch, struct hf_buf *out)
+{
+    struct hf_log *log = &hub->logs[hf_cid_shard(atomic_load(&c->cid))];
+    uint64_t oldest = hf_history_oldest(hub, c);
+    bool since = q->has_since && same_epoch;
+
+    if (q->reverse)
+        put_backward(log, c, since ? q->since_offset : UINT64_MAX, oldest, q->limit, out);
+    else
+        put_forward(log, c, since && q->since_offset >= oldest ? q->since_offset + 1 : oldest, q->limit, out);
 }
 
 int hf_service_history(struct hf_hub *hub, const struct hf_history_query *q, struct hf_buf *out)
 {
     struct hf_channel *c = hf_hub_find_channel(hub, q->channel);
     char epoch[32] = "";
-    uint64_t oldest = 1;
 
     if (c != NULL)
         hf_region_epoch(hub->region, atomic_load(&c->cid), epoch);
     hf_buf_putf(out, "\"epoch\":\"%s\",\"offset\":%llu,\"messages\":[", epoch,
                 (unsigned long long)(c == NULL ? 0 : atomic_load(&c->head)));
-    if (c != NULL) {
-        oldest = hf_history_oldest(hub, c);
-        /* "exclusive of since; … another epoch: from the present one's beginning" */
-        if (q->has_since && hf_str_eq(q->since_epoch, hf_str_from(epoch)) && q->since_offset + 1 > oldest)
-            oldest = q->since_offset + 1;
-        if (q->reverse)
-            put_backward(&hub->logs[hf_cid_shard(atomic_load(&c->cid))], c, oldest, q->limit, out);
-        else
-            put_forward(&hub->logs[hf_cid_shard(atomic_load(&c->cid))], c, oldest, q->limit, out);
-    }
+    if (c != NULL)
+        put_messages(hub, c, q, hf_str_eq(q->since_epoch, hf_str_from(epoch)), out);
     hf_buf_puts(out, "]");
     return out->failed ? HF_ELIMIT : 0;
 }

@@ -115,6 +115,11 @@ void hf_ring_consume(struct hf_ring *r)
                           memory_order_release);
 }
 
+uint64_t hf_ring_position(struct hf_ring *r)
+{
+    return atomic_load_explicit(&r->tail, memory_order_relaxed);
+}
+
 bool hf_ring_producer_due(struct hf_ring *r)
 {
     atomic_thread_fence(memory_order_seq_cst); /* Pairs with the store to `waits` in hf_ring_reserve(). */

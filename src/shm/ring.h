@@ -8,7 +8,7 @@
  *   waits  set by a producer that found no room, cleared by the consumer when it has made some
  * A producer that dies before its store to head has published nothing; one that dies after it has published the record.
  * A consumer that dies before its store to tail leaves the record to its successor, so a record may be handled twice:
- * handling must be idempotent, or consume first (see hf_ring_consume()).
+ * handling must be idempotent; hf_ring_position() names the record.
  * Records are 8-byte aligned and contiguous; one that would cross the end is preceded by a filler.
  */
 #ifndef HF_SHM_RING_H
@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+enum { HF_RING_RECORD_EXTRA = 16 /* header and padding of a record, at most */ };
 
 struct hf_ring {
     _Alignas(64) _Atomic uint64_t head;
@@ -44,6 +46,8 @@ void hf_ring_commit(struct hf_ring *r, size_t len);
 /* Consumer: the oldest record, or NULL. It stays until hf_ring_consume(). */
 void *hf_ring_peek(struct hf_ring *r, size_t *len);
 void hf_ring_consume(struct hf_ring *r);
+/* Consumer: where the record of the last peek stands, counted from the ring's beginning: rises with every record. */
+uint64_t hf_ring_position(struct hf_ring *r);
 /* Consumer: whether the producer waits for room and there is some now; clears the mark. The caller then wakes the producer. */
 bool hf_ring_producer_due(struct hf_ring *r);
 bool hf_ring_empty(struct hf_ring *r);
