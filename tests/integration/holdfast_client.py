@@ -150,6 +150,7 @@ class Channel:
         self.first_between = None  # where wire is None: bounds of the next offset
         self.asked = None  # the subscribe that has no answer yet
         self.told_gap = False  # a gap came since then
+        self.owed_gap = None  # the since of a "recovered: false" whose gap has not come yet
         self.may_go_back_to = None  # after a sync_request, until the first message of the repetition
         self.subscribed = False
         self.messages = []  # data messages, each once
@@ -166,6 +167,7 @@ class Channel:
         offset = message['offset']
         if self.may_go_back_to is not None and offset == self.may_go_back_to + 1:
             self.wire, self.may_go_back_to = self.may_go_back_to, None
+        check(self.owed_gap is None, f'{self.name}: data after recovered:false before its gap: {shorten(message)}')
         if self.wire is None:
             check(self.first_between, f'{self.name}: data before "subscribed": {shorten(message)}')
             check(self.first_between[0] <= offset <= self.first_between[1] or self.mode == 'latest',
@@ -185,10 +187,13 @@ class Channel:
 
     def take_gap(self, gap):
         self.gaps.append(gap)
-        since = (self.asked or {}).get('since')
-        if since and not self.told_gap:  # the answer to our since, before its "subscribed": the cursor has moved there
+        # "recovered: all since the asked position follows […]. If not, a gap comes first": before "subscribed" or right after it.
+        since = self.owed_gap or (self.asked or {}).get('since')
+        if since and not self.told_gap:  # the cursor has moved to where we asked for
+            self.owed_gap = None
             self.epoch, self.wire = since['epoch'], since['offset']
             self.position = max(self.position or 0, since['offset'])
+            self.sent_ack = since['offset'] if self.sent_ack is None else self.sent_ack
         self.told_gap = True
         if gap['code'] == 'epoch':
             check(gap['from'] is None and gap['to'] is None, f'"from and to are null": {gap}')
@@ -276,7 +281,7 @@ class Client:
         self.seen = []
         self.connections += 1
         for channel in self.channels.values():
-            channel.wire = channel.first_between = channel.may_go_back_to = None
+            channel.wire = channel.first_between = channel.may_go_back_to = channel.owed_gap = None
         self.take_welcome(self.read())
 
     def take_welcome(self, welcome):
@@ -442,14 +447,13 @@ class Client:
         elif not (channel.subscribed and channel.epoch == message['epoch']):
             channel.wire = channel.position = message['offset']  # "nothing: from the head on"
         channel.epoch, channel.subscribed = message['epoch'], True
-        if channel.sent_ack is None:
+        if channel.sent_ack is None and not channel.owed_gap:
             channel.sent_ack = channel.position if channel.wire is not None else channel.first_between[0] - 1
 
     @staticmethod
     def take_subscribed_since(channel, message, since):
         if not message['recovered']:
-            # "recovered […] If not, a gap comes first": it has told where delivery goes on.
-            check(channel.told_gap, f'{channel.name}: recovered:false without a gap before it')
+            channel.owed_gap = None if channel.told_gap else since
             return
         check_equal(message['epoch'], since['epoch'], 'recovered in the epoch that was asked for')
         check(since['offset'] <= message['offset'], f'recovered from {since} though the head is {message["offset"]}')
