@@ -305,11 +305,14 @@ class Server:
 
 
 SERVERS = []  # those of this file that have been started and not closed
+COMMANDS = []  # as well
 
 
 def log_tails():
     for server in SERVERS:
         yield from server.log_tail()
+    for command in COMMANDS:
+        yield from command.tail()
 
 
 holdfast_test.LOG_TAILS.append(log_tails)
@@ -380,6 +383,7 @@ class Command:
         self.lines, self.error_lines = [], []
         self.threads = [threading.Thread(target=self.gather, args=(stream, lines), daemon=True)
                         for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.error_lines))]
+        COMMANDS.append(self)
         for thread in self.threads:
             thread.start()
 
@@ -406,8 +410,13 @@ class Command:
             thread.join(5)
         return status
 
+    def tail(self):
+        return [f'--- holdfast {self.name}, status {self.process.poll()}: {len(self.lines)} lines of output, the last {self.lines[-1:]}; stderr:',
+                *self.error_lines[-12:]]
+
     def close(self):
         kill_group(self.process)
+        COMMANDS.remove(self)
 
 
 def run_holdfast(*arguments, deadline_s=DEADLINE_S, **options):
