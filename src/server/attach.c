@@ -175,6 +175,19 @@ static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, enum hf_c
         hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, reason);
 }
 
+/* limits.connections counts open WebSockets of all workers; a handshake more than that is answered, and ends. */
+static bool at_connection_limit(const struct hf_hub *hub)
+{
+    uint64_t open = 0;
+
+    if (hub->config->connections_max == 0)
+        return false;
+    for (uint32_t slot = 0; slot < hub->workers; slot++)
+        open += atomic_load_explicit(&hub->region->slots[slot].counters.gauge[HF_GAUGE_CONNECTIONS],
+                                     memory_order_relaxed);
+    return open >= hub->config->connections_max;
+}
+
 static void put_position(struct hf_buf *out, struct hf_hub *hub, const struct hf_sub *s)
 {
     char epoch[32];
@@ -429,7 +442,10 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
     memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
-        accept_upgrade(c, &u);
+        if (at_connection_limit(c->hub))
+            hf_conn_refuse(c, 503, HF_CODE_LIMIT, "the server has as many connections as it may", 1);
+        else
+            accept_upgrade(c, &u);
         return;
     }
     if (!hf_str_eq(h->path, HF_STR("/ws"))) {
@@ -443,6 +459,10 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
     }
     if (c->hub->draining) {
         refuse_busy(c, &u, HF_CODE_DRAINING, "the server is shutting down");
+        return;
+    }
+    if (at_connection_limit(c->hub)) {
+        refuse_busy(c, &u, HF_CODE_LIMIT, "the server has as many connections as it may");
         return;
     }
     if (!ticket_given) {

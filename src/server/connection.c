@@ -32,8 +32,6 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
 {
     struct hf_conn *c;
 
-    if (hub->conn_count >= hub->connections_max)
-        return NULL;
     c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;

@@ -1,9 +1,9 @@
 /*
  * hub.c - a worker's life and its turns.
  */
-#include "server/hub_state.h"
+#include "server/hub.h"
 
-#include "base/assert.h"
+#include "server/hub_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +72,6 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->self = &region->slots[slot];
     hub->counters = &hub->self->counters;
     hub->now = now;
-    hub->connections_max = config->connections_max == 0
-                               ? UINT32_MAX
-                               : (config->connections_max + hub->workers - 1) / hub->workers;
     /* Answers to our predecessor carry its numbers: ours must differ. */
     hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
     hf_list_init(&hub->conns);

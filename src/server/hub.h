@@ -31,7 +31,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
 /* Drop everything private, as a dying process does: connections are closed without a word, shared memory stays as it is. */
 void hf_hub_free(struct hf_hub *hub);
 
-/* A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory or connections_max is short: close it. */
+/* A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory is short: close it. */
 struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now);
 /* Bytes came. data may be written to. The connection may be closed (transport.close) within the call. */
 void hf_hub_input(struct hf_conn *conn, uint8_t *data, size_t len, struct hf_now now);

@@ -152,7 +152,6 @@ struct hf_hub {
     uint32_t retell_count, retell_cap;
     uint64_t upkeep_ms;
     bool draining;
-    uint32_t connections_max; /* of this worker */
     struct hf_buf scratch;    /* a message being encoded */
     struct hf_gather *gather; /* deliver.c's */
 };

@@ -46,6 +46,8 @@ int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
         free(t);
         return HF_ENOMEM;
     }
+    hf_channel_clear_told(
+        channel, hub->slot); /* A notice may have come while there was no topic; nobody acted on it. */
     t->cid = cid;
     t->shard = shard;
     t->channel = channel;

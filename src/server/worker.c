@@ -51,6 +51,7 @@ struct worker {
     struct hf_watch wake, api_watch;
     struct listener listeners[HF_LISTEN_MAX];
     void *api;
+    bool api_due; /* its descriptor is readable */
     bool listening;
     uint64_t accept_again_ms; /* 0: accepting */
     uint64_t drain_end_ms;    /* 0: not draining */
@@ -281,14 +282,16 @@ static void woken(struct hf_watch *watch, unsigned what)
 
 static void api_ready(struct hf_watch *watch, unsigned what)
 {
-    (void)watch; /* run_api() comes in every turn. */
     (void)what;
+    HF_CONTAINER(watch, struct worker, api_watch)->api_due = true;
 }
 
 static void run_api(struct worker *w)
 {
-    if (w->api != NULL)
-        w->setup->api->run(w->api);
+    if (w->api == NULL || (!w->api_due && w->setup->api->timeout_ms(w->api) != 0))
+        return;
+    w->api_due = false;
+    w->setup->api->run(w->api);
 }
 
 static bool start_api(struct worker *w)
