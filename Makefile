@@ -6,17 +6,25 @@ DESTDIR ?=
 # Options for `holdfast serve`, as in: make run ARGS="--workers 2 --echo"
 ARGS ?=
 
+SHELL = /bin/bash
+.SHELLFLAGS = -eo pipefail -c
+
+# Prints nothing where all goes well: what ninja and Meson do by the way is of no interest.
+NINJA = ninja -C $(BUILD) --quiet
+QUIET = >$(BUILD)/make.log 2>&1 || { cat $(BUILD)/make.log; exit 1; }
+
 .PHONY: all deps run test bench install format clean help
 
 all: $(BUILD)/build.ninja
 	@tools/deps.sh --check build
-	@ninja -C $(BUILD) --quiet holdfast
+	@$(NINJA) holdfast $(QUIET)
 
-# Meson looks after later changes of its own files.
+# Without the tests, so that only what building needs has to be there; `make test` adds them. Meson looks after later
+# changes of its own files.
 $(BUILD)/build.ninja:
 	@tools/deps.sh --check build
 	@mkdir -p $(BUILD)
-	@meson setup --prefix=$(PREFIX) $(BUILD) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+	@meson setup --prefix=$(PREFIX) --libdir=lib -Dtests=false $(BUILD) $(QUIET)
 
 deps:
 	@tools/deps.sh build test
@@ -34,8 +42,8 @@ bench: deps
 	@meson test -C $(BUILD) --benchmark --verbose --num-processes 1
 
 install: all
-	@meson configure $(BUILD) --prefix=$(PREFIX)
-	@ninja -C $(BUILD) --quiet
+	@meson configure $(BUILD) --prefix=$(PREFIX) --libdir=lib
+	@$(NINJA) $(QUIET)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 format:
