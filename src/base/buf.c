@@ -25,7 +25,7 @@ void hf_buf_release(struct hf_buf *b)
 void hf_buf_reset(struct hf_buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->no_memory = false;
 }
 
 static int grow(struct hf_buf *b, size_t need)
@@ -55,11 +55,16 @@ uint8_t *hf_buf_reserve(struct hf_buf *b, size_t n)
     }
     if (b->len + n > b->cap || b->data == NULL) {
         if (grow(b, b->len + n) < 0) {
-            b->failed = true;
+            b->failed = b->no_memory = true;
             return NULL;
         }
     }
     return b->data + b->len;
+}
+
+static int why_failed(const struct hf_buf *b)
+{
+    return b->no_memory ? HF_ENOMEM : HF_ELIMIT;
 }
 
 void hf_buf_commit(struct hf_buf *b, size_t n)
@@ -73,7 +78,7 @@ int hf_buf_put(struct hf_buf *b, const void *data, size_t n)
     uint8_t *to = hf_buf_reserve(b, n);
 
     if (to == NULL)
-        return HF_ELIMIT;
+        return why_failed(b);
     if (n > 0)
         memcpy(to, data, n);
     b->len += (uint32_t)n;
@@ -123,7 +128,7 @@ int hf_buf_putf(struct hf_buf *b, const char *fmt, ...)
     hf_assert(need >= 0);
     to = hf_buf_reserve(b, (size_t)need + 1); /* vsnprintf writes a NUL behind the text. */
     if (to == NULL)
-        return HF_ELIMIT;
+        return why_failed(b);
     va_start(args, fmt);
     vsnprintf((char *)to, (size_t)need + 1, fmt, args);
     va_end(args);

@@ -21,6 +21,7 @@ struct hf_buf {
     uint32_t cap;       /* bytes allocated */
     uint32_t bytes_max; /* len never goes above this */
     bool failed;        /* an append did not fit; cleared by reset and release */
+    bool no_memory;     /* … for want of memory, not because of bytes_max */
 };
 
 void hf_buf_init(struct hf_buf *b, size_t bytes_max);
@@ -38,6 +39,7 @@ int hf_buf_put(struct hf_buf *b, const void *data, size_t n);
 int hf_buf_puts(struct hf_buf *b, const char *c_string);
 int hf_buf_put_str(struct hf_buf *b, struct hf_str s);
 int hf_buf_put_u64(struct hf_buf *b, uint64_t n); /* decimal digits */
+/* Also needs room for one byte more: vsnprintf() ends the text with a NUL, which does not count. */
 int hf_buf_putf(struct hf_buf *b, const char *fmt, ...) HF_PRINTF(2, 3);
 /* Drop the first n bytes (n <= len); what is behind them moves to the front. */
 void hf_buf_drop(struct hf_buf *b, size_t n);

@@ -15,7 +15,7 @@ void hf_timer_init(struct hf_timer *t)
 
 void hf_wheel_add(struct hf_wheel *w, struct hf_timer *t, uint64_t at_ms)
 {
-    uint64_t tick = (at_ms + HF_WHEEL_TICK_MS - 1) / HF_WHEEL_TICK_MS; /* Never before its time. */
+    uint64_t tick = at_ms / HF_WHEEL_TICK_MS + (at_ms % HF_WHEEL_TICK_MS != 0); /* Never before its time. */
 
     hf_wheel_remove(w, t);
     if (tick < w->tick)

@@ -72,7 +72,7 @@ bool hf_cursor_ack(struct hf_cursor *c, uint64_t offset)
 
 void hf_cursor_sync(struct hf_cursor *c, uint64_t offset)
 {
-    if (offset + 1 < c->next_offset)
+    if (offset < c->next_offset - 1)
         c->next_offset = offset + 1;
 }
 
