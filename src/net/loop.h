@@ -16,7 +16,7 @@ struct hf_loop;
 enum hf_ready {
     HF_READY_READ = 1,
     HF_READY_WRITE = 2,
-    HF_READY_ENDED = 4 /* error or hang-up: reading will tell which */
+    HF_READY_ENDED = 4 /* error, or the peer's end: read until it shows, no edge comes for it again */
 };
 
 /*

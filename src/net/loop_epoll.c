@@ -55,7 +55,7 @@ void hf_loop_remove(struct hf_loop *l, struct hf_watch *w)
 static unsigned what_of(uint32_t events)
 {
     return (events & (EPOLLIN | EPOLLRDHUP) ? HF_READY_READ : 0) | (events & EPOLLOUT ? HF_READY_WRITE : 0) |
-           (events & (EPOLLERR | EPOLLHUP) ? HF_READY_ENDED : 0);
+           (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP) ? HF_READY_ENDED : 0);
 }
 
 int hf_loop_wait(struct hf_loop *l, int timeout_ms)

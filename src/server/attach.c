@@ -128,9 +128,13 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
     len = hf_query_get(h->query, "resume", value, sizeof(value));
     if (len >= 0)
         take_ticket(u, (struct hf_str){value, (size_t)len}, given);
+    else if (wrong == NULL && len != HF_ENOTFOUND)
+        wrong = "the value of resume in the query is malformed";
     len = hf_query_get(h->query, "attempt", value, sizeof(value));
     if (wrong == NULL && len >= 0)
         wrong = take_attempt(u, (struct hf_str){value, (size_t)len});
+    else if (wrong == NULL && len != HF_ENOTFOUND)
+        wrong = "the value of attempt in the query is malformed";
     return wrong;
 }
 

@@ -35,6 +35,7 @@ struct client {
     struct hf_conn *conn;
     struct hf_list unread; /* in worker->unread: readable, and not read to the end */
     bool paused, readable;
+    bool ended; /* the end stands behind what is unread, and has had its edge */
 };
 
 struct listener {
@@ -151,14 +152,14 @@ static bool read_once(struct client *c)
     ssize_t n = recv(c->watch.fd, w->read_buffer, sizeof(w->read_buffer), 0);
 
     if (n > 0) {
-        bool full = (size_t)n == sizeof(w->read_buffer);
+        bool more = (size_t)n == sizeof(w->read_buffer) || c->ended;
 
-        c->readable =
-            full; /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
-        if (full)
+        /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
+        c->readable = more;
+        if (more)
             want_read(c);
         hf_hub_input(c->conn, w->read_buffer, (size_t)n, w->now);
-        return full;
+        return more;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         c->readable = errno == EINTR;
@@ -177,6 +178,7 @@ static void client_ready(struct hf_watch *watch, unsigned what)
         hf_hub_writable(c->conn, w->now); /* Never closes it. */
     if (what & (HF_READY_READ | HF_READY_ENDED)) {
         c->readable = true;
+        c->ended |= (what & HF_READY_ENDED) != 0;
         want_read(c);
     }
 }
