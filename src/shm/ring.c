@@ -62,8 +62,9 @@ void *hf_ring_reserve(struct hf_ring *r, size_t len)
 
     hf_assert(len <= hf_ring_record_max(r));
     if (!fits(r, head, need)) {
-        atomic_store(&r->waits,
-                     1); /* Sequentially consistent: either we see the new tail, or the consumer sees us. */
+        atomic_store_explicit(&r->waits, 1, memory_order_relaxed);
+        /* Pairs with the fence in hf_ring_producer_due(): either we see the new tail, or the consumer sees us. */
+        atomic_thread_fence(memory_order_seq_cst);
         if (!fits(r, head, need))
             return NULL;
     }
