@@ -48,7 +48,7 @@ class Link:
 
 
 class FaultProxy:
-    def __init__(self, target_port, seed=0):
+    def __init__(self, target_port, seed=0, listen_port=0):
         self.target_port = target_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
@@ -61,7 +61,7 @@ class FaultProxy:
         self.lock = threading.Lock()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(('127.0.0.1', 0))
+        self.listener.bind(('127.0.0.1', listen_port))
         self.listener.listen(128)
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
