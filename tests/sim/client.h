@@ -1,0 +1,41 @@
+/*
+ * client.h - a client: the real session core, the driver that carries its bytes, and an application that publishes, subscribes and
+ * checks nothing itself: what it is told goes to the oracle.
+ */
+#ifndef SIM_CLIENT_H
+#define SIM_CLIENT_H
+
+#include "session/client_session.h"
+#include "sim/actor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sim;
+struct sim_conn;
+
+struct sim_client {
+    struct sim *sim;
+    uint32_t index; /* also its number as a publisher */
+    struct hf_client_session *session;
+    struct sim_conn *socket[HF_CLIENT_SESSION_SLOTS];
+    bool connect_told[HF_CLIENT_SESSION_SLOTS];
+    bool write_ended[HF_CLIENT_SESSION_SLOTS];
+    struct sim_actor driver, application;
+    uint64_t reads_from_ms;   /* it reads nothing before: a slow reader */
+    uint64_t asleep_until_ms; /* the whole machine sleeps, or is out of reach: nothing of it runs */
+    bool publishes, closes, in_callback;
+    uint32_t published; /* so far; the next one's number is one above */
+    bool ended;
+};
+
+void sim_clients_start(struct sim *sim);
+/* Something came for it. */
+void sim_client_poke(struct sim *sim, struct sim_client *c);
+/* The faults are over: it reads and wakes; no more is begun, and those that are to close do so. */
+void sim_clients_settle(struct sim *sim);
+/* Nothing of it is under way: everything is answered and acknowledged. */
+bool sim_client_settled(const struct sim_client *c);
+void sim_clients_free(struct sim *sim);
+
+#endif
