@@ -334,9 +334,14 @@ static int recover_shard(struct memory_engine *e, struct shard *s)
     if (rec.err < 0)
         return rec.err;
     high = atomic_load(&s->channels.shm->high);
-    for (uint32_t place = 0; place < high; place++)
-        if (atomic_load(&s->channels.table[place].cid) != 0)
-            e->config.told(e->config.ctx, s->number, &s->channels.table[place]);
+    for (uint32_t place = 0; place < high; place++) {
+        struct hf_channel *c = &s->channels.table[place];
+
+        if (atomic_load(&c->cid) == 0)
+            continue;
+        hf_channel_clear_all_told(c);
+        e->config.told(e->config.ctx, s->number, c);
+    }
     return 0;
 }
 

@@ -286,6 +286,12 @@ void hf_channel_set_told(struct hf_channel *c, uint32_t worker)
     atomic_fetch_or(&c->notified[worker / 64], bit_of(worker));
 }
 
+void hf_channel_clear_all_told(struct hf_channel *c)
+{
+    for (int word = 0; word < HF_WORKER_WORDS; word++)
+        atomic_store(&c->notified[word], 0);
+}
+
 void hf_channel_clear_told(struct hf_channel *c, uint32_t worker)
 {
     atomic_fetch_and(&c->notified[worker / 64], ~bit_of(worker));

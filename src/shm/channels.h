@@ -98,6 +98,8 @@ bool hf_channel_wanted(const struct hf_channel *c, uint32_t worker);
 /* Owner: whether w is still to be told (its bit is not set). */
 bool hf_channel_untold(const struct hf_channel *c, uint32_t worker);
 void hf_channel_set_told(struct hf_channel *c, uint32_t worker);
+/* Owner, at start: its predecessor may have set bits and died before the notices were in the rings. */
+void hf_channel_clear_all_told(struct hf_channel *c);
 /* Worker: before looking at head. */
 void hf_channel_clear_told(struct hf_channel *c, uint32_t worker);
 
