@@ -148,7 +148,8 @@ static struct hf_start_request start_request(struct hf_conn *c, const struct hf_
         r.oldest = hf_history_oldest(c->hub, t->channel);
     } else if (m->mode == HF_MODE_LATEST) {
         r.from = HF_START_LATEST;
-        if (hf_log_at(&c->hub->logs[t->shard], atomic_load(&t->channel->newest)) != NULL)
+        /* Of the first message the record is known before the head. */
+        if (r.head > 0 && hf_log_at(&c->hub->logs[t->shard], atomic_load(&t->channel->newest)) != NULL)
             r.oldest = r.head;
     }
     /* What was appended since head was read is newer than it. */
