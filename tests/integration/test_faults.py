@@ -291,7 +291,9 @@ def slow_reader_costs_bounded_memory(t):
         mine.publish('demo', 'x' * 60000)
     grown = resident_kib() - before
     # "unread output held for a connection: none beyond the socket's own buffer and the message under way"
-    check(grown < 20 * 200 + 8192, f'private memory of the workers grew by {grown} KiB')
+    # A sanitizer holds back up to 256 MiB of what was freed; a queue for each would be 360.
+    allowed = 20 * 200 + 8192 + (256 * 1024 if PATIENCE > 1 else 0)
+    check(grown < allowed, f'private memory of the workers grew by {grown} KiB')
 
 
 @test(deadline=120)

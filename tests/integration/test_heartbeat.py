@@ -12,7 +12,7 @@ from raw_ws import CLOSE, PING, TEXT, RawWs, frame
 INTERVAL = 1.0 * PATIENCE
 MS = int(INTERVAL * 1000)
 server = SharedServer(workers=1, echo=True, heartbeat_interval=f'{MS}ms', heartbeat_min=f'{MS // 2}ms', heartbeat_max=f'{MS * 4}ms')
-EARLY = 0.06  # a wheel's tick of 50 ms, and the clock's
+EARLY = 0.06 + INTERVAL / 10  # a wheel's tick of 50 ms; and the server spreads the phases of its heartbeats over a tenth of the interval
 
 
 def raw(t):
