@@ -3,7 +3,8 @@
  *
  * The shard's owner alone creates, changes and takes away channels. Every worker may look a name up without asking; what it
  * finds counts only after it has set its interest bit and seen that `cid` is still the same, because the owner takes a channel away
- * only after it has seen no interest. A look-up may miss a channel that the owner is just moving: the worker then asks the owner.
+ * only after it has seen no interest. `cid` reads 0 for a moment while the owner finds out that a channel is wanted: who holds
+ * one keeps the number that it was held by. A look-up may miss a channel that the owner is just moving: the worker then asks the owner.
  *
  *   name, name_len, next, state, cid        the owner, before others can see the channel
  *   head, newest, payload_bytes, appended_ms  the owner, in this order after a record is in the log: newest, then head

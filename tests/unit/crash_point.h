@@ -17,8 +17,10 @@
 #include "shm/memory.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +49,23 @@ static inline const char *crash_place(void)
     return crash_note->place;
 }
 
+/* fork() for a child that does not outlive a test which fails. */
+static inline pid_t fork_child(void)
+{
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return child;
+}
+
+static inline void kill_child(pid_t child)
+{
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* A child does work(ctx) and dies at the n-th place, from 1. Returns false where it came to the work's end alive. */
 static inline bool dies_at(unsigned n, void (*work)(void *ctx), void *ctx)
 {
@@ -56,8 +75,7 @@ static inline bool dies_at(unsigned n, void (*work)(void *ctx), void *ctx)
     if (crash_note == NULL)
         crash_note = hf_memory_map(sizeof(*crash_note));
     assert_non_null(crash_note);
-    child = fork();
-    assert_true(child >= 0);
+    child = fork_child();
     if (child == 0) {
         crash_countdown = n;
         work(ctx);

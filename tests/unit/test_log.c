@@ -3,7 +3,6 @@
 #include "base/rng.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -754,15 +753,13 @@ static void what_a_reader_has_pinned_stays_as_it_is(void **state)
     assert_non_null(race);
     race->shm = shm_new(4);
     log = view_of(race->shm, READER);
-    writer = fork();
-    assert_true(writer >= 0);
+    writer = fork_child();
     if (writer == 0)
         write_for_ever(race);
     while (clock_ms() < until_ms)
         for (unsigned i = 0; i < 100; i++)
             seen += read_turn(race, &log, &rng);
-    assert_int_equal(kill(writer, SIGKILL), 0);
-    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    kill_child(writer);
     assert_true(seen > 1000);
     assert_true(atomic_load(&race->shm->segno_last) > 100); /* It has gone round many times. */
     log = owner_of(race->shm);

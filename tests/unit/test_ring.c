@@ -3,7 +3,6 @@
 #include "base/rng.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -342,9 +341,8 @@ static void produce(struct shared *s, uint64_t first, uint64_t count)
 
 static pid_t start_producer(struct shared *s, uint64_t first, uint64_t count)
 {
-    pid_t producer = fork();
+    pid_t producer = fork_child();
 
-    assert_true(producer >= 0);
     if (producer == 0) {
         produce(s, first, count);
         _exit(0);
@@ -409,8 +407,7 @@ static void killed_producers_leave_whole_records(void **state)
                 next++;
             else
                 sched_yield();
-        assert_int_equal(kill(producer, SIGKILL), 0);
-        assert_int_equal(waitpid(producer, NULL, 0), producer);
+        kill_child(producer);
         while (consume_next(s, next))
             next++;
     }
