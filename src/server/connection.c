@@ -201,6 +201,23 @@ static void echo_message(struct hf_conn *c, const struct hf_ws_event *ev)
         hf_conn_due(c);
 }
 
+/*
+ * "after 1009 [a client] takes its oldest unanswered publish for refused": so that this is the one that was too large, all that it
+ * published before are answered first; hf_publish_ack() then closes.
+ */
+static void framing_broken(struct hf_conn *c, const struct hf_ws_event *ev)
+{
+    char reason[124];
+    size_t len = ev->len < sizeof(reason) ? ev->len : sizeof(reason) - 1;
+
+    c->too_big = ev->close_code == HF_CLOSE_TOO_BIG && c->window.count > 0;
+    if (c->too_big)
+        return;
+    memcpy(reason, ev->data, len);
+    reason[len] = '\0';
+    hf_conn_close(c, ev->close_code, reason);
+}
+
 static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
 {
     switch (ev->type) {
@@ -221,15 +238,9 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
     case HF_WS_EV_CLOSE: /* RFC 6455 section 5.5.1: "the endpoint typically echos the status code it received". */
         hf_conn_close(c, ev->close_code, "");
         break;
-    case HF_WS_EV_ERROR: {
-        char reason[124];
-        size_t len = ev->len < sizeof(reason) ? ev->len : sizeof(reason) - 1;
-
-        memcpy(reason, ev->data, len);
-        reason[len] = '\0';
-        hf_conn_close(c, ev->close_code, reason);
+    case HF_WS_EV_ERROR:
+        framing_broken(c, ev);
         break;
-    }
     case HF_WS_EV_PONG: /* Its arrival is all it says. */
     case HF_WS_EV_NONE:
         break;
@@ -239,7 +250,8 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
 /* Whether more input may be taken now. */
 static bool takes_input(const struct hf_conn *c)
 {
-    return c->phase == HF_CONN_OPEN && c->stall == NULL && (!c->blocked || c->out.len < HF_OUT_SOFT_BYTES);
+    return c->phase == HF_CONN_OPEN && c->stall == NULL && !c->too_big &&
+           (!c->blocked || c->out.len < HF_OUT_SOFT_BYTES);
 }
 
 /*

@@ -93,6 +93,7 @@ struct hf_conn {
     bool finished;   /* finish() was called */
     bool pinged;     /* a heartbeat went out since the last receipt */
     bool acks_due;   /* the window has answers */
+    bool too_big;    /* a message beyond all bounds came: close 1009 follows the last answer */
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;

@@ -121,6 +121,8 @@ void hf_publish_ack(struct hf_conn *c)
                                          .seq = seq,
                                          .offsets = hf_buf_str(&offsets)});
     hf_buf_release(&offsets);
+    if (c->too_big && c->phase == HF_CONN_OPEN && c->window.count == 0)
+        hf_conn_close(c, HF_CLOSE_TOO_BIG, "the message is larger than the server takes");
 }
 
 static void window_answer(struct hf_conn *c, uint64_t seq, uint64_t offset)
