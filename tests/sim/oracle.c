@@ -209,7 +209,8 @@ static struct epoch *epoch_begun(struct sim *sim, uint32_t channel, hf_cid cid)
     struct epoch *e = &c->epochs[c->epoch_count];
 
     if (c->epoch_count > 0 && !sim->options.outages)
-        sim_fail(sim, "channel %u was begun anew", channel);
+        sim_fail(sim, "channel %u was begun anew: it was %" PRIx64 " and is %" PRIx64, channel,
+                 c->epochs[c->epoch_count - 1].cid, cid);
     if (c->epoch_count == SIM_EPOCHS_MAX) {
         sim_fail(sim, "channel %u was begun anew too often", channel);
         return NULL;
@@ -302,7 +303,7 @@ static void note_message(struct sim *sim, uint32_t shard, const struct hf_record
                  p->offset, r->offset);
     else if (p->outcome == REFUSED)
         sim_fail(sim, "publisher %u: publish %u is applied after it was refused", publisher, n);
-    else if (n < oracle.publishers[publisher].last[channel])
+    else if (publisher < SIM_CLIENTS_MAX && n < oracle.publishers[publisher].last[channel])
         sim_fail(sim, "publisher %u: publish %u is applied after %u", publisher, n,
                  oracle.publishers[publisher].last[channel]);
     if (sim->failed)
@@ -484,10 +485,10 @@ static void told_evicted(struct sim *sim, uint32_t client, uint32_t channel, str
     else if (s->placed && (s->latest ? ev->from_offset <= s->position : ev->from_offset != s->position + 1))
         sim_fail(sim, "client %u: channel %u: a gap from %" PRIu64 " follows %" PRIu64, client, channel,
                  ev->from_offset, s->position);
-    for (uint64_t offset = ev->from_offset; !sim->failed && offset <= ev->to_offset; offset++)
-        if (!evicted(channel, &e->entries[offset - 1]))
-            sim_fail(sim, "client %u: channel %u: a gap covers offset %" PRIu64 ", which is still there",
-                     client, channel, offset);
+    /* Of a segment that somebody holds pinned older messages may be left, behind a hole that nobody reads across. */
+    else if (!evicted(channel, &e->entries[ev->to_offset - 1]))
+        sim_fail(sim, "client %u: channel %u: a gap covers offset %" PRIu64 ", which is still there", client,
+                 channel, ev->to_offset);
     if (!sim->failed)
         place(s, epoch, ev->to_offset);
 }
@@ -620,16 +621,29 @@ static bool has_all(uint32_t channel, const struct subscription *s)
     return e->head == 0 || evicted(channel, &e->entries[e->head - 1]);
 }
 
-bool sim_oracle_caught_up(const struct sim *sim)
+bool sim_oracle_caught_up(const struct sim *sim, const char **why)
 {
+    static char text[160];
+
     for (uint32_t client = 0; client < sim->options.clients; client++)
         for (uint32_t channel = 0; channel < sim->options.channels; channel++)
-            if (!sim->clients[client]->ended && !has_all(channel, &oracle.subscriptions[client][channel]))
+            if (!sim->clients[client]->ended && !has_all(channel, &oracle.subscriptions[client][channel])) {
+                const struct subscription *s = &oracle.subscriptions[client][channel];
+
+                (void)snprintf(text, sizeof(text),
+                               "client %u, channel %u: %s, at %" PRIu64 ", the head is %" PRIu64, client,
+                               channel,
+                               s->leaving ? "leaving"
+                               : s->told  ? "subscribed"
+                                          : "subscribing",
+                               s->position, visible_head(channel));
+                *why = text;
                 return false;
+            }
     return true;
 }
 
-bool sim_oracle_stands(const struct sim *sim, uint32_t client, uint64_t cid, uint64_t *offset)
+bool sim_oracle_stands(const struct sim *sim, uint32_t client, uint64_t cid, uint64_t *offset, bool *latest)
 {
     for (uint32_t channel = 0; channel < sim->options.channels; channel++) {
         const struct subscription *s = &oracle.subscriptions[client][channel];
@@ -638,6 +652,7 @@ bool sim_oracle_stands(const struct sim *sim, uint32_t client, uint64_t cid, uin
         if (!s->wanted || s->epoch >= oracle.channels[channel].epoch_count || e->cid != cid)
             continue;
         *offset = s->placed ? s->position : 0;
+        *latest = s->latest;
         return true;
     }
     return false;

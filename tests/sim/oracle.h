@@ -41,10 +41,13 @@ bool sim_oracle_position(const struct sim *sim, uint32_t client, uint32_t channe
 /* A client's application is told something. */
 void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev);
 
-/* Whether every subscriber has all there is. */
-bool sim_oracle_caught_up(const struct sim *sim);
-/* Whether the client is subscribed to this incarnation of a channel; *offset: where it stands, 0: nowhere yet. */
-bool sim_oracle_stands(const struct sim *sim, uint32_t client, uint64_t cid, uint64_t *offset);
+/* Whether every subscriber has all there is; else *why says who has not. */
+bool sim_oracle_caught_up(const struct sim *sim, const char **why);
+/*
+ * Whether the client is subscribed to this incarnation of a channel. *offset: where it stands, 0: nowhere yet. *latest: by mode `latest`, where
+ * what was acknowledged on a lost connection need not be acknowledged again.
+ */
+bool sim_oracle_stands(const struct sim *sim, uint32_t client, uint64_t cid, uint64_t *offset, bool *latest);
 /* How many subscriptions a client has. */
 uint32_t sim_oracle_subscriptions(const struct sim *sim, uint32_t client);
 /* The number of the session on which a client lives; 0: none. */

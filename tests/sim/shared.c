@@ -6,6 +6,7 @@
 #include "sim/sim.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 enum { SETTLED_LAG_MS_MAX = 2500 };
 
@@ -110,35 +111,47 @@ static bool workers_at_rest(const struct sim *sim, const char **why)
 }
 
 /* A session's record says what its client knows: it lives, with these subscriptions, acknowledged to their ends. */
-static bool session_is_true(const struct sim *sim, const struct hf_sessions *t, uint32_t client)
+static bool session_is_true(const struct sim *sim, const struct hf_sessions *t, uint32_t client,
+                            char why[160])
 {
     const struct hf_session *s = hf_sessions_get(t, sim_oracle_session(sim, client));
     const struct hf_session_sub *sub;
     uint32_t cursor = 0, count = 0;
     uint64_t offset;
+    bool latest;
 
+    (void)snprintf(why, 160, "client %u has no live session", client);
     if (s == NULL || hf_state_phase(atomic_load(&s->state)) != HF_SESSION_LIVE)
         return false;
     while ((sub = hf_session_sub_next(t, s, &cursor)) != NULL) {
-        if (!sim_oracle_stands(sim, client, atomic_load(&sub->cid) & HF_SUB_CID, &offset))
+        uint64_t cid = atomic_load(&sub->cid) & HF_SUB_CID, acked = atomic_load(&sub->acked);
+
+        (void)snprintf(why, 160, "the session of client %u has a subscription too many", client);
+        if (!sim_oracle_stands(sim, client, cid, &offset, &latest))
             return false;
-        if (offset != 0 && atomic_load(&sub->acked) != offset)
+        (void)snprintf(why, 160,
+                       "client %u has offset %" PRIu64 " of channel %" PRIx64
+                       ", its session's record %" PRIu64,
+                       client, offset, cid, acked);
+        if (offset != 0 && (latest ? acked > offset : acked != offset))
             return false;
         count++;
     }
+    (void)snprintf(why, 160, "the session of client %u has a subscription too few", client);
     return count == sim_oracle_subscriptions(sim, client);
 }
 
 static bool sessions_are_true(const struct sim *sim, const char **why)
 {
     const struct hf_sessions *t = &sim->workers[0].hub->sessions;
+    static char text[160];
     struct hf_session *s;
     uint32_t live = 0;
     uint64_t cursor = 0;
 
-    *why = "a session's record is not what its client knows";
+    *why = text;
     for (uint32_t i = 0; i < sim->options.clients; i++)
-        if (!sim->clients[i]->ended && !session_is_true(sim, t, i))
+        if (!sim->clients[i]->ended && !session_is_true(sim, t, i, text))
             return false;
     while ((s = hf_sessions_next(t, &cursor)) != NULL)
         live += hf_state_phase(atomic_load(&s->state)) == HF_SESSION_LIVE;

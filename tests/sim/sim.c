@@ -317,8 +317,7 @@ static bool at_rest(struct sim *sim, const char **why)
     for (uint32_t i = 0; i < sim->options.backends; i++)
         if (!sim_backend_settled(sim->backends[i]))
             return false;
-    *why = "a subscriber has not got all there is";
-    if (!sim_oracle_caught_up(sim))
+    if (!sim_oracle_caught_up(sim, why))
         return false;
     return sim_shared_settled(sim, why);
 }

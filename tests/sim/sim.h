@@ -36,7 +36,7 @@ enum {
     SIM_SEGMENTS_MAX = 32,
     SIM_EPOCHS_MAX = 4,       /* of one channel in a schedule */
     SIM_PUBLISHES_MAX = 1000, /* of one publisher */
-    SIM_MESSAGES_MAX = 4000,  /* of one channel's epoch */
+    SIM_MESSAGES_MAX = 7000,  /* of one channel's epoch */
     SIM_PAYLOAD_MAX = 8192,
 };
 

@@ -34,9 +34,17 @@ static struct {
 
 void __sanitizer_cov_trace_pc(void);
 
-struct sim_worker *sim_worker_inside(void)
+int64_t sim_points_off(void)
 {
-    return inside;
+    int64_t before = countdown;
+
+    countdown = INT64_MAX;
+    return before;
+}
+
+void sim_points_on(int64_t before)
+{
+    countdown = before;
 }
 
 /* How many points it may pass before something is due. */
@@ -153,14 +161,18 @@ bool sim_crash_place(uint32_t i, const char **place, uint64_t *passed, uint64_t 
 void hf_crash_point(const char *place)
 {
     struct sim_worker *w = inside;
+    int64_t before;
     uint32_t i;
 
     if (w == NULL)
         return;
     i = place_of(place);
     places[i].passed++;
-    if (strcmp(place, "log:committed") == 0)
+    if (strcmp(place, "log:committed") == 0) {
+        before = sim_points_off();
         sim_oracle_committed(w->sim);
+        sim_points_on(before);
+    }
     if (w->crash_named && w->crash_in > 0 && --w->crash_in == 0) {
         places[i].died++;
         w->sim->stats->crashes_named++;
@@ -345,6 +357,7 @@ static void wait_for_events(struct sim_worker *w)
 static void be_worker(void *ctx)
 {
     struct sim_worker *w = ctx;
+    int64_t before;
 
     if (w->dying)
         return;
@@ -364,7 +377,9 @@ static void be_worker(void *ctx)
             sim_backend_ask(b, w->hub);
         }
         hf_hub_turn(w->hub, w->now);
+        before = sim_points_off();
         sim_shared_check_turn(w->sim, w);
+        sim_points_on(before);
     }
 }
 

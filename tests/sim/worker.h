@@ -59,8 +59,9 @@ void sim_worker_arm(struct sim_worker *w, bool named, uint64_t points);
 void sim_worker_finish(struct sim_worker *w);
 /* A point: see above. */
 void sim_point(void);
-/* The worker whose fiber runs, or NULL. */
-struct sim_worker *sim_worker_inside(void);
+/* Between the two the simulation itself uses the server's code, and no point counts. */
+int64_t sim_points_off(void);
+void sim_points_on(int64_t before);
 /* How often workers died at each of the HF_CRASH_POINT()s, over all schedules. Returns false at the end. */
 bool sim_crash_place(uint32_t i, const char **place, uint64_t *passed, uint64_t *died);
 
