@@ -95,7 +95,11 @@ int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_
     t->blocks = (struct hf_session_block *)(void *)base;
     base += (size_t)shm->workers * shm->blocks_per_home * sizeof(struct hf_session_block);
     t->tombs = (struct hf_tombstone *)(void *)base;
-    return find_free_places(t);
+    if (find_free_places(t) < 0) {
+        hf_sessions_release(t);
+        return HF_ENOMEM;
+    }
+    return 0;
 }
 
 void hf_sessions_release(struct hf_sessions *t)
@@ -103,6 +107,7 @@ void hf_sessions_release(struct hf_sessions *t)
     free(t->free_places);
     free(t->free_blocks);
     t->free_places = t->free_blocks = NULL;
+    t->free_count = t->free_cap = t->free_block_count = t->free_block_cap = 0;
 }
 
 /* ---- State ---- */
@@ -121,6 +126,8 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 {
     uint64_t generation = hf_state_generation(seen) + 1;
 
+    if (hf_state_phase(seen) != HF_SESSION_LIVE && hf_state_phase(seen) != HF_SESSION_PARKED)
+        return 0; /* Ended since the caller looked: its home may be freeing it. */
     if (!state_move(s, seen, state_make(HF_SESSION_LIVE, t->home, generation)))
         return 0;
     HF_CRASH_POINT("session:taken");
@@ -150,6 +157,8 @@ bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t genera
 
 bool hf_session_end_parked(struct hf_session *s, uint64_t seen)
 {
+    if (hf_state_phase(seen) != HF_SESSION_PARKED)
+        return hf_state_phase(seen) == HF_SESSION_ENDED;
     return state_move(s, seen, state_make(HF_SESSION_ENDED, hf_state_owner(seen), hf_state_generation(seen)));
 }
 

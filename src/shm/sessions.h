@@ -10,8 +10,8 @@
  *   PARKED -> LIVE    hf_session_take()      any worker, with a valid ticket; generation + 1
  *   LIVE   -> LIVE    hf_session_take()      any worker, where the owner's process is dead; generation + 1
  *   LIVE   -> ENDED   hf_session_end()       its owner: bye, or ended by the backend
- *   PARKED -> ENDED   hf_session_end(), hf_session_expire()
- *   ENDED  -> FREE    hf_sessions_free()     home, after the tombstone is written
+ *   PARKED -> ENDED   hf_session_end_parked(), hf_sessions_expire()
+ *   ENDED  -> FREE    hf_sessions_expire()   home, after the tombstone is written
  *
  * All other fields are written by the owner while it is LIVE, except `applied_seq`: shard owners raise it (compare-and-swap,
  * never lowered) when a publish of the session is in their log. A worker that dies leaves every field whole: each is one
@@ -147,13 +147,13 @@ int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_T
 
 /*
  * Take a session over for this worker: from `seen`, the state that the caller has read and found PARKED, or LIVE with a dead
- * owner. Returns the new generation, or 0 where somebody else was faster.
+ * owner. Returns the new generation, or 0 where somebody else was faster or the session has ended.
  */
 uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t seen);
 /* Owner of this generation: park or end it. Returns false where it is no longer ours. */
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
-/* End a parked session that nobody holds (the backend ended it). */
+/* End a parked session that nobody holds (the backend ended it), in the state `seen`. Returns whether it has ended, now or before. */
 bool hf_session_end_parked(struct hf_session *s, uint64_t seen);
 /* A new process in this slot: park all that its predecessor held. Returns how many. */
 uint32_t hf_sessions_park_orphans(struct hf_sessions *t, uint64_t now_ms);
