@@ -149,7 +149,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
     hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
     hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
     /* Phases are spread, so that connections that came together are not asked together for ever. */
-    c->received_ms = c->hub->now.mono_ms - hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
+    c->spread_ms = (uint32_t)hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
     hf_conn_schedule(c);
     hf_conn_due(c);
 }

@@ -385,7 +385,7 @@ void hf_conn_schedule(struct hf_conn *c)
     uint64_t at = c->deadline_ms;
 
     if (c->phase == HF_CONN_OPEN)
-        at = c->received_ms + (uint64_t)c->heartbeat_ms * (c->pinged ? 2 : 1);
+        at = c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - c->spread_ms);
     hf_wheel_add(&c->hub->wheel, &c->timer, at);
 }
 
@@ -399,8 +399,9 @@ static void heartbeat(struct hf_conn *c)
         hf_conn_close(c, HF_CLOSE_HEARTBEAT_MISSED, "nothing received for two heartbeat intervals");
         return;
     }
-    if (idle_ms >= c->heartbeat_ms && !c->pinged) {
+    if (idle_ms >= c->heartbeat_ms - c->spread_ms && !c->pinged) {
         c->pinged = true;
+        c->spread_ms = 0;
         hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_SENT, 1);
         if (!c->echo)
             hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_PING});

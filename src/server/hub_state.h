@@ -97,6 +97,7 @@ struct hf_conn {
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
+    uint32_t spread_ms;   /* the first heartbeat goes out that much earlier */
     uint64_t received_ms; /* last byte from the peer */
     uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
     struct hf_ws ws;
