@@ -141,11 +141,11 @@ static struct hf_start_request start_request(struct hf_conn *c, const struct hf_
         r.offset = m->since_offset;
         r.same_epoch =
             hf_str_eq(m->epoch, (struct hf_str){epoch, hf_region_epoch(c->hub->region, t->cid, epoch)});
-        r.oldest = hf_history_oldest(c->hub, t->channel);
+        r.oldest = hf_history_oldest(c->hub, t->channel, t->cid);
     } else if (m->has & HF_HAS_LAST) {
         r.from = HF_START_LAST;
         r.last = m->last;
-        r.oldest = hf_history_oldest(c->hub, t->channel);
+        r.oldest = hf_history_oldest(c->hub, t->channel, t->cid);
     } else if (m->mode == HF_MODE_LATEST) {
         r.from = HF_START_LATEST;
         /* Of the first message the record is known before the head. */

@@ -17,16 +17,16 @@ static bool inside(const void *ctx, const struct hf_record *r)
            r->appended_ms >= b->appended_ms_min;
 }
 
-uint64_t hf_history_oldest(struct hf_hub *hub, struct hf_channel *c)
+uint64_t hf_history_oldest(struct hf_hub *hub, const struct hf_channel *c, hf_cid cid)
 {
     const struct hf_config *config = hub->config;
-    struct hf_log *log = &hub->logs[hf_cid_shard(atomic_load(&c->cid))];
+    struct hf_log *log = &hub->logs[hf_cid_shard(cid)];
     uint64_t head = atomic_load(&c->head);
     hf_ref newest_ref = atomic_load_explicit(&c->newest, memory_order_acquire), ref;
     const struct hf_record *newest = hf_log_at(log, newest_ref), *oldest;
     struct bounds b = {.bytes_max = config->history_bytes};
 
-    if (newest == NULL || config->history_messages == 0)
+    if (newest == NULL || newest->cid != cid || config->history_messages == 0)
         return head + 1;
     b.offset_min =
         newest->offset >= config->history_messages ? newest->offset - config->history_messages + 1 : 1;
@@ -77,11 +77,11 @@ static void put_backward(struct hf_log *log, const struct hf_channel *c, uint64_
 }
 
 /* "exclusive of since; without it from the oldest kept, with reverse from the newest down; another epoch: from the present one's beginning" */
-static void put_messages(struct hf_hub *hub, struct hf_channel *c, const struct hf_history_query *q,
-                         bool same_epoch, struct hf_buf *out)
+static void put_messages(struct hf_hub *hub, const struct hf_channel *c, hf_cid cid,
+                         const struct hf_history_query *q, bool same_epoch, struct hf_buf *out)
 {
-    struct hf_log *log = &hub->logs[hf_cid_shard(atomic_load(&c->cid))];
-    uint64_t oldest = hf_history_oldest(hub, c);
+    struct hf_log *log = &hub->logs[hf_cid_shard(cid)];
+    uint64_t oldest = hf_history_oldest(hub, c, cid);
     bool since = q->has_since && same_epoch;
 
     if (q->reverse)
@@ -90,17 +90,31 @@ static void put_messages(struct hf_hub *hub, struct hf_channel *c, const struct 
         put_forward(log, c, since && q->since_offset >= oldest ? q->since_offset + 1 : oldest, q->limit, out);
 }
 
+/*
+ * The channel's number. It reads 0 while the owner takes the channel away, and also for the moment in which the owner finds that
+ * somebody wants it after all: a few looks tell one from the other.
+ */
+static hf_cid cid_of(const struct hf_channel *c)
+{
+    hf_cid cid = 0;
+
+    for (int looks = 0; c != NULL && cid == 0 && looks < 1000; looks++)
+        cid = atomic_load(&c->cid);
+    return cid;
+}
+
 int hf_service_history(struct hf_hub *hub, const struct hf_history_query *q, struct hf_buf *out)
 {
     struct hf_channel *c = hf_hub_find_channel(hub, q->channel);
+    hf_cid cid = cid_of(c);
     char epoch[32] = "";
 
-    if (c != NULL)
-        hf_region_epoch(hub->region, atomic_load(&c->cid), epoch);
+    if (cid != 0)
+        hf_region_epoch(hub->region, cid, epoch);
     hf_buf_putf(out, "\"epoch\":\"%s\",\"offset\":%llu,\"messages\":[", epoch,
-                (unsigned long long)(c == NULL ? 0 : atomic_load(&c->head)));
-    if (c != NULL)
-        put_messages(hub, c, q, hf_str_eq(q->since_epoch, hf_str_from(epoch)), out);
+                (unsigned long long)(cid == 0 ? 0 : atomic_load(&c->head)));
+    if (cid != 0)
+        put_messages(hub, c, cid, q, hf_str_eq(q->since_epoch, hf_str_from(epoch)), out);
     hf_buf_puts(out, "]");
     return out->failed ? HF_ELIMIT : 0;
 }

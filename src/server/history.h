@@ -13,7 +13,7 @@
 
 struct hf_hub;
 
-/* The oldest offset that history gives now: head + 1 where there is nothing. O(log n). */
-uint64_t hf_history_oldest(struct hf_hub *hub, struct hf_channel *c);
+/* The oldest offset that the history of c, known as cid, gives now: head + 1 where there is nothing. O(log n). */
+uint64_t hf_history_oldest(struct hf_hub *hub, const struct hf_channel *c, hf_cid cid);
 
 #endif
