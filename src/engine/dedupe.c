@@ -53,14 +53,27 @@ const struct hf_key *hf_dedupe_key(const struct hf_dedupe *d, const uint64_t key
     return key_find(d, key);
 }
 
+/* Oldest first. Mostly it goes to the end; only a carry record that is read again tells of older ones. */
+static void sort_in(struct hf_dedupe *d, struct hf_key *k)
+{
+    struct hf_list *behind = &d->by_age;
+
+    while (behind->prev != &d->by_age &&
+           HF_CONTAINER(behind->prev, struct hf_key, by_age)->used_ms > k->used_ms)
+        behind = behind->prev;
+    hf_list_add_tail(behind, &k->by_age);
+}
+
 static int learn_key(struct hf_dedupe *d, const struct hf_carry *said, hf_ref ref)
 {
     struct hf_key *k = key_find(d, said->key);
 
-    if (k != NULL) { /* Carried over: it now stands further ahead. */
-        k->ref = ref;
+    if (k != NULL && k->cid == said->cid && k->offset == said->offset) {
+        k->ref = ref; /* Carried over: it now stands further ahead. */
         return 0;
     }
+    if (k != NULL) /* Read again: after it had been forgotten, the key was used anew. */
+        key_forget(d, k);
     k = calloc(1, sizeof(*k));
     if (k == NULL)
         return HF_ENOMEM;
@@ -75,7 +88,7 @@ static int learn_key(struct hf_dedupe *d, const struct hf_carry *said, hf_ref re
         free(k);
         return HF_ENOMEM;
     }
-    hf_list_add_tail(&d->by_age, &k->by_age);
+    sort_in(d, k);
     if (++d->key_count > d->keys_max)
         key_forget(d, HF_CONTAINER(d->by_age.next, struct hf_key, by_age));
     return 0;

@@ -345,17 +345,26 @@ static int recover_shard(struct memory_engine *e, struct shard *s)
     return 0;
 }
 
+static void forget_old_keys(struct memory_engine *e, struct hf_now now)
+{
+    uint64_t age = e->config.idempotency_age_ms;
+
+    for (uint32_t i = 0; i < e->config.region->config->shards; i++)
+        if (e->shards[i].ours)
+            hf_dedupe_expire(&e->shards[i].dedupe, now.wall_ms > age ? now.wall_ms - age : 0);
+}
+
 static int memory_recover(struct hf_engine *base, struct hf_now now)
 {
     struct memory_engine *e = memory_engine(base);
 
-    (void)now;
     for (uint32_t i = 0; i < e->config.region->config->shards; i++) {
         int err = e->shards[i].ours ? recover_shard(e, &e->shards[i]) : 0;
 
         if (err < 0)
             return err;
     }
+    forget_old_keys(e, now); /* Their messages may still be in the log. */
     return 0;
 }
 
@@ -383,14 +392,11 @@ static void forget_idle_channels(struct memory_engine *e, struct shard *s, struc
 static void memory_tick(struct hf_engine *base, struct hf_now now)
 {
     struct memory_engine *e = memory_engine(base);
-    uint64_t age = e->config.idempotency_age_ms;
 
-    for (uint32_t i = 0; i < e->config.region->config->shards; i++) {
-        if (!e->shards[i].ours)
-            continue;
-        hf_dedupe_expire(&e->shards[i].dedupe, now.wall_ms > age ? now.wall_ms - age : 0);
-        forget_idle_channels(e, &e->shards[i], now);
-    }
+    forget_old_keys(e, now);
+    for (uint32_t i = 0; i < e->config.region->config->shards; i++)
+        if (e->shards[i].ours)
+            forget_idle_channels(e, &e->shards[i], now);
 }
 
 static void memory_free(struct hf_engine *base)
