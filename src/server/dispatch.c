@@ -95,6 +95,10 @@ static enum found find_or_open(struct hf_conn *c, struct hf_str name, struct hf_
         return hf_exchange_open(hub, owner, name, c->serial) ? FOUND_OPENING : FOUND_WAIT;
     if (channel == NULL || hf_topic_get(hub, atomic_load(&channel->cid), out) < 0)
         return FOUND_WAIT;
+    if (!hf_str_eq(hf_topic_name(*out), name)) { /* The owner gave its place to another channel meanwhile. */
+        hf_topic_release_idle(hub, *out);
+        return FOUND_WAIT;
+    }
     return FOUND;
 }
 
