@@ -328,6 +328,8 @@ static void any_number_of_pins_is_taken_away_again(void **state)
         }
         assert_int_equal(hf_log_victim(&log), pinned == 38 ? -1 : (int)pinned + 1);
         hf_log_unpin_all(&reader);
+        for (unsigned i = 0; i < 40; i++)
+            assert_int_equal(atomic_load(&reader.my_pins[i]), 0);
         assert_int_equal(hf_log_victim(&log), 0);
     }
     shm_free(shm);
@@ -570,6 +572,30 @@ static void a_scan_sees_all_records_in_their_order(void **state)
     shm_free(shm);
 }
 
+/* "take up the newest segment where the last owner left it", whatever slot it is in. */
+static void a_successor_goes_on_in_the_newest_segment(void **state)
+{
+    struct hf_log_shm *shm = shm_new(5);
+    struct hf_log log = owner_of(shm);
+    struct channel c = {.cid = 1};
+    bool in_slot[5] = {false};
+
+    (void)state;
+    for (unsigned i = 0; i < 600; i++) {
+        struct hf_log successor;
+
+        append_recycling(&log, &c);
+        successor = owner_of(shm);
+        assert_int_equal(successor.current, log.current);
+        assert_int_equal(hf_log_has_spare(&successor), hf_log_has_spare(&log));
+        in_slot[log.current] = true;
+        log = successor;
+    }
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(in_slot[i]);
+    shm_free(shm);
+}
+
 struct work {
     struct hf_log log;
     struct channel channel;
@@ -785,6 +811,7 @@ int main(void)
         cmocka_unit_test(a_hole_in_the_middle_leads_nowhere),
         cmocka_unit_test(the_bytes_of_earlier_messages_are_summed),
         cmocka_unit_test(a_scan_sees_all_records_in_their_order),
+        cmocka_unit_test(a_successor_goes_on_in_the_newest_segment),
         cmocka_unit_test(an_owner_dies_at_each_place_of_an_append),
         cmocka_unit_test(an_owner_dies_while_it_recycles),
         cmocka_unit_test(what_a_reader_has_pinned_stays_as_it_is),

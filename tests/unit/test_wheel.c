@@ -143,6 +143,7 @@ static void a_time_in_the_past_is_due_at_once(void **state)
     init(&a, 1, 100000);
     hf_timer_init(&b.timer);
     set(&a, 0);
+    assert_int_equal(hf_wheel_deadline_ms(&wheel, 100033, 1000), 100033);
     assert_ptr_equal(hf_wheel_pop(&wheel, 100000), &a.timer);
     set(&b, 99999);
     assert_ptr_equal(hf_wheel_pop(&wheel, 100000), &b.timer);
