@@ -34,9 +34,13 @@ struct crash_note {
 
 static unsigned crash_countdown; /* 0: nobody dies; 1: at the next place */
 static struct crash_note *crash_note;
+/* What another process does just when this one is at that place; NULL: nothing. */
+static void (*crash_meanwhile)(const char *place);
 
 void hf_crash_point(const char *place)
 {
+    if (crash_meanwhile != NULL)
+        crash_meanwhile(place);
     if (crash_countdown == 0 || --crash_countdown > 0)
         return;
     (void)snprintf(crash_note->place, sizeof(crash_note->place), "%s", place);

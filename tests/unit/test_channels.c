@@ -234,6 +234,45 @@ static void interest_keeps_a_channel(void **state)
     close_all(&t);
 }
 
+static struct hf_channel *wanted_meanwhile;
+static unsigned taken_count;
+
+/* A worker that had looked at the number before sets its bit just now. */
+static void want_meanwhile(const char *place)
+{
+    if (strcmp(place, "channels:taken") != 0)
+        return;
+    taken_count++;
+    if (wanted_meanwhile != NULL)
+        atomic_fetch_or(&wanted_meanwhile->interest[1], 2);
+}
+
+/* "the owner takes a channel away only after it has seen no interest", also where that comes at the last moment. */
+static void interest_at_the_last_moment_keeps_a_channel(void **state)
+{
+    struct hf_channels t = open_new(10);
+    struct hf_channel *c = add(&t, 1);
+    hf_cid cid = cid_of(c);
+
+    (void)state;
+    crash_meanwhile = want_meanwhile;
+    wanted_meanwhile = c;
+    taken_count = 0;
+    assert_false(hf_channels_remove(&t, c));
+    assert_int_equal(taken_count, 1);
+    assert_int_equal(cid_of(c), cid);
+    assert_true(hf_channel_wanted(c, 65));
+    assert_ptr_equal(find(&t, 1), c);
+    assert_int_equal(atomic_load(&t.shm->live), 1);
+    assert_false(hf_channels_remove(&t, c));
+    assert_int_equal(taken_count, 1); /* Where interest is seen at first, the number is not even touched. */
+    wanted_meanwhile = NULL;
+    hf_channel_unwant(c, 65, 1);
+    assert_true(hf_channels_remove(&t, c));
+    crash_meanwhile = NULL;
+    close_all(&t);
+}
+
 /* "Returns false where c is no longer cid: look the name up again." It then leaves no mark. */
 static void interest_in_what_has_gone_is_refused(void **state)
 {
@@ -259,15 +298,17 @@ static void each_worker_is_told_on_its_own(void **state)
     struct hf_channel *c = add(&t, 1);
 
     (void)state;
-    for (uint32_t worker = 0; worker < 256; worker += 5) {
+    for (uint32_t worker = 0; worker < 256; worker++) {
         assert_true(hf_channel_untold(c, worker));
         hf_channel_set_told(c, worker);
-        assert_false(hf_channel_untold(c, worker));
-        assert_true(hf_channel_untold(c, worker + 1));
+        assert_true(hf_channel_want(c, cid_of(c), worker));
+        for (uint32_t other = 0; other < 256; other++) {
+            assert_int_equal(hf_channel_untold(c, other), other != worker);
+            assert_int_equal(hf_channel_wanted(c, other), other == worker);
+        }
+        hf_channel_clear_told(c, worker);
+        hf_channel_unwant(c, worker, 1);
     }
-    hf_channel_clear_told(c, 60);
-    for (uint32_t worker = 0; worker < 256; worker += 5)
-        assert_int_equal(hf_channel_untold(c, worker), worker == 60);
     close_all(&t);
 }
 
@@ -301,9 +342,11 @@ static void add_one(void *ctx)
         _exit(1);
 }
 
+static unsigned removed;
+
 static void remove_one(void *ctx)
 {
-    if (!hf_channels_remove(ctx, find(ctx, 3)))
+    if (!hf_channels_remove(ctx, find(ctx, removed)))
         _exit(1);
 }
 
@@ -362,7 +405,8 @@ static void an_owner_dies_at_each_place_of_an_add(void **state)
 static void an_owner_dies_at_each_place_of_a_remove(void **state)
 {
     (void)state;
-    dies_changing(remove_one, 3, false, 2);
+    for (removed = 0; removed < 8; removed++) /* Some stand in the middle of a chain. */
+        dies_changing(remove_one, removed, false, 2);
 }
 
 /* ---- Memory ---- */
@@ -466,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_place_that_is_used_again_has_another_number),
         cmocka_unit_test(random_changes_agree_with_a_plain_array),
         cmocka_unit_test(interest_keeps_a_channel),
+        cmocka_unit_test(interest_at_the_last_moment_keeps_a_channel),
         cmocka_unit_test(interest_in_what_has_gone_is_refused),
         cmocka_unit_test(each_worker_is_told_on_its_own),
         cmocka_unit_test(an_advance_makes_the_record_known),

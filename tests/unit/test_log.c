@@ -278,6 +278,40 @@ static void a_pin_between_keeps_the_segment(void **state)
     shm_free(shm);
 }
 
+static struct hf_log *pins_meanwhile;
+static hf_ref pinned_meanwhile;
+
+static void pin_meanwhile(const char *place)
+{
+    if (strcmp(place, "log:taken") == 0)
+        assert_null(hf_log_at(pins_meanwhile, pinned_meanwhile));
+}
+
+/* The same at the last moment: the reader is told "evicted", and the owner that it cannot have the segment. */
+static void a_pin_at_the_last_moment_keeps_the_segment(void **state)
+{
+    struct hf_log_shm *shm = shm_new(4);
+    struct hf_log log = owner_of(shm), reader = view_of(shm, READER);
+    struct channel c = {.cid = 1};
+    hf_ref first;
+
+    (void)state;
+    assert_true(append(&log, &c));
+    first = c.newest;
+    while (append(&log, &c))
+        ;
+    pins_meanwhile = &reader;
+    pinned_meanwhile = first;
+    crash_meanwhile = pin_meanwhile;
+    assert_false(recycle_oldest(&log));
+    crash_meanwhile = NULL;
+    assert_false(hf_log_has_spare(&log));
+    assert_true(is_whole(hf_log_at(&reader, first)));
+    hf_log_unpin_all(&reader);
+    assert_true(recycle_oldest(&log));
+    shm_free(shm);
+}
+
 /* "The record at ref, or NULL where it is evicted", and also when the slot has long been written anew. */
 static void an_evicted_record_is_not_found_again(void **state)
 {
@@ -803,6 +837,7 @@ int main(void)
         cmocka_unit_test(a_quarter_is_kept_for_carry_records),
         cmocka_unit_test(the_victim_is_the_oldest_that_nobody_has_pinned),
         cmocka_unit_test(a_pin_between_keeps_the_segment),
+        cmocka_unit_test(a_pin_at_the_last_moment_keeps_the_segment),
         cmocka_unit_test(an_evicted_record_is_not_found_again),
         cmocka_unit_test(any_number_of_pins_is_taken_away_again),
         cmocka_unit_test(a_dead_workers_pins_are_taken_away),

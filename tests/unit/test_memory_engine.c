@@ -151,6 +151,30 @@ static struct hf_session *session(struct bench *b)
     return hf_sessions_add(&b->sessions, random);
 }
 
+/* The channel's chain from its first message that is left to the newest: nothing missing, nothing twice. Returns the oldest offset. */
+static uint64_t chain_is_whole(struct bench *b, const char *name)
+{
+    struct hf_channel *c = channel(b, name);
+    struct hf_log log = log_of(b);
+    hf_ref ref = 0, newest = atomic_load(&c->newest);
+    const struct hf_record *r = hf_log_find(&log, newest, 1, &ref);
+    uint64_t oldest = r == NULL ? 0 : r->offset, next = oldest;
+
+    for (; r != NULL; next++) {
+        assert_int_equal(r->offset, next);
+        assert_int_equal(r->cid, atomic_load(&c->cid));
+        if (next == atomic_load(&c->head)) {
+            assert_true(ref == newest && atomic_load(&r->next) == 0);
+            break;
+        }
+        ref = atomic_load(&r->next);
+        r = hf_log_at(&log, ref);
+        assert_non_null(r);
+    }
+    hf_log_unpin_all(&log);
+    return oldest;
+}
+
 /* Publish so much to another channel that every segment is written anew. */
 static void turn_over(struct bench *b)
 {
@@ -495,6 +519,38 @@ static void a_log_that_readers_hold_takes_no_more_until_they_let_go(void **state
     bench_release(&b);
 }
 
+/* Room for a message may be made where the channel's newest one stood, and be used at once. */
+static void making_room_may_evict_the_message_before(void **state)
+{
+    static char long_payload[5000];
+    struct bench b;
+    struct hf_publish first = message("demo", "1"), bulk = message("bulk", "\"0123456789\""), second;
+    struct hf_published out;
+    struct hf_log reader;
+    const struct hf_record *r;
+
+    (void)state;
+    memset(long_payload, 'x', sizeof(long_payload) - 1);
+    long_payload[0] = long_payload[sizeof(long_payload) - 2] = '"';
+    bench_init(&b, 16384);
+    reader = log_of(&b);
+    (void)applied(&b, &first);
+    while (publish(&b, &bulk, &out) ==
+           0) /* Until all segments are pinned, and the last is too full for the long one. */
+        assert_non_null(hf_log_at(&reader, atomic_load(&b.told_of->newest)));
+    hf_log_unpin_all(&reader);
+    second = message("demo", long_payload);
+    assert_int_equal(applied(&b, &second), 2);
+    r = hf_log_at(&reader, atomic_load(&b.told_of->newest));
+    assert_true(r->prev == 0 && r->jump == 0 && atomic_load(&r->next) == 0 && r->bytes_before == 0);
+    hf_log_unpin_all(&reader);
+    frame_is(&b, &second, 2);
+    assert_int_equal(chain_is_whole(&b, "demo"), 2);
+    (void)applied(&b, &first);
+    assert_int_equal(chain_is_whole(&b, "demo"), 2);
+    bench_release(&b);
+}
+
 /* More keys than a quarter of a segment holds: publishers wait until the keys have grown old. */
 static void too_many_keys_hold_the_log_back_until_they_are_old(void **state)
 {
@@ -519,30 +575,6 @@ static void too_many_keys_hold_the_log_back_until_they_are_old(void **state)
 }
 
 /* ---- Death ---- */
-
-/* The channel's chain from its first message that is left to the newest: nothing missing, nothing twice. Returns the oldest offset. */
-static uint64_t chain_is_whole(struct bench *b, const char *name)
-{
-    struct hf_channel *c = channel(b, name);
-    struct hf_log log = log_of(b);
-    hf_ref ref = 0, newest = atomic_load(&c->newest);
-    const struct hf_record *r = hf_log_find(&log, newest, 1, &ref);
-    uint64_t oldest = r == NULL ? 0 : r->offset, next = oldest;
-
-    for (; r != NULL; next++) {
-        assert_int_equal(r->offset, next);
-        assert_int_equal(r->cid, atomic_load(&c->cid));
-        if (next == atomic_load(&c->head)) {
-            assert_true(ref == newest && atomic_load(&r->next) == 0);
-            break;
-        }
-        ref = atomic_load(&r->next);
-        r = hf_log_at(&log, ref);
-        assert_non_null(r);
-    }
-    hf_log_unpin_all(&log);
-    return oldest;
-}
 
 struct work {
     struct bench *b;
@@ -787,6 +819,7 @@ int main(void)
         cmocka_unit_test(idle_channels_make_room_for_others),
         cmocka_unit_test(a_forgotten_channel_begins_anew),
         cmocka_unit_test(a_log_that_readers_hold_takes_no_more_until_they_let_go),
+        cmocka_unit_test(making_room_may_evict_the_message_before),
         cmocka_unit_test(too_many_keys_hold_the_log_back_until_they_are_old),
         cmocka_unit_test(an_owner_dies_at_each_place_of_a_publish),
         cmocka_unit_test(recovery_finishes_what_was_committed),
