@@ -177,15 +177,15 @@ static void a_place_that_is_used_again_has_another_number(void **state)
 /* Adding and removing at random; chains of several channels in one bucket must hold together. */
 static void random_changes_agree_with_a_plain_array(void **state)
 {
-    enum { NAMES = 60 };
+    enum { MANY = 60 };
     struct hf_channels t = open_new(40);
-    struct hf_channel *there[NAMES] = {0};
+    struct hf_channel *there[MANY] = {0};
     struct hf_rng rng = {10};
     uint32_t live = 0;
 
     (void)state;
     for (unsigned step = 0; step < 20000; step++) {
-        unsigned i = (unsigned)hf_rng_below(&rng, NAMES);
+        unsigned i = (unsigned)hf_rng_below(&rng, MANY);
 
         if (there[i] != NULL) {
             assert_true(hf_channels_remove(&t, there[i]));
@@ -200,7 +200,7 @@ static void random_changes_agree_with_a_plain_array(void **state)
             t = open_again(t.shm);
         }
         assert_int_equal(atomic_load(&t.shm->live), live);
-        for (unsigned n = 0; n < NAMES; n++)
+        for (unsigned n = 0; n < MANY; n++)
             assert_ptr_equal(find(&t, n), there[n]);
     }
     close_all(&t);
@@ -334,6 +334,8 @@ static void an_advance_makes_the_record_known(void **state)
 
 /* ---- Death ---- */
 
+enum { NAMES = 16, PLACES = 20 }; /* In 32 buckets: some share one. */
+
 static void add_one(void *ctx)
 {
     struct hf_channel *c;
@@ -356,16 +358,21 @@ static void takes_up(struct hf_channels_shm *shm, unsigned changed)
     struct hf_channels t = open_again(shm);
     uint32_t there = find(&t, changed) != NULL, live = atomic_load(&shm->live);
 
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < NAMES; i++)
         if (i != changed)
             assert_non_null(find(&t, i));
-    assert_int_equal(live, (changed < 8 ? 7 : 8) + there);
+    assert_int_equal(live, (changed < NAMES ? NAMES - 1 : NAMES) + there);
+    if (!there) {
+        (void)add(&t, 300); /* At its place, and in another chain. */
+        for (unsigned i = 0; i < NAMES; i++)
+            assert_true(i == changed || find(&t, i) != NULL);
+    }
     if (there)
         assert_true(
             hf_str_eq(hf_channel_name(hf_channels_get(&t, cid_of(find(&t, changed)))), name_of(changed)));
     else
         (void)add(&t, changed);
-    for (unsigned i = 200; atomic_load(&shm->live) < 12; i++) {
+    for (unsigned i = 200; atomic_load(&shm->live) < PLACES; i++) {
         (void)add(&t, i);
         for (unsigned k = 200; k <= i; k++)
             assert_non_null(find(&t, k));
@@ -377,10 +384,10 @@ static void takes_up(struct hf_channels_shm *shm, unsigned changed)
 static void dies_changing(void (*change)(void *ctx), unsigned changed, bool reuse, unsigned places)
 {
     for (unsigned n = 1;; n++) {
-        struct hf_channels t = open_new(12);
+        struct hf_channels t = open_new(PLACES);
         bool died;
 
-        for (unsigned i = 0; i < 8; i++)
+        for (unsigned i = 0; i < NAMES; i++)
             (void)add(&t, i);
         if (reuse) { /* The new one comes to a place that has been used: in the middle of another chain. */
             assert_true(hf_channels_remove(&t, add(&t, 50)));
@@ -405,7 +412,7 @@ static void an_owner_dies_at_each_place_of_an_add(void **state)
 static void an_owner_dies_at_each_place_of_a_remove(void **state)
 {
     (void)state;
-    for (removed = 0; removed < 8; removed++) /* Some stand in the middle of a chain. */
+    for (removed = 0; removed < NAMES; removed++) /* Some stand in the middle of a chain. */
         dies_changing(remove_one, removed, false, 2);
 }
 
