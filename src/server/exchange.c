@@ -454,9 +454,19 @@ static bool receive_requests(struct hf_hub *hub, uint32_t from)
     return all;
 }
 
+/*
+ * A bell is rung at the end of the turn that needs it. So what another worker put into a ring in its present turn may stand there unheard, though
+ * that turn began long ago; only what it had put there before its `rung_ms` is known to have been heard by now.
+ */
+static uint64_t begin_settling(struct hf_hub *hub)
+{
+    atomic_store(&hub->self->rung_ms, hub->now.mono_ms);
+    return hub->now.mono_ms < hub->settle_ms ? 0 : hf_region_rung_ms(hub->region);
+}
+
 void hf_exchange_receive(struct hf_hub *hub)
 {
-    uint64_t began_ms = hub->now.mono_ms;
+    uint64_t rung_ms = begin_settling(hub);
     bool settled = true;
 
     for (uint32_t word = 0; word < HF_WORKER_WORDS; word++)
@@ -472,8 +482,10 @@ void hf_exchange_receive(struct hf_hub *hub)
                 settled = false; /* Its bell stays heard: the next turn goes on there. */
         }
     }
-    if (settled)
-        atomic_store(&hub->self->settled_ms, began_ms);
+    if (settled && rung_ms > 0) {
+        atomic_store(&hub->self->settled_ms, rung_ms);
+        hub->settle_ms = hub->now.mono_ms + HF_SETTLE_MS;
+    }
     retell(hub);
 }
 

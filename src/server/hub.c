@@ -56,6 +56,20 @@ static bool open_engine(struct hf_hub *hub)
     return hub->engine != NULL && hub->engine->ops->recover(hub->engine, hub->now) == 0;
 }
 
+/*
+ * Our predecessor may have written letters and died before it had rung the bell, or had rung it and not yet woken him who sleeps. Before our
+ * first turn: see hf_region_rung_ms().
+ */
+static void ring_all_bells(struct hf_hub *hub)
+{
+    for (uint32_t other = 0; other < hub->workers; other++) {
+        if (other == hub->slot)
+            continue;
+        (void)hf_region_ring_bell(hub->region, hub->slot, other);
+        hub->transport->wake(hub->transport->ctx, other);
+    }
+}
+
 struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct hf_config *config,
                           const struct hf_transport *transport, struct hf_now now)
 {
@@ -86,19 +100,17 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_map_init(&hub->by_session);
     hf_map_init(&hub->by_serial);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
-    /* Our predecessor may have died with letters unread, and with letters written that it had not rung the bell for. */
-    for (uint32_t other = 0; other < hub->workers; other++) {
-        if (other == slot)
-            continue;
-        hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
-        hub->bells[other / 64] |= UINT64_C(1) << (other % 64);
-    }
+    for (uint32_t other = 0; other < hub->workers;
+         other++) /* Our predecessor may have left letters unread. */
+        if (other != slot)
+            hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
     hf_region_reset_worker(region, slot, now.wall_ms);
     hub->gather = hf_gather_new();
     if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
         hf_hub_free(hub);
         return NULL;
     }
+    ring_all_bells(hub);
     hf_sessions_park_orphans(&hub->sessions, now.mono_ms);
     atomic_store(&hub->self->state, HF_SLOT_RUNNING);
     return hub;

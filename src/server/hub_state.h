@@ -31,6 +31,7 @@ enum {
     HF_ADMIT_PER_SECOND =
         4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
     HF_UPKEEP_MS = 250, /* expiry of sessions, upkeep of the engine */
+    HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms */
     HF_ADDRESS_BYTES = 64,
 };
 
@@ -152,7 +153,7 @@ struct hf_hub {
         uint32_t slot;
     } * retell; /* notices that found a ring full */
     uint32_t retell_count, retell_cap;
-    uint64_t upkeep_ms;
+    uint64_t upkeep_ms, settle_ms; /* when they are due */
     bool draining;
     struct hf_buf scratch;    /* a message being encoded */
     struct hf_gather *gather; /* deliver.c's */

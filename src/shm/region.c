@@ -162,6 +162,23 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms
     }
 }
 
+/*
+ * A dead worker's time stands still: what it put into a ring in its last turn is announced by its successor, before that one's
+ * first own time.
+ */
+uint64_t hf_region_rung_ms(const struct hf_region *r)
+{
+    uint64_t rung = UINT64_MAX;
+
+    for (uint32_t slot = 0; slot < r->config->workers; slot++) {
+        uint64_t theirs = atomic_load(&r->slots[slot].rung_ms);
+
+        if (theirs < rung)
+            rung = theirs;
+    }
+    return rung;
+}
+
 uint64_t hf_region_settled_ms(const struct hf_region *r, uint64_t now_ms)
 {
     uint64_t settled = now_ms;

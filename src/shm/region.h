@@ -39,7 +39,9 @@ struct hf_slot {
     _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
     _Atomic uint64_t alive_ms;           /* last turn of the worker's loop, monotonic; the worker */
     _Atomic uint64_t
-        settled_ms; /* monotonic: all requests that had been sent to it before then are handled; the worker */
+        rung_ms; /* monotonic: for all that it had put into rings before then, the bells are rung; the worker */
+    _Atomic uint64_t
+        settled_ms; /* monotonic: all requests that were put into rings to it before then are handled; the worker */
     _Alignas(
         64) _Atomic uint32_t sleeping; /* set by the worker before it waits; cleared by whoever wakes it */
     _Alignas(64) _Atomic uint64_t
@@ -98,6 +100,8 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
 /* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
 void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms);
 
+/* The time before which all that workers put into rings has been announced by their bells. To be read before one's own bells are taken. */
+uint64_t hf_region_rung_ms(const struct hf_region *r);
 /* The time before which every request is handled by every worker; 0 while one is dead or has not settled yet. */
 uint64_t hf_region_settled_ms(const struct hf_region *r, uint64_t now_ms);
 
