@@ -71,6 +71,7 @@ static void catch_signals(void)
 static void tell_failure(uint64_t seed)
 {
     printf("# %s\n# repeat it with: sim --seed %" PRIu64 " --trace\n", sim.failure, seed);
+    (void)fflush(stdout);
 }
 
 /* Every so often a schedule is run again: the same seed must give the same, or no failure could be repeated. */
@@ -98,6 +99,18 @@ static void tell_stats(const struct sim_stats *s)
            ", repeats recognised %" PRIu64 "\n",
            s->recycled, s->carry_records, s->ring_full, s->log_full, s->blocked_writes, s->stalls,
            s->repeated);
+}
+
+/* Where workers died, of the places that have a name. */
+static void tell_places(void)
+{
+    const char *place;
+    uint64_t passed, died;
+
+    printf("# died at");
+    for (uint32_t i = 0; sim_crash_place(i, &place, &passed, &died); i++)
+        printf("%s %s %" PRIu64, i > 0 ? "," : "", place, died);
+    printf("\n");
 }
 
 /* Whether the group has tried what it is for: else its success says nothing. */
@@ -170,6 +183,7 @@ static int run_all(const struct arguments *a)
         (void)fflush(stdout);
         failures += failed + (lack != NULL);
     }
+    tell_places();
     return failures > 0;
 }
 

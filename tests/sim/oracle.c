@@ -64,7 +64,7 @@ struct sim_oracle {
     struct subscription subscriptions[SIM_CLIENTS_MAX][SIM_CHANNELS_MAX];
     uint64_t sessions[SIM_CLIENTS_MAX];
     struct {
-        uint64_t segno;
+        uint64_t segno, taken; /* taken: the last number under which it was to be recycled */
         uint32_t used;
     } seen[SIM_SHARDS_MAX][SIM_SEGMENTS_MAX]; /* how far each segment has been read */
     struct hf_log logs[SIM_SHARDS_MAX];
@@ -275,7 +275,10 @@ static uint64_t visible_head(uint32_t channel)
 
 static bool evicted(uint32_t channel, const struct entry *e)
 {
-    return atomic_load(&oracle.logs[oracle.channels[channel].shard].segments[e->segment].segno) != e->segno;
+    uint32_t shard = oracle.channels[channel].shard;
+
+    return atomic_load(&oracle.logs[shard].segments[e->segment].segno) != e->segno ||
+           oracle.seen[shard][e->segment].taken == e->segno;
 }
 
 static void note_message(struct sim *sim, uint32_t shard, const struct hf_record *r, uint32_t segment,
@@ -353,6 +356,14 @@ void sim_oracle_committed(struct sim *sim)
         for (uint32_t segment = 0; segment < sim->region.config->segment_count; segment++)
             if (!sim->failed)
                 read_segment(sim, shard, segment);
+}
+
+void sim_oracle_taken(struct sim *sim)
+{
+    for (uint32_t shard = 0; shard < sim->region.config->shards; shard++)
+        for (uint32_t segment = 0; segment < sim->region.config->segment_count; segment++)
+            if (atomic_load(&oracle.logs[shard].segments[segment].segno) == 0)
+                oracle.seen[shard][segment].taken = oracle.seen[shard][segment].segno;
 }
 
 /* ---- Subscriptions ---- */

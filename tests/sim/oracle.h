@@ -29,6 +29,8 @@ void sim_oracle_answered(struct sim *sim, uint32_t publisher, uint32_t n,
                          const struct hf_service_result *result);
 /* A record has been committed to some log. */
 void sim_oracle_committed(struct sim *sim);
+/* A segment is about to be recycled: to a reader it is gone, though the owner may yet think better of it. */
+void sim_oracle_taken(struct sim *sim);
 /* A client's application subscribes or unsubscribes. */
 void sim_oracle_subscribes(struct sim *sim, uint32_t client, uint32_t channel,
                            const struct hf_client_session_start *start);

@@ -45,9 +45,47 @@ static void check_heads(struct sim *sim, uint32_t shard)
     }
 }
 
+/* Whether no worker but this one is in the midst of something. */
+static bool others_wait(const struct sim *sim, const struct sim_worker *w)
+{
+    for (uint32_t slot = 0; slot < sim->options.workers; slot++) {
+        const struct sim_worker *other = &sim->workers[slot];
+
+        if (other->phase != SIM_WORKER_RUNNING || (other != w && !other->waiting))
+            return false;
+    }
+    return true;
+}
+
+/* What stands behind a channel's head is due already, or its worker has been told of it and has not looked yet. */
+static void check_topic(struct sim *sim, const struct hf_hub *hub, struct hf_topic *t)
+{
+    uint64_t head = atomic_load(&t->channel->head);
+
+    if (!hf_channel_untold(t->channel, hub->slot) || !hf_list_empty(&t->dirty))
+        return;
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->subs[i]->cursor.next_offset <= head && !t->subs[i]->due)
+            sim_fail(sim, "worker %u will not hear that %.*s has offset %" PRIu64, hub->slot,
+                     (int)hf_topic_name(t).len, hf_topic_name(t).data, head);
+}
+
+static void check_told(struct sim *sim)
+{
+    for (uint32_t slot = 0; slot < sim->options.workers; slot++) {
+        const struct hf_hub *hub = sim->workers[slot].hub;
+
+        for (size_t i = 0; i < hub->topics.cap; i++)
+            if (hub->topics.table[i].key != 0)
+                check_topic(sim, hub, (struct hf_topic *)(uintptr_t)hub->topics.table[i].a);
+    }
+}
+
 void sim_shared_check_turn(struct sim *sim, const struct sim_worker *w)
 {
     check_pins(sim, w);
+    if (others_wait(sim, w))
+        check_told(sim);
     for (uint32_t shard = 0; shard < sim->region.config->shards; shard++)
         if (hf_region_owner(&sim->region, shard) == w->slot)
             check_heads(sim, shard);

@@ -293,7 +293,7 @@ static void do_some_harm(struct sim *sim)
         if (o->crash_named || o->crash_anywhere) {
             bool named = sim_chance(sim, 60);
 
-            sim_worker_arm(any_worker(sim), named, named ? sim_between(sim, 1, 40) : sim_spread(sim, 5000));
+            sim_worker_arm(any_worker(sim), named, named ? sim_between(sim, 1, 12) : sim_spread(sim, 5000));
         }
         break;
     case 5:

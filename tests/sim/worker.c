@@ -19,7 +19,9 @@ enum {
     RESTART_MS_MAX = 150,
     RUNAWAY_POINTS = 200000000, /* no turn passes so many: it runs in a circle */
     CRASH_PLACES_MAX = 64,
-    NAMED_PREEMPT_PERCENT = 3,
+    CRASH_CLASSES = 8, /* of places: else a worker would only ever die where it passes most often */
+    NAMED_PREEMPT_PERCENT = 5,
+    NAMED_PREEMPT_MS_MAX = 12, /* the others have some turns meanwhile */
 };
 
 /* ---- Points ---- */
@@ -148,6 +150,15 @@ static uint32_t place_of(const char *place)
     return i;
 }
 
+static uint32_t place_class(const char *place)
+{
+    uint32_t sum = 0;
+
+    for (; *place != '\0'; place++)
+        sum = sum * 31 + (uint8_t)*place;
+    return sum % CRASH_CLASSES;
+}
+
 bool sim_crash_place(uint32_t i, const char **place, uint64_t *passed, uint64_t *died)
 {
     if (places[i].place == NULL)
@@ -168,19 +179,22 @@ void hf_crash_point(const char *place)
         return;
     i = place_of(place);
     places[i].passed++;
-    if (strcmp(place, "log:committed") == 0) {
-        before = sim_points_off();
+    before = sim_points_off();
+    if (strcmp(place, "log:committed") == 0)
         sim_oracle_committed(w->sim);
-        sim_points_on(before);
-    }
-    if (w->crash_named && w->crash_in > 0 && --w->crash_in == 0) {
+    if (strcmp(place, "log:taken") == 0)
+        sim_oracle_taken(w->sim);
+    sim_points_on(before);
+    if (w->crash_named && w->crash_in > 0 && place_class(place) == w->crash_class && --w->crash_in == 0) {
         places[i].died++;
         w->sim->stats->crashes_named++;
         sim_tell(w->sim, "worker %u dies at %s", w->slot, place);
         die_here(w);
     }
-    if (w->sim->options.preempt_mean > 0 && sim_chance(w->sim, NAMED_PREEMPT_PERCENT))
+    if (w->sim->options.preempt_mean > 0 && sim_chance(w->sim, NAMED_PREEMPT_PERCENT)) {
+        w->actor.at_ms = w->sim->now_ms + sim_between(w->sim, 0, NAMED_PREEMPT_MS_MAX);
         preempt(w);
+    }
 }
 
 void sim_worker_arm(struct sim_worker *w, bool named, uint64_t points)
@@ -188,6 +202,7 @@ void sim_worker_arm(struct sim_worker *w, bool named, uint64_t points)
     if (w->phase != SIM_WORKER_RUNNING || w->crash_in > 0)
         return;
     w->crash_named = named;
+    w->crash_class = (uint32_t)sim_between(w->sim, 0, CRASH_CLASSES - 1);
     w->crash_in = points;
 }
 
@@ -335,6 +350,19 @@ static void serve_sockets(struct sim_worker *w)
     }
 }
 
+/* It slept, and nobody woke it: then nobody who is at rest himself may have rung its bell. */
+static void check_not_forgotten(const struct sim_worker *w)
+{
+    const struct sim *sim = w->sim;
+
+    for (uint32_t slot = 0; slot < sim->options.workers; slot++)
+        if (sim->workers[slot].phase != SIM_WORKER_RUNNING || !sim->workers[slot].waiting)
+            return;
+    for (uint32_t word = 0; word < HF_WORKER_WORDS; word++)
+        if (atomic_load(&sim->region.slots[w->slot].pending[word]) != 0)
+            sim_fail(w->sim, "worker %u was not woken though its bell was rung", w->slot);
+}
+
 static void wait_for_events(struct sim_worker *w)
 {
     uint64_t at = hf_hub_deadline_ms(w->hub, w->now);
@@ -348,6 +376,8 @@ static void wait_for_events(struct sim_worker *w)
     w->actor.at_ms = at;
     w->waiting = true;
     leave(w);
+    if (sleeps && !w->woken)
+        check_not_forgotten(w);
     w->woken = false;
     w->waiting = false;
     hf_region_awake(&w->sim->region, w->slot);

@@ -41,8 +41,9 @@ struct sim_worker {
     bool waiting;       /* its fiber stands in the wait for events; else it was held up at a point */
     bool woken;         /* its eventfd is readable */
     bool dying;         /* ends when it is resumed */
-    bool crash_named;   /* crash_in counts HF_CRASH_POINT()s, not points */
-    uint64_t crash_in;  /* dies at that point from now on; 0: at none */
+    bool crash_named;   /* crash_in counts HF_CRASH_POINT()s of crash_class, not points */
+    uint32_t crash_class;
+    uint64_t crash_in; /* dies at that point from now on; 0: at none */
     uint64_t preempt_in;
     uint64_t stalled_until_ms;
     struct sim_backend *asks; /* of the backend: to be called in the next turn */
