@@ -123,7 +123,9 @@ static void random_answers_leave_in_order(void **state)
     hf_window_init(&w, 1, 300);
     for (unsigned i = 0; i < 200000; i++) {
         if (hf_rng_below(&rng, 1000) < (i % 20000 < 10000 ? 550u : 300u)) {
-            assert_int_equal(hf_window_add(&w), w.count == 300 ? HF_EAGAIN : 0);
+            bool full = w.count == 300;
+
+            assert_int_equal(hf_window_add(&w), full ? HF_EAGAIN : 0);
         } else if (w.count > 0) {
             seq = w.first_seq + hf_rng_below(&rng, w.count < 20 ? w.count : 20);
             hf_window_done(&w, seq, seq * 7);
