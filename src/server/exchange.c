@@ -47,7 +47,7 @@ static char *letter_text(struct letter *l)
 static struct letter *write_letter(struct hf_hub *hub, enum hf_ring_class class, uint32_t to, size_t text_len)
 {
     struct letter *l =
-        hf_ring_reserve(hf_region_ring(hub->region, class, hub->slot, to), sizeof(*l) + text_len);
+        hf_ring_reserve(hf_region_ring_to(hub->region, class, hub->slot, to), sizeof(*l) + text_len);
 
     if (l == NULL) {
         hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
@@ -265,7 +265,7 @@ static bool answer_will_fit(struct hf_hub *hub, uint32_t to, size_t text_len)
 {
     size_t both = 2 * sizeof(struct letter) + HF_RING_RECORD_EXTRA + text_len;
 
-    if (hf_ring_reserve(hf_region_ring(hub->region, HF_RING_ANSWER, hub->slot, to), both) != NULL)
+    if (hf_ring_reserve(hf_region_ring_to(hub->region, HF_RING_ANSWER, hub->slot, to), both) != NULL)
         return true;
     hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
     return false;

@@ -58,12 +58,12 @@ static bool open_engine(struct hf_hub *hub)
 
 /*
  * Our predecessor may have written letters and died before it had rung the bell, or had rung it and not yet woken him who sleeps. Before our
- * first turn: see hf_region_rung_ms().
+ * first turn: see hf_region_rung_ms(). Only those to whom it ever wrote: at the start of all workers that is nobody.
  */
 static void ring_all_bells(struct hf_hub *hub)
 {
     for (uint32_t other = 0; other < hub->workers; other++) {
-        if (other == hub->slot)
+        if (!hf_region_talks(hub->region, hub->slot, other))
             continue;
         (void)hf_region_ring_bell(hub->region, hub->slot, other);
         hub->transport->wake(hub->transport->ctx, other);
@@ -102,7 +102,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
-        if (other != slot)
+        if (hf_region_talks(region, other, slot))
             hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
     hf_region_reset_worker(region, slot, now.wall_ms);
     hub->gather = hf_gather_new();

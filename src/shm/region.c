@@ -1,6 +1,7 @@
 #include "shm/region.h"
 
 #include "base/assert.h"
+#include "shm/crash.h"
 
 #include <stdio.h>
 
@@ -48,12 +49,6 @@ void hf_region_format(void *memory, const struct hf_region_config *config)
 
     *h = layout(config);
     hf_assert(hf_region_open(&r, memory) == 0);
-    for (uint32_t from = 0; from < config->workers; from++)
-        for (uint32_t to = 0; to < config->workers; to++)
-            for (int class = 0; class < HF_RING_CLASSES; class ++)
-                if (from != to)
-                    hf_ring_init(hf_region_ring(&r, (enum hf_ring_class) class, from, to),
-                                 config->ring_bytes);
     for (uint32_t shard = 0; shard < config->shards; shard++) {
         hf_log_format(hf_region_log(&r, shard), config->segment_bytes, config->segment_count,
                       config->workers);
@@ -84,6 +79,22 @@ struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class cla
     uint64_t n = ((uint64_t)from * r->config->workers + to) * HF_RING_CLASSES + class;
 
     return at(r, r->header->rings_at + n * r->header->ring_stride);
+}
+
+bool hf_region_talks(const struct hf_region *r, uint32_t from, uint32_t to)
+{
+    return (atomic_load(&r->slots[from].talks[to / 64]) & UINT64_C(1) << (to % 64)) != 0;
+}
+
+struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class, uint32_t from, uint32_t to)
+{
+    if (!hf_region_talks(r, from, to)) {
+        for (int each = 0; each < HF_RING_CLASSES; each++)
+            hf_ring_init(hf_region_ring(r, (enum hf_ring_class)each, from, to), r->config->ring_bytes);
+        HF_CRASH_POINT("rings:made"); /* Nothing has been put in: the successor makes them once more. */
+        atomic_fetch_or(&r->slots[from].talks[to / 64], UINT64_C(1) << (to % 64));
+    }
+    return hf_region_ring(r, class, from, to);
 }
 
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard)

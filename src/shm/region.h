@@ -24,7 +24,8 @@ struct hf_region_config {
 };
 
 /*
- * Two rings from each worker to each other one. Handling a request may need room in the answer ring of the other direction; an answer is always
+ * Two rings from each worker to each other one, made by their producer when it has something to say for the first time: what the rings cost grows
+ * with the pairs that talk, not with the square of the workers. Handling a request may need room in the answer ring of the other direction; an answer is always
  * handled at once. So two workers whose request rings are full both ways still move on.
  */
 enum hf_ring_class { HF_RING_REQUEST, HF_RING_ANSWER, HF_RING_CLASSES };
@@ -46,6 +47,8 @@ struct hf_slot {
         64) _Atomic uint32_t sleeping; /* set by the worker before it waits; cleared by whoever wakes it */
     _Alignas(64) _Atomic uint64_t
         pending[HF_WORKER_WORDS]; /* bit of each worker that has put something into a ring to this one */
+    _Alignas(64) _Atomic uint64_t
+        talks[HF_WORKER_WORDS]; /* bit of each worker for whom it ever made rings; the worker */
     _Alignas(64) struct hf_counters counters;
 };
 
@@ -72,6 +75,10 @@ int hf_region_open(struct hf_region *r, void *memory) HF_MUST_CHECK;
 
 struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class class, uint32_t from,
                                uint32_t to);
+/* The same for its producer, who may be the first to touch it: it is made where it is not there yet. */
+struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class, uint32_t from, uint32_t to);
+/* Whether `from` has ever made its rings to `to`. */
+bool hf_region_talks(const struct hf_region *r, uint32_t from, uint32_t to);
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
 struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
@@ -95,7 +102,7 @@ uint64_t hf_region_take_bells(struct hf_region *r, uint32_t slot, uint32_t word)
 bool hf_region_sleep(struct hf_region *r, uint32_t slot);
 void hf_region_awake(struct hf_region *r, uint32_t slot);
 
-/* Supervisor, when the process of a slot has gone: mark it and clear its pins. */
+/* Supervisor, when the process of a slot has gone: mark it and clear its pins. The worker's part of the sessions and channels is left to its successor. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
 /* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
 void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms);
