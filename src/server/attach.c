@@ -505,6 +505,15 @@ void hf_detach(struct hf_conn *c, bool end)
     hf_window_release(&c->window);
 }
 
+void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s)
+{
+    uint64_t state = atomic_load(&s->state);
+
+    if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == hub->slot &&
+        hf_map_get(&hub->by_session, s->number) == NULL)
+        (void)hf_session_park(&hub->sessions, s, hf_state_generation(state), hub->now.mono_ms);
+}
+
 void hf_attach_supersede(struct hf_conn *c)
 {
     /* "Its older connection, if any, gets its output flushed as far as the socket takes it and is closed with 4001." */

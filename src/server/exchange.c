@@ -323,9 +323,12 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 static bool handle_take(struct hf_hub *hub, uint32_t from, struct letter *request)
 {
     struct hf_conn *c = hf_map_ptr(&hub->by_session, request->session);
+    struct hf_session *s = c == NULL ? hf_sessions_get(&hub->sessions, request->session) : NULL;
 
     if (c != NULL)
         hf_attach_supersede(c);
+    if (s != NULL)
+        hf_attach_orphan(hub, s);
     if (begin_answer(hub, from, ANSWER_TAKEN, request, 0) == NULL)
         return false;
     send_letter(hub, HF_RING_ANSWER, from, 0);

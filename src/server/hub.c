@@ -13,7 +13,8 @@ enum {
     EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
     CHANNEL_IDLE_MARGIN_MS = 60000,
     BUSY_POLL_MS = 5,    /* something waits for room that nobody will report: look again */
-    IDLE_POLL_MS = 1000, /* settled_ms must move on without traffic too */
+    TIDY_PER_TURN = 16384, /* places looked at for what the predecessor left; a million take a third of a second */
+    TIDY_POLL_MS = 5,      /* from one such piece to the next, without other work */
 };
 
 /* A parked session may name a channel until it expires, so a channel stays longer than that. */
@@ -104,14 +105,14 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
          other++) /* Our predecessor may have left letters unread. */
         if (hf_region_talks(region, other, slot))
             hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
-    hf_region_reset_worker(region, slot, now.wall_ms);
+    hf_region_reset_worker(region, slot);
     hub->gather = hf_gather_new();
     if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
         hf_hub_free(hub);
         return NULL;
     }
     ring_all_bells(hub);
-    hf_sessions_park_orphans(&hub->sessions, now.mono_ms);
+    hub->orphans_left = hub->interest_left = atomic_load(&hub->self->starts) > 1;
     atomic_store(&hub->self->state, HF_SLOT_RUNNING);
     return hub;
 }
@@ -179,14 +180,39 @@ static void session_gone(void *ctx, struct hf_session *s)
 static void upkeep(struct hf_hub *hub)
 {
     uint64_t now_ms = hub->now.mono_ms, ttl_ms = hub->config->session_ttl_ms;
+    struct hf_session_expiry when;
 
     if (now_ms < hub->upkeep_ms)
         return;
-    hub->upkeep_ms = now_ms + HF_UPKEEP_MS;
+    when = (struct hf_session_expiry){.now_ms = now_ms,
+                                      .expired_before_ms = now_ms > ttl_ms ? now_ms - ttl_ms : 0,
+                                      .settled_ms = hf_region_settled_ms(hub->region, now_ms),
+                                      .tombstone_until_ms = now_ms + hub->config->session_tombstone_ms};
     hub->engine->ops->tick(hub->engine, hub->now);
-    hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, now_ms > ttl_ms ? now_ms - ttl_ms : 0,
-                       hf_region_settled_ms(hub->region, now_ms), now_ms + hub->config->session_tombstone_ms,
-                       session_gone, hub);
+    hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, &when, session_gone, hub);
+    hub->upkeep_ms = now_ms + (hf_sessions_expiring(&hub->sessions) ? HF_UPKEEP_MS : HF_IDLE_MS);
+}
+
+static bool holds_session(void *ctx, uint64_t number)
+{
+    return hf_map_get(&((struct hf_hub *)ctx)->by_session, number) != NULL;
+}
+
+static bool has_topic(void *ctx, hf_cid cid)
+{
+    return hf_topic_of(ctx, cid) != NULL;
+}
+
+/* What our predecessor left is put in order beside the work: who asks for one of these sessions gets it at once. */
+static void tidy_up(struct hf_hub *hub)
+{
+    if (hub->orphans_left)
+        hub->orphans_left = hf_sessions_park_orphans(&hub->sessions, &hub->orphans_at, TIDY_PER_TURN,
+                                                     hub->now.mono_ms, holds_session, hub);
+    else if (hub->interest_left)
+        hub->interest_left =
+            hf_region_forget_interest(hub->region, hub->slot, hub->now.wall_ms, &hub->interest_at,
+                                      TIDY_PER_TURN, has_topic, hub);
 }
 
 static void run_timers(struct hf_hub *hub)
@@ -244,6 +270,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     atomic_store_explicit(&hub->self->alive_ms, now.mono_ms, memory_order_relaxed);
     hf_exchange_receive(hub);
     run_timers(hub);
+    tidy_up(hub);
     upkeep(hub);
     hf_service_tick(hub);
     retry_stalled(hub);
@@ -268,9 +295,11 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 
     if (!hf_list_empty(&hub->due) || !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
-    at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, IDLE_POLL_MS);
+    at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
     if (at > hub->upkeep_ms)
         at = hub->upkeep_ms;
+    if ((hub->orphans_left || hub->interest_left) && at > now.mono_ms + TIDY_POLL_MS)
+        at = now.mono_ms + TIDY_POLL_MS;
     if (waits_for_room(hub) && at > now.mono_ms + BUSY_POLL_MS)
         at = now.mono_ms + BUSY_POLL_MS;
     return at;

@@ -30,7 +30,8 @@ enum {
     HF_BAD_MESSAGES_MAX = 32,      /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
     HF_ADMIT_PER_SECOND =
         4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
-    HF_UPKEEP_MS = 250, /* expiry of sessions, upkeep of the engine */
+    HF_UPKEEP_MS = 250, /* expiry of sessions, as long as some wait for it */
+    HF_IDLE_MS = 1000,  /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
     HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms */
     HF_ADDRESS_BYTES = 64,
 };
@@ -154,6 +155,9 @@ struct hf_hub {
     } * retell; /* notices that found a ring full */
     uint32_t retell_count, retell_cap;
     uint64_t upkeep_ms, settle_ms; /* when they are due */
+    uint64_t orphans_at;           /* where the search for our predecessor's sessions goes on */
+    uint64_t interest_at;          /* the same for its interest in channels */
+    bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
     struct hf_buf scratch;    /* a message being encoded */
     struct hf_gather *gather; /* deliver.c's */
@@ -189,6 +193,8 @@ void hf_attach_release(struct hf_conn *c);
 void hf_detach(struct hf_conn *c, bool end);
 /* Give a session up to another worker: flush, close with 4001. */
 void hf_attach_supersede(struct hf_conn *c);
+/* Park a session that our slot's last process held, if it is one, so that what is asked of it can be done. */
+void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 
 /* ---- dispatch.c ---- */
 void hf_dispatch_text(struct hf_conn *c, char *data, size_t len);

@@ -223,12 +223,27 @@ static bool ends_session(uint16_t code)
     return code == HF_CLOSE_ENDED || code == HF_CLOSE_NORMAL;
 }
 
+/* A session that our slot's last process held, and nobody has taken over since. */
+static bool end_orphan(struct hf_hub *hub, uint64_t session, uint16_t code)
+{
+    struct hf_session *s = hf_sessions_get(&hub->sessions, session);
+    uint64_t state;
+
+    if (s == NULL)
+        return false;
+    hf_attach_orphan(hub, s);
+    state = atomic_load(&s->state);
+    if (hf_state_phase(state) == HF_SESSION_LIVE)
+        return false;
+    return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
+}
+
 bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
 {
     struct hf_conn *c = hf_map_ptr(&hub->by_session, session);
 
     if (c == NULL)
-        return false;
+        return end_orphan(hub, session, code);
     if (ends_session(code))
         hf_detach(c, true);
     hf_conn_close(c, code, "ended by the backend");
@@ -242,7 +257,7 @@ static bool disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t c
 
     *owner = hf_state_owner(state);
     if (hf_state_phase(state) != HF_SESSION_LIVE)
-        return !ends_session(code) || hf_session_end_parked(s, state);
+        return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
     return *owner == hub->slot && hf_service_end_local(hub, s->number, code);
 }
 

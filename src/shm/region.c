@@ -154,23 +154,31 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
     atomic_store(&r->slots[slot].state, HF_SLOT_DEAD);
 }
 
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms)
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
 {
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);
-    for (uint32_t shard = 0; shard < r->config->shards; shard++) {
-        struct hf_channels t;
-        uint32_t high;
+}
 
-        hf_channels_open(&t, hf_region_channels(r, shard));
-        high = atomic_load(&t.shm->high);
-        for (uint32_t place = 0; place < high; place++) {
-            hf_channel_clear_told(&t.table[place], slot);
-            if (hf_channel_wanted(&t.table[place], slot))
-                hf_channel_unwant(&t.table[place], slot, wall_ms);
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+                               uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx)
+{
+    while (*cursor >> 32 < r->config->shards) {
+        struct hf_channels t;
+
+        hf_channels_open(&t, hf_region_channels(r, (uint32_t)(*cursor >> 32)));
+        for (; (uint32_t)*cursor < atomic_load(&t.shm->high); ++*cursor) {
+            struct hf_channel *c = &t.table[(uint32_t)*cursor];
+
+            if (most-- == 0)
+                return true;
+            if (hf_channel_wanted(c, slot) && !held(ctx, hf_channel_last_cid(&t, c)))
+                hf_channel_unwant(c, slot, wall_ms);
         }
+        *cursor = ((*cursor >> 32) + 1) << 32;
     }
+    return false;
 }
 
 /*

@@ -104,8 +104,15 @@ void hf_region_awake(struct hf_region *r, uint32_t slot);
 
 /* Supervisor, when the process of a slot has gone: mark it and clear its pins. The worker's part of the sessions and channels is left to its successor. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
-/* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms);
+/* A new worker, before it serves: gauges to 0, nothing settled. */
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
+/*
+ * A new worker, piece by piece beside its work: take away the interest that its predecessor left in channels and that it has not itself: held(ctx, cid).
+ * Until then it is told of their messages in vain, once each. Looks at up to `most` places from *cursor (0 at first) on. Returns whether there
+ * is more to look at.
+ */
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+                               uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx);
 
 /* The time before which all that workers put into rings has been announced by their bells. To be read before one's own bells are taken. */
 uint64_t hf_region_rung_ms(const struct hf_region *r);

@@ -308,7 +308,7 @@ static void settled_is_what_the_slowest_worker_has_settled(void **state)
     hf_region_bury_worker(&r, 1);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0);
     atomic_store(&r.slots[1].state, HF_SLOT_STARTING);
-    hf_region_reset_worker(&r, 1, 1);
+    hf_region_reset_worker(&r, 1);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0);
     atomic_store(&r.slots[1].state, HF_SLOT_RUNNING);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0); /* It has not settled yet. */
@@ -350,17 +350,32 @@ static void a_buried_worker_holds_nothing(void **state)
     region_free(&r);
 }
 
-/* "gauges to 0, own interest and notified bits cleared in all channels"; counters "only rise" and others' bits stay. */
+static bool is_wanted(void *ctx, hf_cid cid)
+{
+    return *(hf_cid *)ctx == cid;
+}
+
+/*
+ * "gauges to 0"; counters "only rise". "take away the interest that its predecessor left in channels and that it has not itself": others' bits stay, and
+ * so does its own in a channel whose number is just not to be read.
+ */
 static void a_new_worker_begins_without_its_predecessors_interest(void **state)
 {
     struct hf_region r = region_new(&small);
     struct hf_channels t;
-    struct hf_channel *c[2];
+    struct hf_channel *c[3];
+    uint64_t cursor = 0;
+    hf_cid wanted;
 
     (void)state;
     hf_channels_open(&t, hf_region_channels(&r, 4));
     assert_int_equal(hf_channels_add(&t, HF_STR("a"), hf_channel_hash(HF_STR("a")), 1, &c[0]), 0);
     assert_int_equal(hf_channels_add(&t, HF_STR("b"), hf_channel_hash(HF_STR("b")), 1, &c[1]), 0);
+    assert_int_equal(hf_channels_add(&t, HF_STR("c"), hf_channel_hash(HF_STR("c")), 1, &c[2]), 0);
+    wanted = atomic_load(&c[2]->cid);
+    assert_int_equal(hf_channel_last_cid(&t, c[2]), wanted);
+    assert_true(hf_channel_want(c[2], wanted, 1));
+    atomic_store(&c[2]->cid, 0);
     for (int i = 0; i < 2; i++)
         for (uint32_t worker = 0; worker < 3; worker++) {
             assert_true(i == 1 || hf_channel_want(c[i], atomic_load(&c[i]->cid), worker));
@@ -370,12 +385,13 @@ static void a_new_worker_begins_without_its_predecessors_interest(void **state)
     hf_gauge_add(&r.slots[1].counters, HF_GAUGE_CONNECTIONS, 7);
     hf_gauge_add(&r.slots[1].counters, HF_GAUGE_CONNECTIONS, -2);
     assert_int_equal(atomic_load(&r.slots[1].counters.gauge[HF_GAUGE_CONNECTIONS]), 5);
-    hf_region_reset_worker(&r, 1, 4000);
+    hf_region_reset_worker(&r, 1);
+    assert_true(hf_region_forget_interest(&r, 1, 4000, &cursor, 2, is_wanted, &wanted));
+    assert_false(hf_region_forget_interest(&r, 1, 4000, &cursor, 2, is_wanted, &wanted));
     for (int i = 0; i < 2; i++)
-        for (uint32_t worker = 0; worker < 3; worker++) {
+        for (uint32_t worker = 0; worker < 3; worker++)
             assert_int_equal(hf_channel_wanted(c[i], worker), i == 0 && worker != 1);
-            assert_int_equal(hf_channel_untold(c[i], worker), worker == 1);
-        }
+    assert_true(hf_channel_wanted(c[2], 1));
     assert_int_equal(atomic_load(&c[0]->left_ms), 4000);
     assert_int_equal(atomic_load(&c[1]->left_ms), 1);
     assert_int_equal(atomic_load(&r.slots[1].counters.counter[HF_COUNT_PUBLISHES]), 5);
