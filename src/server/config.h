@@ -32,7 +32,7 @@ struct hf_config {
     char api_listen[HF_ADDRESS_MAX]; /* api.listen: ADDR:PORT, default 127.0.0.1:8001; "none": no API */
     char api_key
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
-    uint32_t workers; /* workers: 1 to 256; default: CPUs online */
+    uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
     bool echo;        /* echo: serve /echo; default false */
 
     enum hf_log_level log_level;   /* log.level: debug, info, warning, error; default info */

@@ -23,8 +23,8 @@ static const char *const format_names[] = {"logfmt", "json", NULL};
 const struct hf_config_key hf_config_keys[] = {
     {"listen", HF_CONFIG_ADDRESSES, AT(listen), .initial = "127.0.0.1:8000",
      .about = "Addresses for clients, up to 8"},
-    {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .initial_text = "one per CPU",
-     .about = "Worker processes"},
+    {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .zero = "auto", .initial = "auto",
+     .about = "Worker processes; `auto`: one per CPU, or as many as limits.connections needs where a process may have few file descriptors"},
     {"echo", HF_CONFIG_BOOL, AT(echo), .initial = "false",
      .about = "Serve a plain WebSocket echo on /echo"},
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "server/capacity.h"
 #include "server/logger.h"
 #include "server/worker.h"
 #include "shm/memory.h"
@@ -34,7 +35,7 @@ enum {
     POLL_MS = 200,
     DRAIN_MARGIN_MS = 4000, /* from the end of the drain to the kill of what is left */
     RING_BYTES_LEAST = 256 * 1024,
-    DESCRIPTORS_LEAST = 64, /* of a worker, beside its connections */
+    LACK_MAX = 512,
 };
 
 struct slot {
@@ -46,7 +47,9 @@ struct slot {
 };
 
 struct supervisor {
-    const struct hf_config *config;
+    const struct hf_config *config; /* &planned */
+    struct hf_config planned;       /* with the number of workers */
+    struct hf_capacity capacity;
     const struct hf_api_ops *api;
     const char *ready_text;
     struct hf_region region;
@@ -72,29 +75,52 @@ static int cannot_start(const char *what, const char *key, const char *why)
     return EXIT_USAGE;
 }
 
-/* As many as the system lets us have; too few to serve anybody is an error. */
-static int raise_descriptors(const struct hf_config *config)
+/* The soft limit goes up to the hard one, and that to what is needed where we may. */
+static int raise_descriptors(uint64_t need, uint64_t *have)
 {
-    struct rlimit limit;
-    char why[160];
-    rlim_t need = DESCRIPTORS_LEAST + (config->connections_max + config->workers - 1) / config->workers;
+    struct rlimit limit, more;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return cannot_start("read the limit on descriptors", "", strerror(errno));
-    if (limit.rlim_max < need) {
-        struct rlimit more = {need, need};
-
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-            return 0;
-        snprintf(why, sizeof(why),
-                 "a worker needs %llu descriptors and may have %llu: raise the limit (ulimit -n) or start "
-                 "more workers",
-                 (unsigned long long)need, (unsigned long long)limit.rlim_max);
-        return cannot_start("start", "limits.connections", why);
-    }
+    more = (struct rlimit){need, need};
+    if (limit.rlim_max < need && setrlimit(RLIMIT_NOFILE, &more) == 0)
+        limit = more;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         return cannot_start("raise the limit on descriptors", "", strerror(errno));
+    *have = limit.rlim_max;
+    return 0;
+}
+
+static void give_advice(const struct hf_config *config, const struct hf_limits *limits)
+{
+    char text[LACK_MAX];
+
+    for (unsigned i = 0; hf_capacity_advice(config, limits, i, text, sizeof(text)); i++)
+        hf_log(HF_LOG_WARNING, "system_limit", hf_kv_text("advice", text));
+}
+
+/* Decide how many workers there are, or say what is missing. */
+static int plan_capacity(struct supervisor *s)
+{
+    struct hf_limits limits;
+    struct hf_capacity plan;
+    char lacks[LACK_MAX];
+    int status;
+
+    hf_limits_read(&limits);
+    plan = hf_capacity_plan(s->config, &limits);
+    status = raise_descriptors(plan.descriptors, &limits.descriptors);
+    if (status != 0)
+        return status;
+    plan = hf_capacity_plan(s->config, &limits);
+    if (!plan.within_descriptors || !plan.within_files) {
+        hf_capacity_lacks(s->config, &limits, &plan, lacks, sizeof(lacks));
+        return cannot_start("start", "", lacks);
+    }
+    give_advice(s->config, &limits);
+    s->planned.workers = plan.workers;
+    s->capacity = plan;
     return 0;
 }
 
@@ -359,7 +385,8 @@ static void say_ready(struct supervisor *s)
     if (s->ready_said || count_running(s) < s->config->workers)
         return;
     s->ready_said = true;
-    hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers));
+    hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers),
+           hf_kv_u64("connections_max", s->capacity.connections));
     if (s->ready_text != NULL)
         fputs(s->ready_text, stderr);
 }
@@ -402,12 +429,13 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
 
     if (s == NULL)
         return cannot_start("start", "", strerror(ENOMEM));
-    s->config = config;
+    s->planned = *config;
+    s->config = &s->planned;
     s->api = api;
     s->ready_text = ready_text;
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
-    status = raise_descriptors(config);
+    status = plan_capacity(s);
     if (status == 0)
         status = open_sockets(s);
     if (status == 0)
