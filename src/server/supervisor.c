@@ -56,6 +56,9 @@ struct supervisor {
     void *memory;
     size_t memory_bytes;
     struct slot slots[HF_WORKERS_MAX];
+    int sockets_first; /* the first of the slots' sockets, which follow each other */
+    uint32_t sockets_count;
+    bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
     int signal_fd;
     bool ready_said, draining;
@@ -167,6 +170,11 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
         return cannot_start(what, key, "not ADDRESS:PORT");
     if (hf_listen_many(&address, len, fds, s->config->workers) < 0)
         return cannot_start(what, key, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        if (s->sockets_count == 0)
+            s->sockets_first = fds[slot];
+        s->sockets_scattered |= fds[slot] != s->sockets_first + (int)s->sockets_count++;
+    }
     return 0;
 }
 
@@ -212,6 +220,44 @@ static int open_descriptors(struct supervisor *s)
 
 /* ---- Workers ---- */
 
+static void close_one_by_one(const struct supervisor *s, uint32_t mine)
+{
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        if (slot == mine)
+            continue;
+        for (size_t i = 0; i < s->config->listen_count; i++)
+            close(s->slots[slot].listen_fds[i]);
+        if (s->slots[slot].api_fd >= 0)
+            close(s->slots[slot].api_fd);
+    }
+}
+
+/*
+ * The sockets of all slots were opened one after the other, address by address, so those of one slot have rising numbers, and what lies between
+ * is others'. They go in a few calls: one call for each would be the square of the workers when all start.
+ */
+static void close_sockets_of_others(const struct supervisor *s, uint32_t slot)
+{
+    int next = s->sockets_first, end = s->sockets_first + (int)s->sockets_count;
+
+    if (s->sockets_scattered) {
+        close_one_by_one(s, slot);
+        return;
+    }
+    for (size_t i = 0; i <= s->config->listen_count; i++) {
+        int own = i < s->config->listen_count ? s->slots[slot].listen_fds[i] : s->slots[slot].api_fd;
+
+        if (own < 0)
+            continue;
+        hf_assert(own >= next && own < end);
+        if (own > next)
+            close_range((unsigned)next, (unsigned)own - 1, 0);
+        next = own + 1;
+    }
+    if (next < end)
+        close_range((unsigned)next, (unsigned)end - 1, 0);
+}
+
 static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t parent)
 {
     struct hf_worker_setup setup = {.config = s->config,
@@ -229,14 +275,7 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
         _exit(EXIT_FAILED);
     /* SIGINT and SIGTERM stay blocked: a terminal sends them to the whole group, and the supervisor decides. */
     close(s->signal_fd);
-    for (uint32_t i = 0; i < s->config->workers; i++) {
-        if (i == slot)
-            continue;
-        for (size_t k = 0; k < s->config->listen_count; k++)
-            close(s->slots[i].listen_fds[k]);
-        if (s->slots[i].api_fd >= 0)
-            close(s->slots[i].api_fd);
-    }
+    close_sockets_of_others(s, slot);
     hf_logger_identify((int)slot);
     exit(hf_worker_run(&setup));
 }

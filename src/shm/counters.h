@@ -44,6 +44,8 @@
     X(CHANNELS_REMOVED, "channels_removed_total", "", "idle channels forgotten")                             \
     X(ACCEPT_ERRORS, "accept_errors_total", "",                                                              \
       "connections lost at accept, for want of descriptors or memory")                                       \
+    X(WORKERS_FULL, "workers_full_total", "",                                                                \
+      "times that a worker had as many connections as it has room for, so that others get the new ones")     \
     X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
     X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
     X(CLOSE_1002, "closes_total", "{code=\"1002\"}", "")                                                     \

@@ -159,6 +159,7 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);
+    atomic_store(&r->slots[slot].full, 0);
 }
 
 bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
