@@ -67,6 +67,7 @@ struct hf_topic {
     struct hf_list dirty; /* in hub->dirty_topics while its head may have moved */
     struct hf_sub **subs;
     uint32_t count, cap;
+    struct hf_tally *tally; /* where others read the count; NULL: there was no room */
 };
 
 /* A message that could not be carried out yet. Nothing else of its connection is read until it is. */
@@ -144,6 +145,7 @@ struct hf_hub {
     struct hf_list conns, due, dirty_topics, stalled, pending, dead;
     uint32_t conn_count;
     struct hf_map topics;     /* cid -> struct hf_topic * */
+    uint32_t tally_free;      /* place + 1 of the first free tally; a free one's `subscribers` is the next; 0: none */
     struct hf_map by_session; /* session number -> struct hf_conn * */
     struct hf_map by_serial;  /* serial -> struct hf_conn * */
     uint64_t serial;

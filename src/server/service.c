@@ -368,30 +368,60 @@ static uint32_t list_channels(struct hf_hub *hub, struct hf_str prefix, struct h
     return count;
 }
 
-/* Sessions, not connections: a subscriber whose connection is just broken still counts. */
+static void add_subscribers(const struct hf_map *index, struct listed *list, hf_cid cid, uint64_t count)
+{
+    struct hf_map_entry *e = cid == 0 ? NULL : hf_map_get(index, cid);
+
+    if (e != NULL)
+        list[e->a].subscribers += count;
+}
+
+static void add_connected(struct hf_hub *hub, const struct hf_map *index, struct listed *list)
+{
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        const struct hf_tally *tallies = hf_region_tallies(hub->region, slot);
+        uint32_t used = atomic_load_explicit(&hub->region->slots[slot].tallies, memory_order_acquire);
+
+        for (uint32_t i = 0; i < used; i++) {
+            hf_cid cid = atomic_load_explicit(&tallies[i].cid, memory_order_acquire);
+            uint64_t count = atomic_load_explicit(&tallies[i].subscribers, memory_order_acquire);
+
+            if (atomic_load_explicit(&tallies[i].cid, memory_order_relaxed) == cid) /* Not just given back. */
+                add_subscribers(index, list, cid, count);
+        }
+    }
+}
+
+static void add_waiting(struct hf_hub *hub, const struct hf_map *index, struct listed *list)
+{
+    struct hf_session *s;
+    uint64_t cursor = 0;
+
+    while ((s = hf_sessions_next_idle(&hub->sessions, &cursor)) != NULL) {
+        struct hf_session_sub *sub;
+        uint32_t at = 0;
+
+        if (hf_state_phase(atomic_load(&s->state)) != HF_SESSION_PARKED)
+            continue;
+        while ((sub = hf_session_sub_next(&hub->sessions, s, &at)) != NULL)
+            add_subscribers(index, list, atomic_load(&sub->cid) & HF_SUB_CID, 1);
+    }
+}
+
+/*
+ * Sessions, not connections: a subscriber whose connection is just broken still counts. Each worker keeps the number of its connected ones at hand; the
+ * others are those that wait. What changes hands at this moment may be counted twice or not at all.
+ */
 static void count_subscribers(struct hf_hub *hub, struct listed *list, uint32_t count)
 {
     struct hf_map index;
-    struct hf_session *s;
-    uint64_t cursor = 0;
 
     hf_map_init(&index);
     for (uint32_t i = 0; i < count; i++)
         if (hf_map_put(&index, list[i].cid, i, 0) < 0)
             break;
-    while ((s = hf_sessions_next(&hub->sessions, &cursor)) != NULL) {
-        struct hf_session_sub *sub;
-        uint32_t at = 0;
-
-        if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED)
-            continue;
-        while ((sub = hf_session_sub_next(&hub->sessions, s, &at)) != NULL) {
-            struct hf_map_entry *e = hf_map_get(&index, atomic_load(&sub->cid) & HF_SUB_CID);
-
-            if (e != NULL)
-                list[e->a].subscribers++;
-        }
-    }
+    add_connected(hub, &index, list);
+    add_waiting(hub, &index, list);
     hf_map_release(&index);
 }
 

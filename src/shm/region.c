@@ -28,7 +28,9 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.slots_at = page_up(sizeof(h));
     h.rings_at = page_up(h.slots_at + (uint64_t)c->workers * sizeof(struct hf_slot));
     h.ring_stride = page_up(hf_ring_bytes(c->ring_bytes));
-    h.shards_at = h.rings_at + h.ring_stride * HF_RING_CLASSES * c->workers * c->workers;
+    h.tallies_at = h.rings_at + h.ring_stride * HF_RING_CLASSES * c->workers * c->workers;
+    h.tallies_stride = page_up((uint64_t)c->channels_max * sizeof(struct hf_tally));
+    h.shards_at = h.tallies_at + h.tallies_stride * c->workers;
     h.log_bytes = page_up(hf_log_bytes(c->segment_bytes, c->segment_count, c->workers));
     h.channels_at = h.shards_at + h.log_bytes * c->shards;
     h.channels_bytes = page_up(hf_channels_bytes(channels_per_shard(c)));
@@ -97,6 +99,11 @@ struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class,
     return hf_region_ring(r, class, from, to);
 }
 
+struct hf_tally *hf_region_tallies(const struct hf_region *r, uint32_t slot)
+{
+    return at(r, r->header->tallies_at + r->header->tallies_stride * slot);
+}
+
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard)
 {
     return at(r, r->header->shards_at + r->header->log_bytes * shard);
@@ -160,6 +167,7 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);
     atomic_store(&r->slots[slot].full, 0);
+    atomic_store(&r->slots[slot].tallies, 0);
 }
 
 bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,

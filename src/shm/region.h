@@ -32,6 +32,12 @@ enum hf_ring_class { HF_RING_REQUEST, HF_RING_ANSWER, HF_RING_CLASSES };
 
 enum hf_slot_state { HF_SLOT_EMPTY, HF_SLOT_STARTING, HF_SLOT_RUNNING, HF_SLOT_DEAD };
 
+/* A channel that a worker has subscribers of, and how many. The worker alone writes; what a dead one counted goes when its successor starts. */
+struct hf_tally {
+    _Atomic uint64_t cid; /* 0: free */
+    _Atomic uint64_t subscribers;
+};
+
 /* One worker slot. */
 struct hf_slot {
     _Alignas(64) _Atomic uint32_t state; /* STARTING, DEAD: the supervisor; RUNNING: the worker */
@@ -48,6 +54,7 @@ struct hf_slot {
         64) _Atomic uint32_t sleeping; /* set by the worker before it waits; cleared by whoever wakes it */
     _Alignas(64) _Atomic uint64_t
         pending[HF_WORKER_WORDS]; /* bit of each worker that has put something into a ring to this one */
+    _Alignas(64) _Atomic uint32_t tallies; /* of its tallies, how many were ever used; the worker */
     _Alignas(64) _Atomic uint64_t
         talks[HF_WORKER_WORDS]; /* bit of each worker for whom it ever made rings; the worker */
     _Alignas(64) struct hf_counters counters;
@@ -56,8 +63,8 @@ struct hf_slot {
 struct hf_region_header {
     uint64_t magic;
     struct hf_region_config config;
-    uint64_t slots_at, rings_at, ring_stride, shards_at, log_bytes, channels_at, channels_bytes, sessions_at,
-        bytes;
+    uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
+        channels_bytes, sessions_at, bytes;
 };
 
 /* One process's view. Plain; nothing to release but what its parts say. */
@@ -80,6 +87,8 @@ struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class cla
 struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class, uint32_t from, uint32_t to);
 /* Whether `from` has ever made its rings to `to`. */
 bool hf_region_talks(const struct hf_region *r, uint32_t from, uint32_t to);
+/* The tallies of a worker: config->channels_max of them, in no order. */
+struct hf_tally *hf_region_tallies(const struct hf_region *r, uint32_t slot);
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
 struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
@@ -105,7 +114,7 @@ void hf_region_awake(struct hf_region *r, uint32_t slot);
 
 /* Supervisor, when the process of a slot has gone: mark it and clear its pins. The worker's part of the sessions and channels is left to its successor. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
-/* A new worker, before it serves: gauges to 0, nothing settled. */
+/* A new worker, before it serves: gauges to 0, nothing settled, no subscribers. */
 void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
 /*
  * A new worker, piece by piece beside its work: take away the interest that its predecessor left in channels and that it has not itself: held(ctx, cid).
