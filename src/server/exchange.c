@@ -487,7 +487,7 @@ void hf_exchange_receive(struct hf_hub *hub)
     }
     if (settled && rung_ms > 0) {
         atomic_store(&hub->self->settled_ms, rung_ms);
-        hub->settle_ms = hub->now.mono_ms + HF_SETTLE_MS;
+        hub->settle_ms = hub->now.mono_ms + HF_SETTLE_MS + hub->workers;
     }
     retell(hub);
 }

@@ -32,7 +32,7 @@ enum {
         4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
     HF_UPKEEP_MS = 250, /* expiry of sessions, as long as some wait for it */
     HF_IDLE_MS = 1000,  /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
-    HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms */
+    HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms; a millisecond more for each of them */
     HF_ADDRESS_BYTES = 64,
 };
 

@@ -31,6 +31,7 @@ KEYS = {
     'heartbeat_min': 'heartbeat.min',
     'heartbeat_max': 'heartbeat.max',
     'session_ttl': 'session.ttl',
+    'session_max': 'session.max',
     'session_tombstone': 'session.tombstone',
     'history_messages': 'history.messages',
     'history_bytes': 'history.bytes',
@@ -166,8 +167,9 @@ class Answer:
 class Server:
     """One `holdfast serve` with its workers."""
 
-    def __init__(self, workers=2, echo=False, arguments=(), **config):
+    def __init__(self, workers=2, echo=False, arguments=(), descriptors=None, **config):
         self.port, self.api_port, self.workers = free_port(), free_port(), workers
+        self.descriptors = descriptors  # of each of its processes; None: as many as this test may have
         self.arguments = [HOLDFAST, 'serve', '--listen', f'127.0.0.1:{self.port}', '--api', f'127.0.0.1:{self.api_port}',
                           '--workers', str(workers)]
         if echo:
@@ -180,7 +182,7 @@ class Server:
 
     def start(self, ready=True):
         check(os.path.exists(HOLDFAST), f'no holdfast binary at {HOLDFAST} (environment variable HOLDFAST)')
-        self.process = start_process(self.arguments, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
+        self.process = start_process(self.arguments, self.descriptors, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
         SERVERS.append(self)
         if ready:
             self.wait_ready()
