@@ -45,8 +45,7 @@ def seconds_of(mine):
 @test(deadline=180)
 def many_workers_cost_little_and_reach_everybody(t):
     mine = start(t, workers=MANY)
-    mine.wait_workers()
-    check_equal(sum(worker['running'] for worker in workers_of(mine)), MANY, 'running workers')
+    wait_until(lambda: sum(worker['running'] for worker in workers_of(mine)) == MANY, 'all workers run')
     # The square would be 64 * 63 * 2 rings with a page each: 32 MiB.
     check(shared_kib(mine) < 4096, f'shared memory of {MANY} idle workers: {shared_kib(mine)} KiB')
     clients = [t.own(Client(mine.port)).connect() for _ in range(3 * MANY)]

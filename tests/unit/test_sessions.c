@@ -616,6 +616,12 @@ static void what_is_parked_after_a_look_expires_too(void **state)
     assert_int_equal(expire(&t.w[0], 1501, 9000), 1);
     assert_int_equal(expire(&t.w[0], 1601, 9000), 1);
     assert_int_equal(hf_sessions_live(&t.w[0]), 0);
+    a = add(&t.w[0]);
+    b = add(&t.w[0]);
+    assert_true(hf_session_end(&t.w[0], a, 1, 1700)); /* A look that finds none that waits. */
+    assert_int_equal(expire(&t.w[0], 1750, 9000), 1);
+    assert_true(hf_session_park(&t.w[0], b, 1, 1800));
+    assert_int_equal(expire(&t.w[0], 1801, 9000), 1);
     table_free(&t);
 }
 
