@@ -2,7 +2,9 @@
 
 #include "base/assert.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -18,16 +20,22 @@ enum {
 /* The n-th number of a file of /proc/sys, from 0; `unknown` where it cannot be read. */
 static uint64_t read_sys(const char *path, unsigned n, uint64_t unknown)
 {
-    FILE *f = fopen(path, "re");
-    unsigned long long value = unknown;
-    int got = 1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[128], *at = text, *end;
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    uint64_t value = unknown;
 
-    if (f == NULL)
+    if (fd >= 0)
+        close(fd);
+    if (len <= 0)
         return unknown;
-    for (unsigned i = 0; i <= n && got == 1; i++)
-        got = fscanf(f, "%llu", &value);
-    fclose(f);
-    return got == 1 ? value : unknown;
+    text[len] = '\0';
+    for (unsigned i = 0; i <= n; i++, at = end) {
+        value = strtoull(at, &end, 10);
+        if (end == at)
+            return unknown;
+    }
+    return value;
 }
 
 void hf_limits_read(struct hf_limits *limits)
@@ -35,7 +43,9 @@ void hf_limits_read(struct hf_limits *limits)
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     struct rlimit files;
 
-    *limits = (struct hf_limits){.cpus = cpus < 1 ? 1 : cpus > HF_WORKERS_MAX ? HF_WORKERS_MAX : (uint32_t)cpus,
+    *limits = (struct hf_limits){.cpus = cpus < 1                ? 1
+                                         : cpus > HF_WORKERS_MAX ? HF_WORKERS_MAX
+                                                                 : (uint32_t)cpus,
                                  .descriptors = UINT64_MAX,
                                  .nr_open = read_sys("/proc/sys/fs/nr_open", 0, UINT64_MAX),
                                  .file_max = read_sys("/proc/sys/fs/file-max", 0, UINT64_MAX),
@@ -111,13 +121,14 @@ struct hf_capacity hf_capacity_plan(const struct hf_config *config, const struct
 {
     /* Without a bound that is configured, one connection is what a worker must be able to hold. */
     uint64_t connections = config->connections_max > 0 ? config->connections_max : 1;
-    struct hf_capacity plan = {.workers = config->workers > 0 ? config->workers
-                                                              : workers_for(limits, connections)};
+    struct hf_capacity plan = {.workers =
+                                   config->workers > 0 ? config->workers : workers_for(limits, connections)};
     uint64_t sockets = plan.workers * (config->listen_count + 1);
 
     plan.descriptors = descriptors_for(plan.workers, connections);
     if (plan.descriptors < sockets + plan.workers + HF_DESCRIPTORS_RESERVE)
-        plan.descriptors = sockets + plan.workers + HF_DESCRIPTORS_RESERVE; /* The supervisor has all of them. */
+        plan.descriptors =
+            sockets + plan.workers + HF_DESCRIPTORS_RESERVE; /* The supervisor has all of them. */
     plan.files = connections + sockets + (uint64_t)plan.workers * OWN_FILES;
     plan.connections = connections_for(plan.workers, hf_capacity_room(plan.workers, limits->descriptors));
     plan.within_descriptors = plan.descriptors <= limits->descriptors;
@@ -132,7 +143,8 @@ static void put_raise(const struct hf_limits *limits, uint64_t need, char *out, 
 {
     size_t used = strlen(out);
 
-    snprintf(out + used, cap - used, "raise the limit on descriptors to %llu (ulimit -Hn, LimitNOFILE= in a systemd unit%s)",
+    snprintf(out + used, cap - used,
+             "raise the limit on descriptors to %llu (ulimit -Hn, LimitNOFILE= in a systemd unit%s)",
              (unsigned long long)need, need > limits->nr_open ? ", and before that sysctl fs.nr_open" : "");
 }
 
@@ -140,16 +152,18 @@ static void put_descriptors(const struct hf_config *config, const struct hf_limi
                             const struct hf_capacity *plan, char *out, size_t cap)
 {
     uint32_t enough = workers_for(limits, config->connections_max);
-    bool more_help = plan->workers < enough && holds(enough, hf_capacity_room(enough, limits->descriptors),
-                                                     config->connections_max);
+    bool more_help = plan->workers < enough &&
+                     holds(enough, hf_capacity_room(enough, limits->descriptors), config->connections_max);
     char instead[64] = "";
 
     if (more_help)
         snprintf(instead, sizeof(instead), "start %u workers (workers: auto does), or ", enough);
     if (plan->connections >= config->connections_max && plan->connections > 0)
         snprintf(out, cap,
-                 "the sockets of %u workers take %llu descriptors, and a process may have %llu: start fewer workers, or ",
-                 plan->workers, (unsigned long long)plan->descriptors, (unsigned long long)limits->descriptors);
+                 "the sockets of %u workers take %llu descriptors, and a process may have %llu: start fewer "
+                 "workers, or ",
+                 plan->workers, (unsigned long long)plan->descriptors,
+                 (unsigned long long)limits->descriptors);
     else if (config->connections_max == 0)
         snprintf(out, cap, "a process may have %llu descriptors, which leaves none for connections: ",
                  (unsigned long long)limits->descriptors);
@@ -168,11 +182,12 @@ void hf_capacity_lacks(const struct hf_config *config, const struct hf_limits *l
     if (!plan->within_descriptors)
         put_descriptors(config, limits, plan, out, cap);
     else
-        snprintf(out, cap,
-                 "limits.connections: %llu files would be open, and the whole system may have %llu: sysctl -w "
-                 "fs.file-max=%llu, or lower limits.connections",
-                 (unsigned long long)plan->files, (unsigned long long)limits->file_max,
-                 (unsigned long long)(plan->files + plan->files / 4));
+        snprintf(
+            out, cap,
+            "limits.connections: %llu files would be open, and the whole system may have %llu: sysctl -w "
+            "fs.file-max=%llu, or lower limits.connections",
+            (unsigned long long)plan->files, (unsigned long long)limits->file_max,
+            (unsigned long long)(plan->files + plan->files / 4));
 }
 
 static bool advise_backlog(const struct hf_limits *limits, char *out, size_t cap)
@@ -180,19 +195,22 @@ static bool advise_backlog(const struct hf_limits *limits, char *out, size_t cap
     if (limits->backlog >= BACKLOG_WANTED)
         return false;
     snprintf(out, cap,
-             "net.core.somaxconn is %llu: of clients that come at once more than that many per worker wait for a repeated "
+             "net.core.somaxconn is %llu: of clients that come at once more than that many per worker wait "
+             "for a repeated "
              "SYN; %d is what a worker asks for",
              (unsigned long long)limits->backlog, BACKLOG_WANTED);
     return true;
 }
 
 /* An idle connection has no buffers; but one message to all of them leaves a page in each until it is acknowledged. */
-static bool advise_memory(const struct hf_config *config, const struct hf_limits *limits, char *out, size_t cap)
+static bool advise_memory(const struct hf_config *config, const struct hf_limits *limits, char *out,
+                          size_t cap)
 {
     if (limits->tcp_pages == 0 || config->connections_max <= limits->tcp_pages)
         return false;
     snprintf(out, cap,
-             "net.ipv4.tcp_mem lets all sockets have %llu pages, and limits.connections is %u: a message to all of them may "
+             "net.ipv4.tcp_mem lets all sockets have %llu pages, and limits.connections is %u: a message to "
+             "all of them may "
              "meet a kernel that is short of buffers; raise the third number above it",
              (unsigned long long)limits->tcp_pages, config->connections_max);
     return true;

@@ -15,18 +15,20 @@
 #include <stdint.h>
 
 enum {
-    HF_DESCRIPTORS_RESERVE = 64, /* of a worker: log, loop, listening sockets, the API's own; a guess on the high side */
-    HF_API_RESERVE = 256,        /* the API's connections: HF_API_CONNECTIONS_MAX in api/api.h; but an eighth of all at most */
+    HF_DESCRIPTORS_RESERVE =
+        64, /* of a worker: log, loop, listening sockets, the API's own; a guess on the high side */
+    HF_API_RESERVE =
+        256, /* the API's connections: HF_API_CONNECTIONS_MAX in api/api.h; but an eighth of all at most */
 };
 
 /* What the system allows. */
 struct hf_limits {
     uint32_t cpus;
-    uint64_t descriptors;  /* RLIMIT_NOFILE of a process, the hard limit */
-    uint64_t nr_open;      /* fs.nr_open: what that limit can be raised to */
-    uint64_t file_max;     /* fs.file-max: open files of the whole system */
-    uint64_t backlog;      /* net.core.somaxconn */
-    uint64_t tcp_pages;    /* net.ipv4.tcp_mem, the last: pages that all sockets' buffers may take; 0: unknown */
+    uint64_t descriptors; /* RLIMIT_NOFILE of a process, the hard limit */
+    uint64_t nr_open;     /* fs.nr_open: what that limit can be raised to */
+    uint64_t file_max;    /* fs.file-max: open files of the whole system */
+    uint64_t backlog;     /* net.core.somaxconn */
+    uint64_t tcp_pages; /* net.ipv4.tcp_mem, the last: pages that all sockets' buffers may take; 0: unknown */
 };
 
 /* What is not known is read as unlimited. */
@@ -34,9 +36,10 @@ void hf_limits_read(struct hf_limits *limits);
 
 struct hf_capacity {
     uint32_t workers;
-    uint64_t descriptors;    /* that each of them needs for what is configured */
-    uint64_t files;          /* that all need together */
-    uint64_t connections;    /* that these workers can be relied upon to hold with the descriptors that a process may have */
+    uint64_t descriptors; /* that each of them needs for what is configured */
+    uint64_t files;       /* that all need together */
+    uint64_t
+        connections; /* that these workers can be relied upon to hold with the descriptors that a process may have */
     bool within_descriptors; /* of each */
     bool within_files;       /* of the system */
 };

@@ -12,9 +12,10 @@ enum {
     SCRATCH_BYTES_MAX = 64u << 20, /* one control message; a long ack, a welcome with all subscriptions */
     EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
     CHANNEL_IDLE_MARGIN_MS = 60000,
-    BUSY_POLL_MS = 5,    /* something waits for room that nobody will report: look again */
-    TIDY_PER_TURN = 16384, /* places looked at for what the predecessor left; a million take a third of a second */
-    TIDY_POLL_MS = 5,      /* from one such piece to the next, without other work */
+    BUSY_POLL_MS = 5, /* something waits for room that nobody will report: look again */
+    TIDY_PER_TURN =
+        16384,        /* places looked at for what the predecessor left; a million take a third of a second */
+    TIDY_POLL_MS = 5, /* from one such piece to the next, without other work */
 };
 
 /* A parked session may name a channel until it expires, so a channel stays longer than that. */
@@ -210,9 +211,8 @@ static void tidy_up(struct hf_hub *hub)
         hub->orphans_left = hf_sessions_park_orphans(&hub->sessions, &hub->orphans_at, TIDY_PER_TURN,
                                                      hub->now.mono_ms, holds_session, hub);
     else if (hub->interest_left)
-        hub->interest_left =
-            hf_region_forget_interest(hub->region, hub->slot, hub->now.wall_ms, &hub->interest_at,
-                                      TIDY_PER_TURN, has_topic, hub);
+        hub->interest_left = hf_region_forget_interest(hub->region, hub->slot, hub->now.wall_ms,
+                                                       &hub->interest_at, TIDY_PER_TURN, has_topic, hub);
 }
 
 static void run_timers(struct hf_hub *hub)

@@ -32,7 +32,8 @@ enum {
         4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
     HF_UPKEEP_MS = 250, /* expiry of sessions, as long as some wait for it */
     HF_IDLE_MS = 1000,  /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
-    HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms; a millisecond more for each of them */
+    HF_SETTLE_MS =
+        50, /* how often a worker looks at all others' rung_ms; a millisecond more for each of them */
     HF_ADDRESS_BYTES = 64,
 };
 
@@ -144,8 +145,9 @@ struct hf_hub {
     struct hf_wheel wheel;
     struct hf_list conns, due, dirty_topics, stalled, pending, dead;
     uint32_t conn_count;
-    struct hf_map topics;     /* cid -> struct hf_topic * */
-    uint32_t tally_free;      /* place + 1 of the first free tally; a free one's `subscribers` is the next; 0: none */
+    struct hf_map topics; /* cid -> struct hf_topic * */
+    uint32_t
+        tally_free; /* place + 1 of the first free tally; a free one's `subscribers` is the next; 0: none */
     struct hf_map by_session; /* session number -> struct hf_conn * */
     struct hf_map by_serial;  /* serial -> struct hf_conn * */
     uint64_t serial;
@@ -156,9 +158,9 @@ struct hf_hub {
         uint32_t slot;
     } * retell; /* notices that found a ring full */
     uint32_t retell_count, retell_cap;
-    uint64_t upkeep_ms, settle_ms; /* when they are due */
-    uint64_t orphans_at;           /* where the search for our predecessor's sessions goes on */
-    uint64_t interest_at;          /* the same for its interest in channels */
+    uint64_t upkeep_ms, settle_ms;    /* when they are due */
+    uint64_t orphans_at;              /* where the search for our predecessor's sessions goes on */
+    uint64_t interest_at;             /* the same for its interest in channels */
     bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
     struct hf_buf scratch;    /* a message being encoded */

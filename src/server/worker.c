@@ -43,8 +43,8 @@ struct worker {
     bool api_due; /* its descriptor is readable */
     bool listening;
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
-    uint64_t accept_again_ms; /* 0: accepting */
-    uint64_t drain_end_ms;    /* 0: not draining */
+    uint64_t accept_again_ms;  /* 0: accepting */
+    uint64_t drain_end_ms;     /* 0: not draining */
     uint8_t random[RANDOM_POOL];
     size_t random_used;
 };

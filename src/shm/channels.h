@@ -46,7 +46,7 @@ struct hf_channel {
     _Atomic uint64_t left_ms;     /* wall clock: when a worker last lost interest; that worker */
     _Atomic uint64_t interest[HF_WORKER_WORDS];
     _Atomic uint64_t notified[HF_WORKER_WORDS];
-    _Atomic uint32_t next; /* place + 1 of the next in the same bucket */
+    _Atomic uint32_t next;        /* place + 1 of the next in the same bucket */
     _Atomic uint32_t incarnation; /* how often this place was used; the owner, while it is free */
     uint16_t name_len;
     char name[HF_CHANNEL_NAME_MAX];

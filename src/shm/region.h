@@ -44,8 +44,8 @@ struct hf_slot {
     _Atomic int32_t pid;                 /* the supervisor */
     _Atomic uint32_t starts;             /* how often a worker was started here; the supervisor */
     _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
-    _Atomic uint32_t full;               /* others shall have the new connections; the worker, and its successor */
-    _Atomic uint64_t alive_ms;           /* last turn of the worker's loop, monotonic; the worker */
+    _Atomic uint32_t full;     /* others shall have the new connections; the worker, and its successor */
+    _Atomic uint64_t alive_ms; /* last turn of the worker's loop, monotonic; the worker */
     _Atomic uint64_t
         rung_ms; /* monotonic: for all that it had put into rings before then, the bells are rung; the worker */
     _Atomic uint64_t

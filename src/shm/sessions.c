@@ -768,8 +768,7 @@ static void free_session(struct hf_sessions *t, struct hf_session_own *own, stru
 }
 
 /* Whether the session's end has come, and all that it published is known. */
-static bool has_ended(const struct hf_sessions *t, struct hf_session *s,
-                      const struct hf_session_expiry *when)
+static bool has_ended(const struct hf_sessions *t, struct hf_session *s, const struct hf_session_expiry *when)
 {
     uint64_t state = atomic_load(&s->state), parked_ms = atomic_load(&s->parked_ms);
 

@@ -43,7 +43,7 @@ enum {
     HF_SESSION_PLACE_BITS = 25,
     HF_SESSION_HOME_BITS = 8,
     HF_SESSIONS_GRACE = 16, /* sessions that a worker may make before it counts those of all again */
-    HF_SUBS_INLINE = 2, /* subscriptions in the session itself, the others in blocks */
+    HF_SUBS_INLINE = 2,     /* subscriptions in the session itself, the others in blocks */
     HF_SUBS_PER_BLOCK = 7,
     HF_REFUSALS_PER_BLOCK = 14,
 };
@@ -101,7 +101,8 @@ struct hf_sessions_shm {
 
 /* A run of places in the table. */
 struct hf_session_chunk {
-    _Atomic uint32_t home;    /* slot + 1 by compare-and-swap from 0; 0 by the home, when all its places are FREE */
+    _Atomic uint32_t
+        home; /* slot + 1 by compare-and-swap from 0; 0 by the home, when all its places are FREE */
     _Atomic uint32_t high;    /* places ever used; the home */
     _Atomic uint32_t waiting; /* at least as many are PARKED; whoever moves the phase */
     _Atomic uint32_t ended;   /* at least as many are ENDED; likewise */

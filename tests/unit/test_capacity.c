@@ -142,7 +142,8 @@ static void the_machine_is_read(void **state)
     (void)state;
     hf_limits_read(&limits);
     assert_in_range(limits.cpus, 1, HF_WORKERS_MAX);
-    assert_true(limits.descriptors >= 3 && limits.nr_open >= 3 && limits.file_max >= 3 && limits.backlog >= 1);
+    assert_true(limits.descriptors >= 3 && limits.nr_open >= 3 && limits.file_max >= 3 &&
+                limits.backlog >= 1);
 }
 
 int main(void)

@@ -197,8 +197,9 @@ static void a_value_out_of_range_is_refused_and_the_bounds_are_not(void **state)
     (void)state;
     assert_load_fails("\nworkers: 257\n", ":2: workers: '257' is out of range; allowed is 1 to 256, or auto");
     assert_load_fails("workers: 0\n", ":1: workers: '0' is out of range; allowed is 1 to 256, or auto");
-    assert_load_fails("workers: 99999999999999999999999999\n",
-                      ":1: workers: '99999999999999999999999999' is out of range; allowed is 1 to 256, or auto");
+    assert_load_fails(
+        "workers: 99999999999999999999999999\n",
+        ":1: workers: '99999999999999999999999999' is out of range; allowed is 1 to 256, or auto");
     assert_set_fails("session.ttl=25h", "--set: session.ttl: '25h' is out of range; allowed is 100ms to 1d");
     /* Its product with the unit does not fit 64 bits. */
     assert_set_fails("session.ttl=18446744073709551615d",

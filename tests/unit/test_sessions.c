@@ -343,8 +343,8 @@ static void what_has_ended_never_comes_back(void **state)
     assert_true(hf_session_park(&t.w[0], parked, 1, 100));
     assert_true(hf_session_end_parked(&t.w[1], parked, state_of(parked)));
     is(parked, HF_SESSION_ENDED, 0, 1);
-    assert_true(
-        hf_session_end_parked(&t.w[1], parked, state_of(parked))); /* "Returns whether it has ended, now or before." */
+    assert_true(hf_session_end_parked(&t.w[1], parked,
+                                      state_of(parked))); /* "Returns whether it has ended, now or before." */
     assert_int_equal(hf_session_take(&t.w[1], parked, state_of(parked)), 0);
     assert_int_equal(expire(&t.w[0], 0, 1000), 2);
     free_state = state_of(parked);
@@ -1117,7 +1117,6 @@ static void without_memory_for_a_chunk_there_is_no_session(void **state)
     assert_non_null(add(&t.w[0]));
     table_free(&t);
 }
-
 
 int main(void)
 {
