@@ -10,7 +10,9 @@
 
 enum {
     SCRATCH_BYTES_MAX = 64u << 20, /* one control message; a long ack, a welcome with all subscriptions */
-    EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
+    EXPIRE_PER_UPKEEP =
+        16384,           /* session places looked at in one go: some ten milliseconds when all have expired */
+    EXPIRE_MORE_MS = 50, /* from one go to the next, when many have */
     CHANNEL_IDLE_MARGIN_MS = 60000,
     BUSY_POLL_MS = 5, /* something waits for room that nobody will report: look again */
     TIDY_PER_TURN =
@@ -190,8 +192,11 @@ static void upkeep(struct hf_hub *hub)
                                       .settled_ms = hf_region_settled_ms(hub->region, now_ms),
                                       .tombstone_until_ms = now_ms + hub->config->session_tombstone_ms};
     hub->engine->ops->tick(hub->engine, hub->now);
-    hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, &when, session_gone, hub);
-    hub->upkeep_ms = now_ms + (hf_sessions_expiring(&hub->sessions) ? HF_UPKEEP_MS : HF_IDLE_MS);
+    if (hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, &when, session_gone, hub) >=
+        EXPIRE_PER_UPKEEP / 2)
+        hub->upkeep_ms = now_ms + EXPIRE_MORE_MS;
+    else
+        hub->upkeep_ms = now_ms + (hf_sessions_expiring(&hub->sessions) ? HF_UPKEEP_MS : HF_IDLE_MS);
 }
 
 static bool holds_session(void *ctx, uint64_t number)
