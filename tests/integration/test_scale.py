@@ -5,7 +5,7 @@ import re
 from holdfast_client import Client
 from holdfast_server import Server, free_port, run_holdfast
 from holdfast_test import check, check_equal, main, test, wait_until
-from raw_ws import RawWs, Refused
+from raw_ws import ConnectionEnded, RawWs, Refused
 
 MANY = 64
 
@@ -75,6 +75,14 @@ def many_idle_workers_sleep(t):
     check((ended[0] - busy) / (ended[1] - before) < 0.001, f'{ended[0] - busy} s of processor for {ended[1] - before} wake-ups')
 
 
+def is_broken(c):
+    try:
+        c.settle()
+        return False
+    except ConnectionEnded:
+        return True
+
+
 @test(deadline=180)
 def many_workers_die_one_after_the_other(t):
     mine = start(t, workers=8)
@@ -83,10 +91,12 @@ def many_workers_die_one_after_the_other(t):
         c.subscribe('everybody', wait=True)
     for turn in range(4):
         before = mine.worker_pids()
-        home = mine.worker_of(clients[0].ws.sock)
-        held = [c for c in clients if mine.worker_of(c.ws.sock) == home]
+        largest = max(workers_of(mine), key=lambda worker: worker['connections'])
+        home = largest['pid']
         mine.kill_worker(home)
-        for c in held:
+        broken = [c for c in clients if is_broken(c)]
+        check_equal(len(broken), largest['connections'], 'connections that broke')
+        for c in broken:
             c.reconnect()
             check_equal(c.welcome['resumed'], True, 'resumed')
         mine.wait_workers(without=[home])
