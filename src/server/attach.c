@@ -142,7 +142,7 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
-    (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
+    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
                                   u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
     c->named = u->named;
     c->phase = HF_CONN_OPEN;

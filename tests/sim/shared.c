@@ -115,7 +115,7 @@ static bool hub_at_rest(struct hf_hub *hub)
     for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = node->next)
         if (!conn_at_rest(HF_CONTAINER(node, struct hf_conn, link)))
             return false;
-    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hf_list_empty(&hub->due) &&
+    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hub->due.count == 0 &&
            hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
 }
 
