@@ -36,10 +36,8 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     if (c == NULL)
         return NULL;
     hub->now = now;
-    c->serial = ++hub->serial;
-    if (hf_due_reserve(&hub->due, hub->conn_count + 1) < 0 ||
-        hf_due_reserve(&hub->flushing, hub->conn_count + 1) < 0 ||
-        hf_map_put(&hub->by_serial, c->serial, (uintptr_t)c, 0) < 0) {
+    if (hf_due_reserve(&hub->due, hub->conns.count + 1) < 0 ||
+        hf_due_reserve(&hub->flushing, hub->conns.count + 1) < 0 || hf_conns_add(&hub->conns, c) < 0) {
         free(c);
         return NULL;
     }
@@ -47,8 +45,6 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
     hf_timer_init(&c->timer);
-    hf_list_add_tail(&hub->conns, &c->link);
-    hub->conn_count++;
     hf_ws_init(&c->ws, HF_WS_SERVER, message_bytes_max(hub->config));
     hf_buf_init(&c->in, HF_READ_BYTES + message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
@@ -118,14 +114,12 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
     hf_detach(c, false);
     hf_stall_free(c);
     c->phase = HF_CONN_DEAD;
-    hf_map_remove(&hub->by_serial, c->serial);
+    hf_conns_remove(&hub->conns, c);
     hf_wheel_remove(&hub->wheel, &c->timer);
     hf_due_remove(&hub->due, c);
     hf_due_remove(&hub->flushing, c);
-    hf_list_del(&c->link);
     hf_list_add_tail(&hub->dead,
-                     &c->link); /* Freed at the end of the turn: somebody above us may still hold it. */
-    hub->conn_count--;
+                     &c->timer.link); /* Freed at the end of the turn: somebody above us may still hold it. */
     hub->transport->close(hub->transport->ctx, c->socket);
 }
 

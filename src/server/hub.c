@@ -89,8 +89,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->now = now;
     hub->slice_subs = HF_SLICE_SUBS;
     /* Answers to our predecessor carry its numbers: ours must differ. */
-    hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
-    hf_list_init(&hub->conns);
+    hub->conns.life = (uint16_t)atomic_load(&hub->self->starts);
     hf_list_init(&hub->dirty_topics);
     hf_list_init(&hub->stalled);
     hf_list_init(&hub->pending);
@@ -98,8 +97,6 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_wheel_init(&hub->wheel, now.mono_ms);
     hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
-    hf_map_init(&hub->by_session);
-    hf_map_init(&hub->by_serial);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
@@ -122,17 +119,17 @@ static void free_dead(struct hf_hub *hub)
     struct hf_list *node;
 
     while ((node = hf_list_pop(&hub->dead)) != NULL)
-        hf_conn_free(HF_CONTAINER(node, struct hf_conn, link));
+        hf_conn_free(HF_CONTAINER(node, struct hf_conn, timer.link));
 }
 
 /* Private memory only: neither park nor unsubscribe, as if the process had died. */
 static void forget_connections(struct hf_hub *hub)
 {
     struct hf_list *node;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
-    while ((node = hf_list_pop(&hub->conns)) != NULL) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         while (c->subs != NULL) {
             struct hf_sub *s = c->subs;
 
@@ -157,8 +154,7 @@ void hf_hub_free(struct hf_hub *hub)
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);
     hf_sessions_release(&hub->sessions);
-    hf_map_release(&hub->by_session);
-    hf_map_release(&hub->by_serial);
+    hf_conns_release(&hub->conns);
     hf_buf_release(&hub->scratch);
     hf_gather_free(hub->gather);
     hf_runs_release(&hub->runs);
@@ -311,14 +307,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
                        .has = HF_HAS_CODE,
                        .code = hf_str_from(hf_code_name(HF_CODE_DRAINING)),
                        .after_max_ms = window_ms};
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hub->draining = true;
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN && !c->echo)
             hf_conn_send(c, &m);
     }
@@ -326,14 +320,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
 
 void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 {
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hf_service_end_all(hub);
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN)
             hf_conn_close(c, HF_CLOSE_GOING_AWAY, "the server is shutting down");
         else if (c->phase != HF_CONN_CLOSING)
@@ -343,5 +335,5 @@ void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 
 uint32_t hf_hub_connections(const struct hf_hub *hub)
 {
-    return hub->conn_count;
+    return hub->conns.count;
 }

@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "channel/cursor.h"
 #include "engine/engine.h"
+#include "server/conns.h"
 #include "server/due.h"
 #include "server/hub.h"
 #include "server/loan.h"
@@ -119,10 +120,9 @@ struct hf_conn {
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
-    uint32_t spread_ms;   /* the first heartbeat goes out that much earlier */
-    uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
-    struct hf_timer timer;
-    struct hf_list link; /* in hub->conns */
+    uint32_t spread_ms;    /* the first heartbeat goes out that much earlier */
+    uint64_t deadline_ms;  /* HANDSHAKE, TAKING, CLOSING: the end of patience */
+    struct hf_timer timer; /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
     uint64_t number, generation;
     uint64_t serial;            /* unlike any other of this server's life */
@@ -159,14 +159,11 @@ struct hf_hub {
     struct hf_rng rng;
     struct hf_now now;
     struct hf_wheel wheel;
-    struct hf_list conns, dirty_topics, stalled, pending, dead;
+    struct hf_list dirty_topics, stalled, pending, dead;
+    struct hf_conns conns;
     struct hf_due due,
         flushing; /* connections to be written to in this or the next turn, and those of the flush under way */
-    uint32_t conn_count;
-    struct hf_map topics;     /* cid -> struct hf_topic * */
-    struct hf_map by_session; /* session number -> struct hf_conn * */
-    struct hf_map by_serial;  /* serial -> struct hf_conn * */
-    uint64_t serial;
+    struct hf_map topics;                  /* cid -> struct hf_topic * */
     uint64_t bells[HF_WORKER_WORDS];       /* workers to be told at the end of the turn */
     uint64_t bells_heard[HF_WORKER_WORDS]; /* workers whose rings hold something for us */
     struct {
