@@ -142,7 +142,7 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
-    (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
+    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
                                   u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
     c->named = u->named;
     c->phase = HF_CONN_OPEN;
@@ -156,7 +156,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 
 static unsigned loss_spread_ms(const struct hf_hub *hub)
 {
-    return (unsigned)((uint64_t)hub->conn_count * 1000 / HF_ADMIT_PER_SECOND);
+    return (unsigned)((uint64_t)hub->conns.count * 1000 / HF_ADMIT_PER_SECOND);
 }
 
 /* "to a client that sends Origin the server answers 429 and 503 as 101, reconnect {after, code} and close 1013" */
@@ -254,7 +254,7 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
 {
     struct hf_hub *hub = c->hub;
 
-    if (hf_map_put(&hub->by_session, s->number, (uintptr_t)c, 0) < 0) {
+    if (hf_conns_bind(&hub->conns, c, s->number) < 0) {
         hf_session_park(&hub->sessions, s, generation, hub->now.mono_ms);
         return false;
     }
@@ -378,7 +378,7 @@ static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct h
     if (hf_state_phase(state) == HF_SESSION_PARKED)
         return true;
     if (owner == hub->slot) {
-        struct hf_conn *old = hf_map_ptr(&hub->by_session, s->number);
+        struct hf_conn *old = hf_conns_by_session(&hub->conns, s->number);
 
         if (old != NULL)
             hf_attach_supersede(old);
@@ -495,7 +495,7 @@ void hf_detach(struct hf_conn *c, bool end)
         hf_sub_remove(c->subs);
     if (c->session == NULL)
         return;
-    hf_map_remove(&hub->by_session, c->number);
+    hf_conns_unbind(&hub->conns, c->number);
     if (end)
         hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     else
@@ -510,7 +510,7 @@ void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s)
     uint64_t state = atomic_load(&s->state);
 
     if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == hub->slot &&
-        hf_map_get(&hub->by_session, s->number) == NULL)
+        hf_conns_by_session(&hub->conns, s->number) == NULL)
         (void)hf_session_park(&hub->sessions, s, hf_state_generation(state), hub->now.mono_ms);
 }
 

@@ -369,11 +369,6 @@ static uint32_t number_home(uint64_t number)
     return (uint32_t)(number >> HF_SESSION_PLACE_BITS) & ((1u << HF_SESSION_HOME_BITS) - 1);
 }
 
-static uint32_t number_place(uint64_t number)
-{
-    return (uint32_t)number & ((1u << HF_SESSION_PLACE_BITS) - 1);
-}
-
 struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20])
 {
     struct hf_session *s;
@@ -399,7 +394,7 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
 
 struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number)
 {
-    uint32_t place = number_place(number);
+    uint32_t place = hf_session_place(number);
     struct hf_session *s;
 
     if (number_nonce(number) == 0 || place >= t->shm->chunks * HF_SESSIONS_PER_CHUNK)

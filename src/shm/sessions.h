@@ -171,6 +171,11 @@ static inline uint64_t hf_state_generation(uint64_t state)
  */
 struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20]);
 
+/* The place that a session with this number has in the table. */
+static inline uint32_t hf_session_place(uint64_t number)
+{
+    return (uint32_t)number & ((1u << HF_SESSION_PLACE_BITS) - 1);
+}
 /* The session with this number, whatever its phase but FREE; NULL where there is none (any more). number may come from anywhere. */
 struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number);
 /* The session that a ticket names, with the secret compared in constant time; NULL otherwise. */
