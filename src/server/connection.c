@@ -247,6 +247,21 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
     }
 }
 
+/* Most of an echo's input in one go. Returns the bytes used. */
+static size_t echo_small(struct hf_conn *c, const uint8_t *data, size_t len)
+{
+    struct hf_buf *out = hf_conn_out(c);
+    uint8_t *room = hf_ws_idle(&c->ws) ? hf_buf_reserve(out, len) : NULL;
+    size_t out_len, count, used;
+
+    if (room == NULL)
+        return 0;
+    used = hf_ws_echo(&c->ws, data, len, room, &out_len, &count);
+    hf_buf_commit(out, out_len);
+    hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, count);
+    return used;
+}
+
 /* Whether more input may be taken now. */
 static bool takes_input(const struct hf_conn *c)
 {
@@ -264,6 +279,8 @@ static size_t take_frames(struct hf_conn *c, uint8_t *data, size_t len)
     size_t used = 0;
 
     while (takes_input(c)) {
+        if (c->echo)
+            used += echo_small(c, data + used, len - used);
         used += hf_ws_recv(&c->ws, data + used, len - used, &ev);
         if (ev.type == HF_WS_EV_NONE)
             break;
@@ -292,6 +309,14 @@ static void keep_rest(struct hf_conn *c, const uint8_t *data, size_t len)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
 }
 
+/* An idle connection keeps no memory for input. */
+static void drop_waiting(struct hf_conn *c, size_t used)
+{
+    hf_buf_drop(&c->in, used);
+    if (c->in.len == 0)
+        hf_buf_release(&c->in);
+}
+
 /* What arrived behind a request head belongs to the WebSocket, or waits until there is one. */
 static void take_handshake(struct hf_conn *c)
 {
@@ -306,7 +331,7 @@ static void take_handshake(struct hf_conn *c)
     }
     hf_attach_begin(c, &h);
     if (c->phase == HF_CONN_OPEN || c->phase == HF_CONN_TAKING)
-        hf_buf_drop(&c->in, (size_t)used);
+        drop_waiting(c, (size_t)used);
     if (c->phase == HF_CONN_OPEN)
         hf_conn_resume_input(c);
     else if (c->phase == HF_CONN_TAKING)
@@ -320,9 +345,7 @@ void hf_conn_resume_input(struct hf_conn *c)
 
         if (c->phase != HF_CONN_OPEN)
             return;
-        hf_buf_drop(&c->in, used);
-        if (c->in.len == 0)
-            hf_buf_release(&c->in);
+        drop_waiting(c, used);
     }
     if (c->phase == HF_CONN_OPEN)
         set_paused(c, !takes_input(c));

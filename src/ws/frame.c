@@ -311,73 +311,7 @@ static void recv_payload(struct hf_ws *ws, struct input *in, struct hf_ws_event 
         recv_data(ws, data, len, ev);
 }
 
-/* The longest payload that a header of two bytes can announce. */
-enum { SMALL_MAX = 125 };
-
-/*
- * What most input is: a masked text or binary message in one whole, small frame, with nothing under way. One look at its first bytes, one pass over the
- * payload. Returns the bytes used, or 0 where it is anything else, right or wrong, for the careful path to take.
- */
-static size_t recv_small(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
-{
-    size_t payload = data[1] ^ BIT_MASK; /* More than 125 also where the mask bit is not set. */
-    uint8_t *text = data + 2 + 4;
-
-    if ((data[0] != (BIT_FIN | HF_WS_TEXT) && data[0] != (BIT_FIN | HF_WS_BINARY)) || payload > SMALL_MAX ||
-        len < 2 + 4 + payload || payload > ws->message.bytes_max)
-        return 0;
-    if (!hf_ws_unmask_ascii(text, payload, data + 2) && data[0] == (BIT_FIN | HF_WS_TEXT) &&
-        !hf_utf8_valid(text, payload)) {
-        fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
-        return 2 + 4 + payload;
-    }
-    emit(ev, data[0] == (BIT_FIN | HF_WS_TEXT) ? HF_WS_EV_TEXT : HF_WS_EV_BINARY, text, payload);
-    return 2 + 4 + payload;
-}
-
-/* Nothing is under way, and nothing is lent. */
-static bool between_messages(const struct hf_ws *ws)
-{
-    return ws->state == STATE_HEADER && ws->header_len == 0 && ws->msg_opcode == 0 &&
-           ws->message.data == NULL && ws->control == NULL;
-}
-
-/* Between frames what the last event lent goes back; a fragmented message under way stays. */
-static void take_back(struct hf_ws *ws)
-{
-    if (ws->state == STATE_PAYLOAD)
-        return;
-    if (ws->control != NULL) {
-        free(ws->control);
-        ws->control = NULL;
-    }
-    if (ws->msg_opcode == 0 && ws->message.data != NULL)
-        hf_buf_release(&ws->message);
-}
-
-size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
-{
-    struct input in;
-
-    if (len >= 2 + 4 && ws->role == HF_WS_SERVER && between_messages(ws)) {
-        size_t used = recv_small(ws, data, len, ev);
-
-        if (used > 0)
-            return used;
-    }
-    emit(ev, HF_WS_EV_NONE, NULL, 0);
-    take_back(ws);
-    if (len == 0 || ws->state == STATE_FAILED || ws->state == STATE_CLOSED)
-        return len;
-    in = (struct input){data, data + len};
-    while (in.at < in.end && ev->type == HF_WS_EV_NONE) {
-        if (ws->state == STATE_HEADER)
-            recv_header(ws, &in, ev);
-        if (ws->state == STATE_PAYLOAD)
-            recv_payload(ws, &in, ev);
-    }
-    return (size_t)(in.at - data);
-}
+/* ---- Small messages ---- */
 
 typedef uint8_t block
     __attribute__((vector_size(16))); /* one SSE2 or NEON register; gcc and clang know it everywhere */
@@ -413,35 +347,139 @@ static block mask_block(const uint8_t mask[4], size_t phase)
     return b;
 }
 
-/* Less than a block. */
-static bool unmask_few(uint8_t *data, size_t len, const uint8_t mask[4])
+/* Less than a block. Returns as unmask_ascii(). */
+static bool unmask_few(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4])
 {
     uint8_t all = 0;
 
     for (size_t i = 0; i < len; i++) {
-        data[i] ^= mask[i % 4];
-        all |= data[i];
+        to[i] = from[i] ^ mask[i % 4];
+        all |= to[i];
     }
     return all < 0x80;
 }
 
-bool hf_ws_unmask_ascii(uint8_t *data, size_t len, const uint8_t mask[4])
+/* hf_ws_unmask_ascii(), also to another place. */
+static inline bool unmask_ascii(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4])
 {
     block key, seen, last, b;
 
     if (len < sizeof(b))
-        return unmask_few(data, len, mask);
+        return unmask_few(to, from, len, mask);
     /* The last block overlaps the one before where the length is no multiple of its size: it is read before any is written. */
     key = mask_block(mask, 0);
-    last = load_block(data + len - sizeof(b)) ^ mask_block(mask, len - sizeof(b));
+    last = load_block(from + len - sizeof(b)) ^ mask_block(mask, len - sizeof(b));
     seen = last;
     for (size_t i = 0; i + sizeof(b) <= len; i += sizeof(b)) {
-        b = load_block(data + i) ^ key;
+        b = load_block(from + i) ^ key;
         seen |= b;
-        memcpy(data + i, &b, sizeof(b));
+        memcpy(to + i, &b, sizeof(b));
     }
-    memcpy(data + len - sizeof(b), &last, sizeof(b));
+    memcpy(to + len - sizeof(b), &last, sizeof(b));
     return !has_high_bit(seen);
+}
+
+/* The longest payload that a header of two bytes can announce. */
+enum { SMALL_MAX = 125 };
+
+/* Whether it is one, and whole. At least six bytes. */
+static inline bool is_small(const struct hf_ws *ws, const uint8_t *data, size_t len)
+{
+    size_t payload = data[1] ^ BIT_MASK; /* More than 125 also where the mask bit is not set. */
+
+    return (data[0] == (BIT_FIN | HF_WS_TEXT) || data[0] == (BIT_FIN | HF_WS_BINARY)) &&
+           payload <= SMALL_MAX && len >= 2 + 4 + payload && payload <= ws->message.bytes_max;
+}
+
+/*
+ * What most input is: a masked text or binary message in one whole, small frame, with nothing under way. One look at its first bytes, one pass over the
+ * payload. Returns the bytes used, or 0 where it is anything else, right or wrong, for the careful path to take.
+ */
+static size_t recv_small(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
+{
+    size_t payload = data[1] ^ BIT_MASK;
+    uint8_t *text = data + 2 + 4;
+
+    if (!is_small(ws, data, len))
+        return 0;
+    if (!unmask_ascii(text, text, payload, data + 2) && data[0] == (BIT_FIN | HF_WS_TEXT) &&
+        !hf_utf8_valid(text, payload)) {
+        fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
+        return 2 + 4 + payload;
+    }
+    emit(ev, data[0] == (BIT_FIN | HF_WS_TEXT) ? HF_WS_EV_TEXT : HF_WS_EV_BINARY, text, payload);
+    return 2 + 4 + payload;
+}
+
+bool hf_ws_idle(const struct hf_ws *ws)
+{
+    return ws->state == STATE_HEADER && ws->header_len == 0 && ws->msg_opcode == 0 &&
+           ws->message.data == NULL && ws->control == NULL;
+}
+
+size_t hf_ws_echo(struct hf_ws *ws, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len,
+                  size_t *count)
+{
+    const uint8_t *at = data, *end = data + len;
+    uint8_t *to = out;
+    size_t messages = 0;
+
+    while (end - at >= 2 + 4 && is_small(ws, at, (size_t)(end - at))) {
+        size_t payload = at[1] ^ BIT_MASK;
+
+        if (!unmask_ascii(to + 2, at + 2 + 4, payload, at + 2) && at[0] == (BIT_FIN | HF_WS_TEXT))
+            break; /* The careful path says whether it is UTF-8. */
+        to[0] = at[0];
+        to[1] = (uint8_t)payload;
+        to += 2 + payload;
+        at += 2 + 4 + payload;
+        messages++;
+    }
+    *out_len = (size_t)(to - out);
+    *count = messages;
+    return (size_t)(at - data);
+}
+
+/* Between frames what the last event lent goes back; a fragmented message under way stays. */
+static void take_back(struct hf_ws *ws)
+{
+    if (ws->state == STATE_PAYLOAD)
+        return;
+    if (ws->control != NULL) {
+        free(ws->control);
+        ws->control = NULL;
+    }
+    if (ws->msg_opcode == 0 && ws->message.data != NULL)
+        hf_buf_release(&ws->message);
+}
+
+size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
+{
+    struct input in;
+
+    if (len >= 2 + 4 && ws->role == HF_WS_SERVER && hf_ws_idle(ws)) {
+        size_t used = recv_small(ws, data, len, ev);
+
+        if (used > 0)
+            return used;
+    }
+    emit(ev, HF_WS_EV_NONE, NULL, 0);
+    take_back(ws);
+    if (len == 0 || ws->state == STATE_FAILED || ws->state == STATE_CLOSED)
+        return len;
+    in = (struct input){data, data + len};
+    while (in.at < in.end && ev->type == HF_WS_EV_NONE) {
+        if (ws->state == STATE_HEADER)
+            recv_header(ws, &in, ev);
+        if (ws->state == STATE_PAYLOAD)
+            recv_payload(ws, &in, ev);
+    }
+    return (size_t)(in.at - data);
+}
+
+bool hf_ws_unmask_ascii(uint8_t *data, size_t len, const uint8_t mask[4])
+{
+    return unmask_ascii(data, data, len, mask);
 }
 
 /* Word by word; gcc and clang make wider vectors of this loop. */

@@ -106,6 +106,17 @@ void hf_ws_release(struct hf_ws *ws);
  */
 size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev);
 
+/* Whether no message is under way, and none is lent. */
+bool hf_ws_idle(const struct hf_ws *ws);
+
+/*
+ * A server's echo of the small messages that lie whole at the beginning of the input of an idle parser: they are unmasked straight into the frames
+ * that answer them. out has room for len bytes; *out_len are written, for *count messages. Returns the bytes of input used; what is left, and every other message, is for
+ * hf_ws_recv().
+ */
+size_t hf_ws_echo(struct hf_ws *ws, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len,
+                  size_t *count);
+
 /*
  * Write a frame header for a payload of len bytes, with FIN set, unmasked where mask is NULL. Returns its size (2 to 14).
  */
