@@ -384,7 +384,7 @@ static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct h
             hf_attach_supersede(old);
         return old == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_PARKED;
     }
-    if (owner >= hub->workers || atomic_load(&hub->region->slots[owner].state) != HF_SLOT_RUNNING)
+    if (!hf_region_lives(hub->region, owner, hf_state_life(state)))
         return true; /* Its process is dead. */
     if (u->asked != owner + 1 && hf_exchange_take(hub, owner, s->number, c->serial))
         u->asked = owner + 1;
@@ -511,7 +511,7 @@ void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s)
 
     if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == hub->slot &&
         hf_conns_by_session(&hub->conns, s->number) == NULL)
-        (void)hf_session_park(&hub->sessions, s, hf_state_generation(state), hub->now.mono_ms);
+        (void)hf_session_park_orphan(&hub->sessions, s, state, hub->now.mono_ms);
 }
 
 void hf_attach_supersede(struct hf_conn *c)

@@ -39,7 +39,10 @@ static bool open_views(struct hf_hub *hub)
         hf_log_open(&hub->logs[i], hf_region_log(hub->region, i), hub->slot);
         hf_channels_open(&hub->channels[i], hf_region_channels(hub->region, i));
     }
-    return hf_sessions_open(&hub->sessions, hf_region_sessions(hub->region), hub->slot) == 0;
+    if (hf_sessions_open(&hub->sessions, hf_region_sessions(hub->region), hub->slot) < 0)
+        return false;
+    hub->sessions.life = atomic_load(&hub->self->starts) & 0xf;
+    return true;
 }
 
 static bool open_engine(struct hf_hub *hub)

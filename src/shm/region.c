@@ -153,6 +153,12 @@ void hf_region_awake(struct hf_region *r, uint32_t slot)
 
 /* ---- A worker's beginning and end ---- */
 
+bool hf_region_lives(const struct hf_region *r, uint32_t slot, uint32_t life)
+{
+    return slot < r->config->workers && atomic_load(&r->slots[slot].state) == HF_SLOT_RUNNING &&
+           (atomic_load(&r->slots[slot].starts) & 0xf) == life;
+}
+
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
 {
     for (uint32_t shard = 0; shard < r->config->shards; shard++)

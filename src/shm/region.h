@@ -112,6 +112,8 @@ uint64_t hf_region_take_bells(struct hf_region *r, uint32_t slot, uint32_t word)
 bool hf_region_sleep(struct hf_region *r, uint32_t slot);
 void hf_region_awake(struct hf_region *r, uint32_t slot);
 
+/* Whether the process that was this slot's at its `life`-th start, modulo 16, may still run; false: it is dead. slot may come from anywhere. */
+bool hf_region_lives(const struct hf_region *r, uint32_t slot, uint32_t life);
 /* Supervisor, when the process of a slot has gone: mark it and clear its pins. The worker's part of the sessions and channels is left to its successor. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
 /* A new worker, before it serves: gauges to 0, nothing settled, no subscribers. */

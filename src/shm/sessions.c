@@ -255,9 +255,17 @@ void hf_sessions_release(struct hf_sessions *t)
 
 /* ---- State ---- */
 
-static uint64_t state_make(enum hf_session_phase phase, uint32_t owner, uint64_t generation)
+static uint64_t state_make(const struct hf_sessions *t, enum hf_session_phase phase, uint64_t generation)
 {
-    return (uint64_t)phase << 60 | (uint64_t)owner << 48 | generation;
+    uint64_t owner = (uint64_t)(t->life & 0xf) << HF_SESSION_HOME_BITS | t->home;
+
+    return (uint64_t)phase << 60 | owner << 48 | generation;
+}
+
+/* The same owner and generation in another phase. */
+static uint64_t state_in(uint64_t state, enum hf_session_phase phase)
+{
+    return (uint64_t)phase << 60 | (state & ((UINT64_C(1) << 60) - 1));
 }
 
 static bool state_move(struct hf_session *s, uint64_t from, uint64_t to)
@@ -282,7 +290,7 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 
     if (hf_state_phase(seen) != HF_SESSION_LIVE && hf_state_phase(seen) != HF_SESSION_PARKED)
         return 0; /* Ended since the caller looked: its home may be freeing it. */
-    if (!state_move(s, seen, state_make(HF_SESSION_LIVE, t->home, generation)))
+    if (!state_move(s, seen, state_make(t, HF_SESSION_LIVE, generation)))
         return 0;
     HF_CRASH_POINT("session:taken");
     if (hf_state_phase(seen) == HF_SESSION_PARKED)
@@ -292,34 +300,33 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms)
 {
-    uint64_t ours = state_make(HF_SESSION_LIVE, t->home, generation);
+    return hf_session_park_orphan(t, s, state_make(t, HF_SESSION_LIVE, generation), now_ms);
+}
 
-    if (atomic_load(&s->state) != ours)
+bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms)
+{
+    if (atomic_load(&s->state) != seen || hf_state_phase(seen) != HF_SESSION_LIVE)
         return false;
     atomic_store(&s->parked_ms, now_ms);
     HF_CRASH_POINT("session:parking");
-    return state_move_counted(s, ours, state_make(HF_SESSION_PARKED, t->home, generation),
-                              &chunk_of(t, s)->waiting);
+    return state_move_counted(s, seen, state_in(seen, HF_SESSION_PARKED), &chunk_of(t, s)->waiting);
 }
 
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms)
 {
-    uint64_t ours = state_make(HF_SESSION_LIVE, t->home, generation);
+    uint64_t ours = state_make(t, HF_SESSION_LIVE, generation);
 
     if (atomic_load(&s->state) != ours)
         return false;
     atomic_store(&s->parked_ms, now_ms);
-    return state_move_counted(s, ours, state_make(HF_SESSION_ENDED, t->home, generation),
-                              &chunk_of(t, s)->ended);
+    return state_move_counted(s, ours, state_in(ours, HF_SESSION_ENDED), &chunk_of(t, s)->ended);
 }
 
 bool hf_session_end_parked(const struct hf_sessions *t, struct hf_session *s, uint64_t seen)
 {
-    uint64_t to = state_make(HF_SESSION_ENDED, hf_state_owner(seen), hf_state_generation(seen));
-
     if (hf_state_phase(seen) != HF_SESSION_PARKED)
         return hf_state_phase(seen) == HF_SESSION_ENDED;
-    if (!state_move_counted(s, seen, to, &chunk_of(t, s)->ended))
+    if (!state_move_counted(s, seen, state_in(seen, HF_SESSION_ENDED), &chunk_of(t, s)->ended))
         return false;
     HF_CRASH_POINT("session:ended");
     atomic_fetch_sub(&chunk_of(t, s)->waiting, 1);
@@ -387,7 +394,7 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
     for (int i = 0; i < HF_SUBS_INLINE; i++)
         atomic_store_explicit(&s->subs[i].cid, 0, memory_order_relaxed);
     HF_CRASH_POINT("session:filled");
-    atomic_store(&s->state, state_make(HF_SESSION_LIVE, t->home, 1));
+    atomic_store(&s->state, state_make(t, HF_SESSION_LIVE, 1));
     atomic_fetch_add_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);
     return s;
 }
@@ -744,7 +751,7 @@ bool hf_sessions_park_orphans(struct hf_sessions *t, uint64_t *cursor, uint32_t 
 
             if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == t->home &&
                 !held(ctx, s->number))
-                (void)hf_session_park(t, s, hf_state_generation(state), now_ms);
+                (void)hf_session_park_orphan(t, s, state, now_ms);
         } while (*cursor % WALK_STEP != 0);
     }
     return true;
@@ -755,7 +762,7 @@ static void free_session(struct hf_sessions *t, struct hf_session_own *own, stru
     chain_free(t, &s->blocks);
     chain_free(t, &s->refusals);
     HF_CRASH_POINT("session:emptied");
-    atomic_store(&s->state, state_make(HF_SESSION_FREE, t->home, 0));
+    atomic_store(&s->state, state_make(t, HF_SESSION_FREE, 0));
     HF_CRASH_POINT("session:freed");
     atomic_fetch_sub(&t->chunks[own->chunk].ended, 1);
     atomic_fetch_sub_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);

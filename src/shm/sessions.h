@@ -70,7 +70,7 @@ struct hf_session_block {
 };
 
 struct hf_session {
-    _Atomic uint64_t state; /* phase (4 bits), owner slot (12), generation (48) */
+    _Atomic uint64_t state; /* phase (4 bits), owner's life (4) and slot (8), generation (48) */
     uint64_t
         number; /* nonce (30 bits), home (8), place (25); the public id is its hexadecimal form. Home, while FREE */
     uint8_t secret[HF_SECRET_BYTES]; /* home, while FREE */
@@ -135,6 +135,8 @@ struct hf_sessions {
     struct hf_session_block *blocks;
     struct hf_tombstone *tombs;
     uint32_t home;
+    uint32_t
+        life; /* of this process in its slot, modulo 16; 0 until the caller says otherwise, before anything is made or taken */
     struct hf_session_own *own;
     uint32_t own_count, own_cap;
     uint32_t free_count; /* places in own chunks */
@@ -158,7 +160,12 @@ static inline enum hf_session_phase hf_state_phase(uint64_t state)
 }
 static inline uint32_t hf_state_owner(uint64_t state)
 {
-    return (uint32_t)(state >> 48) & 0xfff;
+    return (uint32_t)(state >> 48) & ((1u << HF_SESSION_HOME_BITS) - 1);
+}
+/* Which of the processes that its slot has had owns it, modulo 16. */
+static inline uint32_t hf_state_life(uint64_t state)
+{
+    return (uint32_t)(state >> (48 + HF_SESSION_HOME_BITS)) & 0xf;
 }
 static inline uint64_t hf_state_generation(uint64_t state)
 {
@@ -193,6 +200,8 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 /* Owner of this generation: park or end it. Returns false where it is no longer ours. */
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
+/* Park a session that was found LIVE in the state `seen`, whose owner was an earlier process of this slot. */
+bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms);
 /* End a parked session that nobody holds (the backend ended it), in the state `seen`. Returns whether it has ended, now or before. */
 bool hf_session_end_parked(const struct hf_sessions *t, struct hf_session *s, uint64_t seen);
 /*

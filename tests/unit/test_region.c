@@ -322,6 +322,25 @@ static void settled_is_what_the_slowest_worker_has_settled(void **state)
     region_free(&r);
 }
 
+/* "Whether the process that was this slot's at its `life`-th start may still run" */
+static void a_life_ends_with_its_process(void **state)
+{
+    struct hf_region r = region_new(&small);
+
+    (void)state;
+    assert_false(hf_region_lives(&r, 3, 0)); /* There is no such slot. */
+    assert_false(hf_region_lives(&r, 1, 0));
+    atomic_store(&r.slots[1].starts, 17);
+    atomic_store(&r.slots[1].state, HF_SLOT_STARTING);
+    assert_false(hf_region_lives(&r, 1, 1));
+    atomic_store(&r.slots[1].state, HF_SLOT_RUNNING);
+    assert_true(hf_region_lives(&r, 1, 1));
+    assert_false(hf_region_lives(&r, 1, 0));
+    hf_region_bury_worker(&r, 1);
+    assert_false(hf_region_lives(&r, 1, 1));
+    region_free(&r);
+}
+
 /* "made by their producer when it has something to say for the first time": nothing else of them is touched. */
 static void rings_are_made_when_somebody_talks(void **state)
 {
@@ -481,6 +500,7 @@ int main(void)
         cmocka_unit_test(one_of_the_ringers_wakes_the_sleeper),
         cmocka_unit_test(no_wake_up_is_lost),
         cmocka_unit_test(settled_is_what_the_slowest_worker_has_settled),
+        cmocka_unit_test(a_life_ends_with_its_process),
         cmocka_unit_test(rings_are_made_when_somebody_talks),
         cmocka_unit_test(a_talker_dies_at_each_place),
         cmocka_unit_test(a_buried_worker_holds_nothing),

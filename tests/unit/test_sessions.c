@@ -366,6 +366,30 @@ static void a_live_session_is_not_ended_as_a_parked_one(void **state)
     table_free(&t);
 }
 
+/* "Which of the processes that its slot has had owns it": so others need not ask the present one. */
+static void a_state_tells_which_process_owns_it(void **state)
+{
+    struct table t = table_of(8);
+    struct hf_session *s = add(&t.w[0]);
+
+    (void)state;
+    assert_int_equal(hf_state_life(state_of(s)), 0);
+    t.w[0].life = 5;                                  /* Its successor. */
+    assert_false(hf_session_park(&t.w[0], s, 1, 10)); /* Not what this process owns. */
+    is(s, HF_SESSION_LIVE, 0, 1);
+    assert_true(hf_session_park_orphan(&t.w[0], s, state_of(s), 10));
+    is(s, HF_SESSION_PARKED, 0, 1);
+    assert_false(hf_session_park_orphan(&t.w[0], s, state_of(s), 20));
+    assert_int_equal(hf_session_take(&t.w[0], s, state_of(s)), 2);
+    is(s, HF_SESSION_LIVE, 0, 2);
+    assert_int_equal(hf_state_life(state_of(s)), 5);
+    assert_true(hf_session_park(&t.w[0], s, 2, 10));
+    assert_int_equal(hf_state_life(state_of(s)), 5);
+    assert_true(hf_session_end_parked(&t.w[1], s, state_of(s)));
+    is(s, HF_SESSION_ENDED, 0, 2);
+    table_free(&t);
+}
+
 /* "park what its predecessor held", in every home; nobody else's, and not what the process holds itself. */
 static void orphans_are_parked(void **state)
 {
@@ -1132,6 +1156,7 @@ int main(void)
         cmocka_unit_test(a_dead_workers_session_is_taken),
         cmocka_unit_test(what_has_ended_never_comes_back),
         cmocka_unit_test(a_live_session_is_not_ended_as_a_parked_one),
+        cmocka_unit_test(a_state_tells_which_process_owns_it),
         cmocka_unit_test(orphans_are_parked),
         cmocka_unit_test(the_last_seq_is_the_higher_of_two_when_settled),
         cmocka_unit_test(subscriptions_come_and_go_over_many_blocks),
