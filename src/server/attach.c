@@ -143,7 +143,7 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
     (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
-                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
+                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0}, NULL);
     c->named = u->named;
     c->phase = HF_CONN_OPEN;
     hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
