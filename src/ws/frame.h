@@ -51,7 +51,11 @@ enum hf_ws_close_code {
     HF_CLOSE_SESSION_LIMIT = 4006,
 };
 
-enum { HF_WS_HEADER_MAX = 14, HF_WS_CONTROL_MAX = 125 };
+enum {
+    HF_WS_HEADER_MAX = 14,
+    HF_WS_CONTROL_MAX = 125,
+    HF_WS_RSV1 = 0x40, /* of a frame's first byte; RFC 7692 section 6: "the "Per-Message Compressed" bit" */
+};
 
 enum hf_ws_event_type {
     HF_WS_EV_NONE,   /* the input is used up; nothing is complete */
@@ -66,6 +70,7 @@ enum hf_ws_event_type {
 struct hf_ws_event {
     enum hf_ws_event_type type;
     uint16_t close_code; /* CLOSE and ERROR */
+    bool compressed; /* TEXT and BINARY: data is as it came, not looked at; hf_inflate_event() comes next */
     uint8_t *
         data; /* borrowed until the next hf_ws_recv() or change of the input; may be written to, but ERROR's */
     size_t len;
@@ -84,6 +89,8 @@ struct hf_ws {
     bool fin;           /* of the frame under way */
     uint8_t header_len; /* bytes of a cut header in header[] */
     struct hf_utf8 utf8;
+    uint8_t
+        deflate; /* enum in frame.c: whether messages may be compressed, and whether the one under way is */
     uint8_t header[HF_WS_HEADER_MAX]; /* a cut header; within a payload its first four bytes are the mask */
     uint32_t frame_len;               /* payload length of the frame under way */
     uint32_t frame_done;              /* of these, received */
@@ -96,6 +103,12 @@ void hf_ws_init(struct hf_ws *ws, enum hf_ws_role role, size_t message_bytes_max
 void hf_ws_release(struct hf_ws *ws);
 
 /*
+ * permessage-deflate was agreed on: RSV1 may stand in the first frame of a message. The limit then holds for a message's compressed form here,
+ * and for the other in hf_inflate_event().
+ */
+void hf_ws_allow_deflate(struct hf_ws *ws);
+
+/*
  * Take input until the first event. Returns the number of bytes used; call again with the rest while the event
  * is not NONE or bytes are left: NONE means that all is used, and that nothing lent before is kept in memory. data is unmasked
  * in place. A message that cannot be gathered for want of memory is an ERROR with HF_CLOSE_INTERNAL. After ERROR or CLOSE nothing more is taken: every further
@@ -105,6 +118,9 @@ void hf_ws_release(struct hf_ws *ws);
  * the top bit set, close payloads of one byte, close codes that may not be sent (section 7.4), reasons and text that are no UTF-8.
  */
 size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev);
+
+/* What an extension found wrong with a message: *ev becomes ERROR, and nothing more is taken. reason: a literal. */
+void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const char *reason);
 
 /*
  * Write a frame header for a payload of len bytes, with FIN set, unmasked where mask is NULL. Returns its size (2 to 14).
