@@ -112,6 +112,7 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
     while (next <= head) {
         hf_ref ref = 0;
         struct hf_record *r;
+        struct hf_str frame;
 
         if (gather_full(g))
             return false;
@@ -127,7 +128,8 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
             last = 0;
             continue;
         }
-        gather(g, (uint8_t *)r + r->frame_at, r->frame_len, (struct item){s, next, 0, ref});
+        frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, r, ref);
+        gather(g, frame.data, frame.len, (struct item){s, next, 0, ref});
         last = ref;
         next++;
     }

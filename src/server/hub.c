@@ -106,7 +106,10 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
             hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
     hf_region_reset_worker(region, slot, now.wall_ms);
     hub->gather = hf_gather_new();
-    if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
+    if (config->compression_enabled)
+        hub->compressed = hf_compressed_new(config, hf_conn_message_bytes_max(config), hub->counters);
+    if (hub->gather == NULL || (config->compression_enabled && hub->compressed == NULL) || !open_views(hub) ||
+        !open_engine(hub)) {
         hf_hub_free(hub);
         return NULL;
     }
@@ -160,6 +163,7 @@ void hf_hub_free(struct hf_hub *hub)
     hf_map_release(&hub->by_serial);
     hf_buf_release(&hub->scratch);
     hf_gather_free(hub->gather);
+    hf_compressed_free(hub->compressed);
     free(hub->retell);
     free(hub->logs);
     free(hub->channels);
@@ -250,6 +254,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     hf_deliver_mark(hub);
     flush_due(hub);
     unpin(hub);
+    hf_compressed_turn_ended(hub->compressed);
     hf_exchange_ring_bells(hub);
     free_dead(hub);
 }

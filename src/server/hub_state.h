@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "channel/cursor.h"
 #include "engine/engine.h"
+#include "server/compressed.h"
 #include "server/hub.h"
 #include "session/window.h"
 #include "wire/message.h"
@@ -85,16 +86,17 @@ struct hf_conn {
     struct hf_list due;  /* in hub->due */
     struct hf_timer timer;
     void *socket;
-    uint64_t serial; /* unlike any other of this server's life */
-    uint8_t phase;   /* enum hf_conn_phase */
-    bool echo;       /* on /echo: no protocol */
-    bool named;      /* asked for a Holdfast subprotocol: understands its messages */
-    bool blocked;    /* the socket took less than it was given */
-    bool paused;     /* not read */
-    bool finished;   /* finish() was called */
-    bool pinged;     /* a heartbeat went out since the last receipt */
-    bool acks_due;   /* the window has answers */
-    bool too_big;    /* a message beyond all bounds came: close 1009 follows the last answer */
+    uint64_t serial;     /* unlike any other of this server's life */
+    uint8_t phase;       /* enum hf_conn_phase */
+    bool echo;           /* on /echo: no protocol */
+    bool named;          /* asked for a Holdfast subprotocol: understands its messages */
+    bool blocked;        /* the socket took less than it was given */
+    bool paused;         /* not read */
+    bool finished;       /* finish() was called */
+    bool pinged;         /* a heartbeat went out since the last receipt */
+    bool acks_due;       /* the window has answers */
+    bool too_big;        /* a message beyond all bounds came: close 1009 follows the last answer */
+    uint8_t window_bits; /* of compressed messages to it, 8 to 15; 0: compression was not negotiated */
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
@@ -155,11 +157,14 @@ struct hf_hub {
     uint32_t retell_count, retell_cap;
     uint64_t upkeep_ms, settle_ms; /* when they are due */
     bool draining;
-    struct hf_buf scratch;    /* a message being encoded */
-    struct hf_gather *gather; /* deliver.c's */
+    struct hf_buf scratch;            /* a message being encoded */
+    struct hf_gather *gather;         /* deliver.c's */
+    struct hf_compressed *compressed; /* NULL: compression is off */
 };
 
 /* ---- connection.c ---- */
+/* Bytes of a client's message beyond which its connection is closed with 1009. */
+size_t hf_conn_message_bytes_max(const struct hf_config *config);
 /* Encode a message into the connection's output and make it due. */
 void hf_conn_send(struct hf_conn *c, const struct hf_msg *m);
 /* The same for text that is encoded already. */
