@@ -217,6 +217,73 @@ static void a_full_ring_sends_plain(void **state)
     hf_compressed_free(z);
 }
 
+/* One of many that take the same room when they are compressed, so that they meet in the ring without a byte between them. */
+static struct hf_record *record_alike(unsigned n)
+{
+    struct hf_record *r = new_record(1, 1500, 1, false);
+
+    for (unsigned i = 0; i < 8; i++)
+        ((char *)r)[r->json_at + i] = (char)('a' + (n >> 2 * i & 3));
+    return r;
+}
+
+/* Old frames are asked for again while new ones go round: each says what it did, or was made anew, and stays within the turn. */
+static void ask_again(bool alike)
+{
+    enum { KEPT = 256, PER_TURN = 6 };
+    struct hf_compressed *z = new_compressed();
+    struct hf_record *records[KEPT] = {NULL};
+    struct hf_str old[KEPT];
+    unsigned n = 0;
+
+    for (int turn = 0; turn < 400; turn++) {
+        for (unsigned i = 0; i < KEPT && records[i] != NULL; i++) {
+            bool asked = (i * 7 + (unsigned)turn) % 5 == 0;
+
+            old[i] =
+                asked ? hf_compressed_frame(z, 15, records[i], n - (n - 1 - i) % KEPT) : (struct hf_str){0};
+        }
+        for (unsigned i = 0; i < KEPT && records[i] != NULL; i++)
+            if (old[i].data != NULL && !is_plain(old[i], records[i]))
+                assert_says(z, old[i], records[i]);
+        hf_compressed_turn_ended(z);
+        for (int i = 0; i < PER_TURN; i++, n++) {
+            struct hf_record **place = &records[n % KEPT];
+
+            free(*place);
+            *place =
+                alike ? record_alike(n) : new_record(1, n % 23 == 0 ? 12000 : MIN + n * 37 % 3000, n, false);
+            assert_says(z, hf_compressed_frame(z, 15, *place, n + 1), *place);
+        }
+        hf_compressed_turn_ended(z);
+    }
+    for (unsigned i = 0; i < KEPT; i++)
+        free(records[i]);
+    hf_compressed_free(z);
+}
+
+static void old_frames_are_asked_for_again(void **state)
+{
+    (void)state;
+    ask_again(false);
+    ask_again(true);
+}
+
+/* Two records whose keys in the map are the same: the second goes plain, and never as the first. */
+static void keys_that_meet(void **state)
+{
+    const uint64_t ref = 0x123456789, a_cid = 1, b_cid = 2;
+    struct hf_compressed *z = new_compressed();
+    struct hf_record *a = new_record(a_cid, 500, 1, false), *b = new_record(b_cid, 500, 2, false);
+
+    (void)state;
+    assert_says(z, hf_compressed_frame(z, 15, a, ref), a);
+    assert_true(is_plain(hf_compressed_frame(z, 15, b, ref ^ a_cid << 32 ^ b_cid << 32), b));
+    hf_compressed_free(z);
+    free(a);
+    free(b);
+}
+
 /* The number of entries is bounded as well as their bytes, and a message longer than the ring is none of its. */
 static void entries_are_bounded(void **state)
 {
@@ -303,6 +370,8 @@ int main(void)
         cmocka_unit_test(records_of_two_shards_are_told_apart),
         cmocka_unit_test(frames_stay_until_the_turn_ends),
         cmocka_unit_test(a_full_ring_sends_plain),
+        cmocka_unit_test(old_frames_are_asked_for_again),
+        cmocka_unit_test(keys_that_meet),
         cmocka_unit_test(entries_are_bounded),
         cmocka_unit_test(own_messages_are_compressed_where_it_pays),
         cmocka_unit_test(what_comes_in_is_counted),
