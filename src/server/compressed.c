@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 4096 }; /* A guess: more messages than a turn brings, but in a storm. A power of two. */
+enum {
+    ENTRIES = 4096, /* A guess: more messages than a turn brings, but in a storm. A power of two. */
+    /*
+     * A message for one receiver must be so many times as long as compression.min, for nobody else shares the work: a welcome of 320
+     * bytes would lose 76 of them for 5 us, at every handshake. Measured; see docs/architecture.md.
+     */
+    UNSHARED_FACTOR = 4,
+};
 
 /* A message that was compressed, or found not to get smaller. */
 struct entry {
@@ -77,9 +84,9 @@ void hf_compressed_turn_ended(struct hf_compressed *z)
 /* ---- The compressor ---- */
 
 /* Whether a message may be sent compressed at all: long enough to pay, and no longer than the peer's window reaches. */
-static bool is_eligible(const struct hf_compressed *z, uint8_t window_bits, size_t len)
+static bool is_eligible(size_t min, uint8_t window_bits, size_t len)
 {
-    return len >= z->min && (window_bits == HF_WINDOW_BITS_MAX || len <= (size_t)1 << window_bits);
+    return len >= min && (window_bits == HF_WINDOW_BITS_MAX || len <= (size_t)1 << window_bits);
 }
 
 /* Returns the frame's size with *frame set, or 0. */
@@ -102,7 +109,8 @@ int hf_compressed_put(struct hf_compressed *z, uint8_t window_bits, struct hf_bu
                       enum hf_ws_opcode opcode, const void *data, size_t len)
 {
     const uint8_t *frame;
-    uint32_t size = is_eligible(z, window_bits, len) ? compress(z, opcode, data, len, &frame) : 0;
+    size_t min = UNSHARED_FACTOR * (size_t)z->min;
+    uint32_t size = is_eligible(min, window_bits, len) ? compress(z, opcode, data, len, &frame) : 0;
 
     if (size > 0)
         return hf_buf_put(out, frame, size);
@@ -222,7 +230,7 @@ struct hf_str hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits,
     struct hf_str plain = {(const char *)r + r->frame_at, r->frame_len};
     struct entry *e;
 
-    if (!is_eligible(z, window_bits, r->frame_at + r->frame_len - r->json_at))
+    if (!is_eligible(z->min, window_bits, r->frame_at + r->frame_len - r->json_at))
         return plain;
     e = get_entry(z, r, ref);
     if (e == NULL || e->len == 0)

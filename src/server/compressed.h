@@ -47,7 +47,7 @@ static inline struct hf_str hf_compressed_frame(struct hf_compressed *z, uint8_t
 /* Everything gathered has been written, or copied: frames that were handed out may go. */
 void hf_compressed_turn_ended(struct hf_compressed *z);
 
-/* Append one message for one connection as a frame, compressed where that pays. Returns 0 or the buffer's error. */
+/* Append a message for this connection alone as a frame, compressed where that pays; see UNSHARED_FACTOR. Returns 0 or the buffer's error. */
 int hf_compressed_put(struct hf_compressed *z, uint8_t window_bits, struct hf_buf *out,
                       enum hf_ws_opcode opcode, const void *data, size_t len) HF_MUST_CHECK;
 

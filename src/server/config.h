@@ -63,7 +63,7 @@ struct hf_config {
     uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */
 
     bool compression_enabled;    /* compression.enabled: take offers of permessage-deflate; default false */
-    uint32_t compression_min;    /* compression.min, 256 B; 0 to 4 MiB: shorter messages are sent plain */
+    uint32_t compression_min;    /* compression.min, 256 B; 0 to 4 MiB: shorter messages are plain */
     uint32_t compression_level;  /* compression.level, 3; 1 to 9: zlib's */
     uint32_t compression_memory; /* compression.memory, 5; 1 to 9: zlib's memLevel */
     uint32_t compression_cache_bytes; /* compression.cache, 4 MiB; 64 KiB to 1 GiB: per worker */

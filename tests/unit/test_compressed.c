@@ -314,6 +314,12 @@ static void own_messages_are_compressed_where_it_pays(void **state)
     assert_int_equal(hf_compressed_put(z, 15, &out, HF_WS_TEXT, tiny, sizeof(tiny) - 1), 0);
     assert_int_equal(out.data[0], 0x81);
     hf_buf_reset(&out);
+    assert_int_equal(hf_compressed_put(z, 15, &out, HF_WS_TEXT, (uint8_t *)r + r->json_at, 4 * MIN - 1), 0);
+    assert_int_equal(out.data[0], 0x81);
+    hf_buf_reset(&out);
+    assert_int_equal(hf_compressed_put(z, 15, &out, HF_WS_TEXT, (uint8_t *)r + r->json_at, 4 * MIN), 0);
+    assert_int_equal(out.data[0], 0xc1);
+    hf_buf_reset(&out);
     assert_int_equal(hf_compressed_put(z, 15, &out, HF_WS_TEXT, (uint8_t *)r + r->json_at, 1000), 0);
     assert_int_equal(out.data[0], 0xc1);
     assert_says(z, hf_buf_str(&out), r);
