@@ -35,8 +35,8 @@ void hf_loop_free(struct hf_loop *l);
 int hf_loop_add(struct hf_loop *l, struct hf_watch *w, bool level) HF_MUST_CHECK;
 /* No more calls, not even of events that have been fetched already. */
 void hf_loop_remove(struct hf_loop *l, struct hf_watch *w);
-/* Wait at most timeout_ms (-1: for ever) and call what is ready. Returns the number of calls. */
-int hf_loop_wait(struct hf_loop *l, int timeout_ms);
+/* Wait at most timeout_ms (-1: for ever), read the clocks into *now, and call what is ready. Returns the number of calls. */
+int hf_loop_wait(struct hf_loop *l, int timeout_ms, struct hf_now *now);
 /* Both clocks. */
 struct hf_now hf_now_read(void);
 

@@ -58,11 +58,12 @@ static unsigned what_of(uint32_t events)
            (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP) ? HF_READY_ENDED : 0);
 }
 
-int hf_loop_wait(struct hf_loop *l, int timeout_ms)
+int hf_loop_wait(struct hf_loop *l, int timeout_ms, struct hf_now *now)
 {
     int called = 0;
 
     l->count = epoll_wait(l->fd, l->events, EVENTS, timeout_ms);
+    *now = hf_now_read();
     for (l->next = 0; l->next < l->count;) {
         struct epoll_event *ev = &l->events[l->next++];
         struct hf_watch *w = ev->data.ptr;

@@ -143,7 +143,7 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
-    (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
+    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
                                   u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0}, &u->deflate);
     c->named = u->named;
     c->window_bits = u->deflate.server_window_bits;
@@ -162,7 +162,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 
 static unsigned loss_spread_ms(const struct hf_hub *hub)
 {
-    return (unsigned)((uint64_t)hub->conn_count * 1000 / HF_ADMIT_PER_SECOND);
+    return (unsigned)((uint64_t)hub->conns.count * 1000 / HF_ADMIT_PER_SECOND);
 }
 
 /* "to a client that sends Origin the server answers 429 and 503 as 101, reconnect {after, code} and close 1013" */
@@ -260,7 +260,7 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
 {
     struct hf_hub *hub = c->hub;
 
-    if (hf_map_put(&hub->by_session, s->number, (uintptr_t)c, 0) < 0) {
+    if (hf_conns_bind(&hub->conns, c, s->number) < 0) {
         hf_session_park(&hub->sessions, s, generation, hub->now.mono_ms);
         return false;
     }
@@ -384,7 +384,7 @@ static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct h
     if (hf_state_phase(state) == HF_SESSION_PARKED)
         return true;
     if (owner == hub->slot) {
-        struct hf_conn *old = hf_map_ptr(&hub->by_session, s->number);
+        struct hf_conn *old = hf_conns_by_session(&hub->conns, s->number);
 
         if (old != NULL)
             hf_attach_supersede(old);
@@ -503,7 +503,7 @@ void hf_detach(struct hf_conn *c, bool end)
         hf_sub_remove(c->subs);
     if (c->session == NULL)
         return;
-    hf_map_remove(&hub->by_session, c->number);
+    hf_conns_unbind(&hub->conns, c->number);
     if (end)
         hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     else

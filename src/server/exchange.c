@@ -322,7 +322,7 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 
 static bool handle_take(struct hf_hub *hub, uint32_t from, struct letter *request)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_session, request->session);
+    struct hf_conn *c = hf_conns_by_session(&hub->conns, request->session);
 
     if (c != NULL)
         hf_attach_supersede(c);
@@ -363,7 +363,7 @@ static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 
 static void handle_opened(struct hf_hub *hub, const struct letter *l)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_serial, l->token);
+    struct hf_conn *c = hf_conns_by_serial(&hub->conns, l->token);
 
     if (c == NULL) {
         hf_service_opened(hub, l->token, l->err);
@@ -391,7 +391,7 @@ static void handle_answer(struct hf_hub *hub, struct letter *l)
             hf_publish_answered(hub, l->session, l->generation, l->seq, id, l->token, &result);
         break;
     case ANSWER_TAKEN:
-        c = hf_map_ptr(&hub->by_serial, l->token);
+        c = hf_conns_by_serial(&hub->conns, l->token);
         if (c != NULL)
             hf_attach_taken(c);
         break;

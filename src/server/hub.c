@@ -12,7 +12,8 @@ enum {
     SCRATCH_BYTES_MAX = 64u << 20, /* one control message; a long ack, a welcome with all subscriptions */
     EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
     CHANNEL_IDLE_MARGIN_MS = 60000,
-    BUSY_POLL_MS = 5,    /* something waits for room that nobody will report: look again */
+    BUSY_POLL_MS = 5, /* something waits for room that nobody will report: look again */
+    CACHE_LINE = 64,
     IDLE_POLL_MS = 1000, /* settled_ms must move on without traffic too */
 };
 
@@ -86,10 +87,9 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->self = &region->slots[slot];
     hub->counters = &hub->self->counters;
     hub->now = now;
+    hub->slice_subs = HF_SLICE_SUBS;
     /* Answers to our predecessor carry its numbers: ours must differ. */
-    hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
-    hf_list_init(&hub->conns);
-    hf_list_init(&hub->due);
+    hub->conns.life = (uint16_t)atomic_load(&hub->self->starts);
     hf_list_init(&hub->dirty_topics);
     hf_list_init(&hub->stalled);
     hf_list_init(&hub->pending);
@@ -97,8 +97,6 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_wheel_init(&hub->wheel, now.mono_ms);
     hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
-    hf_map_init(&hub->by_session);
-    hf_map_init(&hub->by_serial);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
@@ -124,17 +122,17 @@ static void free_dead(struct hf_hub *hub)
     struct hf_list *node;
 
     while ((node = hf_list_pop(&hub->dead)) != NULL)
-        hf_conn_free(HF_CONTAINER(node, struct hf_conn, link));
+        hf_conn_free(HF_CONTAINER(node, struct hf_conn, timer.link));
 }
 
 /* Private memory only: neither park nor unsubscribe, as if the process had died. */
 static void forget_connections(struct hf_hub *hub)
 {
     struct hf_list *node;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
-    while ((node = hf_list_pop(&hub->conns)) != NULL) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         while (c->subs != NULL) {
             struct hf_sub *s = c->subs;
 
@@ -159,11 +157,14 @@ void hf_hub_free(struct hf_hub *hub)
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);
     hf_sessions_release(&hub->sessions);
-    hf_map_release(&hub->by_session);
-    hf_map_release(&hub->by_serial);
+    hf_conns_release(&hub->conns);
     hf_buf_release(&hub->scratch);
     hf_gather_free(hub->gather);
     hf_compressed_free(hub->compressed);
+    hf_runs_release(&hub->runs);
+    hf_loan_release(&hub->loan);
+    hf_due_release(&hub->due);
+    hf_due_release(&hub->flushing);
     free(hub->retell);
     free(hub->logs);
     free(hub->channels);
@@ -218,21 +219,42 @@ static void retry_stalled(struct hf_hub *hub)
     }
 }
 
+/* What the flush will touch of the connections a few places ahead. */
+static void fetch_ahead(const struct hf_due *d, uint32_t i)
+{
+    const struct hf_conn *far = i + 6 < d->count ? d->conns[i + 6] : NULL;
+    const struct hf_conn *near = i + 3 < d->count ? d->conns[i + 3] : NULL;
+
+    if (far != NULL) {
+        __builtin_prefetch(far);
+        __builtin_prefetch((const char *)far + CACHE_LINE); /* It may begin within a line. */
+    }
+    if (near != NULL) {
+        __builtin_prefetch(near->socket);
+        __builtin_prefetch(near->due_subs);
+    }
+}
+
 /* Write to each connection that is due, once. What becomes due meanwhile waits for the next turn, so that none starves the others. */
 static void flush_due(struct hf_hub *hub)
 {
-    struct hf_list due;
-    struct hf_list *node;
+    struct hf_due none = hub->flushing;
 
-    hf_list_init(&due);
-    hf_list_splice(&due, &hub->due);
-    while ((node = hf_list_pop(&due)) != NULL) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, due);
-        bool held_back = c->paused && c->stall == NULL;
+    hub->flushing = hub->due;
+    hub->due = none;
+    for (uint32_t i = 0; i < hub->flushing.count; i++) {
+        struct hf_conn *c = hub->flushing.conns[i];
+        bool held_back;
 
+        fetch_ahead(&hub->flushing, i);
+        if (c == NULL)
+            continue;
+        c->due_at = 0;
+        held_back = c->paused && c->stall == NULL;
         if (hf_deliver_flush(c) && held_back && c->phase == HF_CONN_OPEN)
             hf_conn_resume_input(c); /* It was not read because its output had grown. */
     }
+    hub->flushing.count = 0;
 }
 
 static void unpin(struct hf_hub *hub)
@@ -253,6 +275,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     retry_stalled(hub);
     hf_deliver_mark(hub);
     flush_due(hub);
+    hf_runs_forget(&hub->runs);
     unpin(hub);
     hf_compressed_turn_ended(hub->compressed);
     hf_exchange_ring_bells(hub);
@@ -271,7 +294,7 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 {
     uint64_t at;
 
-    if (!hf_list_empty(&hub->due) || !hf_list_empty(&hub->dirty_topics))
+    if (hub->due.count > 0 || !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
     at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, IDLE_POLL_MS);
     if (at > hub->upkeep_ms)
@@ -289,14 +312,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
                        .has = HF_HAS_CODE,
                        .code = hf_str_from(hf_code_name(HF_CODE_DRAINING)),
                        .after_max_ms = window_ms};
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hub->draining = true;
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN && !c->echo)
             hf_conn_send(c, &m);
     }
@@ -304,14 +325,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
 
 void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 {
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hf_service_end_all(hub);
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN)
             hf_conn_close(c, HF_CLOSE_GOING_AWAY, "the server is shutting down");
         else if (c->phase != HF_CONN_CLOSING)
@@ -321,5 +340,5 @@ void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 
 uint32_t hf_hub_connections(const struct hf_hub *hub)
 {
-    return hub->conn_count;
+    return hub->conns.count;
 }

@@ -30,7 +30,7 @@ static struct hf_pending *pending_new(struct hf_hub *hub, hf_service_done *done,
 
     if (p == NULL)
         return NULL;
-    p->token = ++hub->serial;
+    p->token = hf_conns_other_serial(&hub->conns);
     p->deadline_ms = hub->now.mono_ms + HF_SERVICE_TIMEOUT_MS;
     p->done = done;
     p->ctx = ctx;
@@ -225,7 +225,7 @@ static bool ends_session(uint16_t code)
 
 bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_session, session);
+    struct hf_conn *c = hf_conns_by_session(&hub->conns, session);
 
     if (c == NULL)
         return false;

@@ -58,6 +58,7 @@ int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
 
 void hf_topic_dirty(struct hf_hub *hub, struct hf_topic *t)
 {
+    t->moved = true;
     if (hf_list_empty(&t->dirty))
         hf_list_add_tail(&hub->dirty_topics, &t->dirty);
 }
@@ -110,6 +111,7 @@ static int topic_append(struct hf_topic *t, struct hf_sub *s)
     }
     s->index = t->count;
     t->subs[t->count++] = s;
+    t->left += t->left > 0; /* The walk comes by there as well. */
     return 0;
 }
 
@@ -157,6 +159,8 @@ void hf_sub_remove(struct hf_sub *s)
     c->sub_count--;
     t->subs[s->index] = t->subs[--t->count];
     t->subs[s->index]->index = s->index;
+    if (t->left > 0)
+        t->left = t->count; /* The last has come to where the walk may have been: it goes round once more. */
     free(s);
     hf_gauge_add(c->hub->counters, HF_GAUGE_SUBSCRIPTIONS, -1);
     hf_topic_release_idle(c->hub, t);

@@ -6,10 +6,9 @@
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -18,25 +17,11 @@
 
 enum {
     ACCEPTS_PER_EVENT = 256, /* then the others have their turn; level-triggered, so the rest comes again */
-    READS_PER_EVENT = 4,     /* likewise; what is left is read in the next turn */
-    NOTSENT_LOWAT =
-        16 *
-        1024, /* research/protocol.md 4.2: what is not sent yet stays in the shared log, not in the kernel */
-    ACCEPT_PAUSE_MS = 100, /* without descriptors: try again after that */
+    ACCEPT_PAUSE_MS = 100,   /* without descriptors: try again after that */
     RANDOM_POOL = 4096,
 };
 
 struct worker;
-
-/* One client socket. */
-struct client {
-    struct hf_watch watch;
-    struct worker *worker;
-    struct hf_conn *conn;
-    struct hf_list unread; /* in worker->unread: readable, and not read to the end */
-    bool paused, readable;
-    bool ended; /* the end stands behind what is unread, and has had its edge */
-};
 
 struct listener {
     struct hf_watch watch;
@@ -48,7 +33,7 @@ struct worker {
     struct hf_hub *hub;
     struct hf_loop *loop;
     struct hf_now now;
-    struct hf_list unread;
+    struct hf_sockets sockets;
     struct hf_watch wake, api_watch;
     struct listener listeners[HF_LISTEN_MAX];
     void *api;
@@ -58,59 +43,9 @@ struct worker {
     uint64_t drain_end_ms;    /* 0: not draining */
     uint8_t random[RANDOM_POOL];
     size_t random_used;
-    uint8_t read_buffer[HF_READ_BYTES];
 };
 
 /* ---- The transport ---- */
-
-static long socket_write(void *ctx, void *socket, const struct iovec *iov, int count)
-{
-    struct client *c = socket;
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
-    ssize_t n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
-
-    (void)ctx;
-    if (n >= 0)
-        return n;
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? HF_EAGAIN : HF_ECLOSED;
-}
-
-static void want_read(struct client *c)
-{
-    if (c->readable && !c->paused && hf_list_empty(&c->unread))
-        hf_list_add_tail(&c->worker->unread, &c->unread);
-}
-
-static void socket_pause(void *ctx, void *socket, bool paused)
-{
-    struct client *c = socket;
-
-    (void)ctx;
-    c->paused = paused;
-    if (paused)
-        hf_list_del(&c->unread);
-    else
-        want_read(c);
-}
-
-static void socket_finish(void *ctx, void *socket)
-{
-    struct client *c = socket;
-
-    (void)ctx;
-    shutdown(c->watch.fd, SHUT_WR);
-}
-
-static void socket_close(void *ctx, void *socket)
-{
-    struct client *c = socket;
-
-    (void)ctx;
-    hf_list_del(&c->unread);
-    hf_loop_remove(c->worker->loop, &c->watch);
-    close(c->watch.fd);
-    free(c);
-}
 
 static void wake_slot(void *ctx, uint32_t slot)
 {
@@ -143,87 +78,7 @@ static void random_bytes(void *ctx, uint8_t *out, size_t len)
     w->random_used += len;
 }
 
-/* ---- Client sockets ---- */
-
-/* One read into the worker's buffer. Returns whether there may be more. */
-static bool read_once(struct client *c)
-{
-    struct worker *w = c->worker;
-    ssize_t n = recv(c->watch.fd, w->read_buffer, sizeof(w->read_buffer), 0);
-
-    if (n > 0) {
-        bool more = (size_t)n == sizeof(w->read_buffer) || c->ended;
-
-        /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
-        c->readable = more;
-        if (more)
-            want_read(c);
-        hf_hub_input(c->conn, w->read_buffer, (size_t)n, w->now);
-        return more;
-    }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        c->readable = errno == EINTR;
-        return false;
-    }
-    hf_hub_lost(c->conn, n < 0, w->now);
-    return false;
-}
-
-static void client_ready(struct hf_watch *watch, unsigned what)
-{
-    struct client *c = HF_CONTAINER(watch, struct client, watch);
-    struct worker *w = c->worker;
-
-    if (what & HF_READY_WRITE)
-        hf_hub_writable(c->conn, w->now); /* Never closes it. */
-    if (what & (HF_READY_READ | HF_READY_ENDED)) {
-        c->readable = true;
-        c->ended |= (what & HF_READY_ENDED) != 0;
-        want_read(c);
-    }
-}
-
-static void read_unread(struct worker *w)
-{
-    struct hf_list now, *node;
-
-    hf_list_init(&now);
-    hf_list_splice(&now, &w->unread);
-    while ((node = hf_list_pop(&now)) != NULL)
-        (void)read_once(HF_CONTAINER(node, struct client, unread));
-}
-
-static void set_socket_options(int fd)
-{
-    int on = 1, lowat = NOTSENT_LOWAT;
-
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
-}
-
-static void open_client(struct worker *w, int fd, const struct sockaddr_storage *address)
-{
-    char text[HF_ADDRESS_BYTES];
-    struct client *c = calloc(1, sizeof(*c));
-
-    if (c == NULL)
-        goto failed;
-    set_socket_options(fd);
-    hf_address_format(address, text, sizeof(text));
-    c->worker = w;
-    c->watch = (struct hf_watch){fd, client_ready};
-    hf_list_init(&c->unread);
-    if (hf_loop_add(w->loop, &c->watch, false) < 0)
-        goto failed;
-    c->conn = hf_hub_open(w->hub, c, text, w->now);
-    if (c->conn != NULL)
-        return;
-    hf_loop_remove(w->loop, &c->watch);
-failed:
-    hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
-    close(fd);
-    free(c);
-}
+/* ---- Accepting ---- */
 
 static void stop_listening(struct worker *w)
 {
@@ -262,7 +117,8 @@ static void listener_ready(struct hf_watch *watch, unsigned what)
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            open_client(w, fd, &address);
+            if (!hf_sockets_open(&w->sockets, fd, &address))
+                hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -343,7 +199,7 @@ static int timeout_ms(struct worker *w)
         at = w->accept_again_ms;
     if (w->drain_end_ms != 0 && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
-    wait = !hf_list_empty(&w->unread) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
+    wait = hf_sockets_busy(&w->sockets) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
     return api >= 0 && api < wait ? api : wait;
 }
 
@@ -355,12 +211,11 @@ static void turn(struct worker *w)
 
     if (wait > 0 && !hf_region_sleep(region, slot))
         wait = 0;
-    (void)hf_loop_wait(w->loop, wait);
+    (void)hf_loop_wait(w->loop, wait, &w->now);
     hf_region_awake(region, slot);
-    w->now = hf_now_read();
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         start_listening(w);
-    read_unread(w);
+    hf_sockets_read(&w->sockets);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
 }
@@ -369,12 +224,11 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
 {
     const struct hf_worker_setup *setup = w->setup;
 
-    hf_list_init(&w->unread);
     w->random_used = RANDOM_POOL;
     w->now = hf_now_read();
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
-    if (w->loop == NULL || w->hub == NULL)
+    if (w->loop == NULL || w->hub == NULL || hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now) < 0)
         return false;
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
     if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
@@ -389,10 +243,10 @@ int hf_worker_run(const struct hf_worker_setup *setup)
 {
     struct worker *w = calloc(1, sizeof(*w));
     struct hf_transport transport = {.ctx = w,
-                                     .write = socket_write,
-                                     .pause = socket_pause,
-                                     .finish = socket_finish,
-                                     .close = socket_close,
+                                     .write = hf_socket_write,
+                                     .pause = hf_socket_pause,
+                                     .finish = hf_socket_finish,
+                                     .close = hf_socket_close,
                                      .wake = wake_slot,
                                      .random = random_bytes};
 
@@ -411,6 +265,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         setup->api->stop(w->api);
     }
     hf_hub_free(w->hub);
+    hf_sockets_release(&w->sockets);
     hf_loop_free(w->loop);
     hf_log_event(HF_LOG_INFO, "worker_stopped");
     free(w);

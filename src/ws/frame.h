@@ -131,6 +131,11 @@ size_t hf_ws_header(uint8_t out[HF_WS_HEADER_MAX], enum hf_ws_opcode opcode, uin
 /* XOR len bytes with the mask; phase is the number of payload bytes already masked before these. In place. */
 void hf_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], uint64_t phase);
 
+/*
+ * The same from phase 0, in one pass with a look at the outcome: returns whether every byte of it is ASCII, and so the text valid UTF-8.
+ */
+bool hf_ws_unmask_ascii(uint8_t *data, size_t len, const uint8_t mask[4]);
+
 /* Append one whole frame. mask NULL: a server's. Returns 0 or the buffer's error. */
 int hf_ws_put_frame(struct hf_buf *out, enum hf_ws_opcode opcode, const void *data, size_t len,
                     const uint8_t mask[4]);

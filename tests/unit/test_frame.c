@@ -671,6 +671,29 @@ static void close_frames(void **state)
                 "CLOSE(1011," A25 A25 A25 A25 "aaaaaaaaaaaaaaaaaaaa)");
 }
 
+/* Every length around the size of a block, every place of a byte that is no ASCII, blocks of exact size on the heap. */
+static void unmasking_sees_what_is_no_ascii(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 130; len++) {
+        for (size_t place = 0; place <= len; place++) { /* place == len: none */
+            uint8_t *data = malloc(len + 1), *want = malloc(len + 1);
+
+            assert_non_null(data);
+            assert_non_null(want);
+            for (size_t i = 0; i < len; i++)
+                want[i] = (uint8_t)(i == place ? 0x80 | i : i * 7 % 128);
+            data = realloc(data, len > 0 ? len : 1);
+            memcpy(data, want, len);
+            hf_ws_mask(data, len, test_mask, 0);
+            assert_int_equal(hf_ws_unmask_ascii(data, len, test_mask), place == len);
+            assert_memory_equal(data, want, len);
+            free(data);
+            free(want);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -690,6 +713,7 @@ int main(void)
         cmocka_unit_test(text_is_checked_across_fragments),
         cmocka_unit_test(close_codes),
         cmocka_unit_test(masking_at_every_length_place_and_phase),
+        cmocka_unit_test(unmasking_sees_what_is_no_ascii),
         cmocka_unit_test(headers_take_the_shortest_form),
         cmocka_unit_test(what_is_encoded_can_be_read),
         cmocka_unit_test(a_full_buffer_refuses_a_whole_frame),
