@@ -1,6 +1,7 @@
 /*
  * test_compressed.c - the frames that a worker has compressed: shared, bounded, and in place until the turn ends.
  */
+#include "fault_malloc.h"
 #include "server/compressed.h"
 
 #include <setjmp.h>
@@ -22,13 +23,14 @@ static unsigned long long counted(enum hf_counter which)
     return atomic_load(&counters.counter[which]);
 }
 
+static const struct hf_config config = {.compression_enabled = true,
+                                        .compression_min = MIN,
+                                        .compression_level = 1,
+                                        .compression_memory = 5,
+                                        .compression_cache_bytes = RING};
+
 static struct hf_compressed *new_compressed(void)
 {
-    static struct hf_config config = {.compression_enabled = true,
-                                      .compression_min = MIN,
-                                      .compression_level = 1,
-                                      .compression_memory = 5,
-                                      .compression_cache_bytes = RING};
     struct hf_compressed *z = hf_compressed_new(&config, MESSAGE_MAX, &counters);
 
     memset(&counters, 0, sizeof(counters));
@@ -367,6 +369,53 @@ static void what_comes_in_is_counted(void **state)
     hf_compressed_free(z);
 }
 
+/* Each allocation fails once: there is no compressor, or a message goes out plain, and all is well with the next. */
+static void without_memory(void **state)
+{
+    struct hf_record *r = new_record(1, 1000, 1, false);
+    bool failed = true;
+
+    (void)state;
+    for (unsigned n = 1; failed; n++) {
+        struct hf_compressed *z;
+        struct hf_str frame;
+
+        fault_arm(n);
+        z = hf_compressed_new(&config, MESSAGE_MAX, &counters);
+        frame = z == NULL ? (struct hf_str){0} : hf_compressed_frame(z, 15, r, 1);
+        failed = fault_disarm();
+        if (z == NULL)
+            continue;
+        assert_int_equal(is_plain(frame, r), failed);
+        assert_says(z, hf_compressed_frame(z, 15, r, 2), r);
+        hf_compressed_free(z);
+    }
+    free(r);
+}
+
+/* A message that cannot be inflated for want of memory ends its connection alone. */
+static void inflating_without_memory(void **state)
+{
+    static const char hello[] = "\xf2\x48\xcd\xc9\xc9\x07\x00";
+    struct hf_compressed *z = new_compressed();
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct hf_ws_event ev = {.type = HF_WS_EV_TEXT, .compressed = true, .len = sizeof(hello) - 1};
+        struct hf_ws ws;
+
+        ev.data = (uint8_t *)(uintptr_t)hello;
+        hf_ws_init(&ws, HF_WS_SERVER, MESSAGE_MAX);
+        fault_arm(i == 0 ? 1 : 0);
+        hf_compressed_inflate(z, &ws, &ev);
+        assert_int_equal(fault_disarm(), i == 0);
+        assert_int_equal(ev.type, i == 0 ? HF_WS_EV_ERROR : HF_WS_EV_TEXT);
+        assert_int_equal(ev.close_code, i == 0 ? HF_CLOSE_INTERNAL : 0);
+    }
+    assert_int_equal(counted(HF_COUNT_INFLATE_NO_MEMORY), 1);
+    hf_compressed_free(z);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +430,8 @@ int main(void)
         cmocka_unit_test(entries_are_bounded),
         cmocka_unit_test(own_messages_are_compressed_where_it_pays),
         cmocka_unit_test(what_comes_in_is_counted),
+        cmocka_unit_test(without_memory),
+        cmocka_unit_test(inflating_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
