@@ -24,6 +24,7 @@ struct hf_upgrade {
     bool named, from_browser, has_ticket, has_attempt;
     uint8_t ticket[HF_TICKET_BYTES];
     uint64_t attempt;
+    struct hf_deflate_terms deflate;
     uint32_t asked; /* slot + 1 of the worker that was asked to hand it over */
 };
 
@@ -143,8 +144,13 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
     (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
-                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
+                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0}, &u->deflate);
     c->named = u->named;
+    c->window_bits = u->deflate.server_window_bits;
+    if (c->window_bits > 0) {
+        hf_ws_allow_deflate(&c->ws);
+        hf_count(c->hub->counters, HF_COUNT_DEFLATE_CONNECTIONS, 1);
+    }
     c->phase = HF_CONN_OPEN;
     hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
     hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
@@ -444,6 +450,8 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
     memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
+    if (c->hub->compressed != NULL)
+        u.deflate = h->deflate;
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
         if (at_connection_limit(c->hub))

@@ -16,7 +16,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 28,
+    HF_CONFIG_KEYS = 33,
     HF_CONFIG_PATH_MAX = 256
 };
 
@@ -61,6 +61,12 @@ struct hf_config {
     uint32_t channels_max;      /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
     uint32_t inflight_max; /* limits.inflight, 1,024; 1 to 65,535: publishes of a session not answered yet */
     uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */
+
+    bool compression_enabled;    /* compression.enabled: take offers of permessage-deflate; default false */
+    uint32_t compression_min;    /* compression.min, 256 B; 0 to 4 MiB: shorter messages are plain */
+    uint32_t compression_level;  /* compression.level, 3; 1 to 9: zlib's */
+    uint32_t compression_memory; /* compression.memory, 5; 1 to 9: zlib's memLevel */
+    uint32_t compression_cache_bytes; /* compression.cache, 4 MiB; 64 KiB to 1 GiB: per worker */
 
     uint32_t idempotency_age_ms;   /* idempotency.age, 10 min; 1 s to 24 h */
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */

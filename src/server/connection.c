@@ -20,7 +20,7 @@ enum {
 
 /* ---- Life ---- */
 
-static size_t message_bytes_max(const struct hf_config *config)
+size_t hf_conn_message_bytes_max(const struct hf_config *config)
 {
     /* "A larger payload in a message of up to twice that is answered nack too_large; beyond, close 1009." */
     size_t twice = 2 * (size_t)config->message_bytes_max;
@@ -45,8 +45,8 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
     hf_timer_init(&c->timer);
-    hf_ws_init(&c->ws, HF_WS_SERVER, message_bytes_max(hub->config));
-    hf_buf_init(&c->in, HF_READ_BYTES + message_bytes_max(hub->config));
+    hf_ws_init(&c->ws, HF_WS_SERVER, hf_conn_message_bytes_max(hub->config));
+    hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1, hub->config->inflight_max);
     snprintf(c->address, sizeof(c->address), "%s", address);
@@ -169,9 +169,16 @@ void hf_conn_due(struct hf_conn *c)
         hf_due_add(&c->hub->due, c);
 }
 
+static int put_message(struct hf_conn *c, enum hf_ws_opcode opcode, const void *data, size_t len)
+{
+    if (c->window_bits > 0)
+        return hf_compressed_put(c->hub->compressed, c->window_bits, hf_conn_out(c), opcode, data, len);
+    return hf_ws_put_frame(hf_conn_out(c), opcode, data, len, NULL);
+}
+
 void hf_conn_send_text(struct hf_conn *c, struct hf_str text)
 {
-    if (hf_ws_put_frame(hf_conn_out(c), HF_WS_TEXT, text.data, text.len, NULL) < 0) {
+    if (put_message(c, HF_WS_TEXT, text.data, text.len) < 0) {
         hf_conn_drop(c,
                      HF_CLOSE_INTERNAL); /* No memory for what it must be told: it comes back and resumes. */
         return;
@@ -197,7 +204,7 @@ static void echo_message(struct hf_conn *c, const struct hf_ws_event *ev)
 {
     enum hf_ws_opcode opcode = ev->type == HF_WS_EV_TEXT ? HF_WS_TEXT : HF_WS_BINARY;
 
-    if (hf_ws_put_frame(hf_conn_out(c), opcode, ev->data, ev->len, NULL) < 0)
+    if (put_message(c, opcode, ev->data, ev->len) < 0)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
 }
 
@@ -284,6 +291,8 @@ static size_t take_frames(struct hf_conn *c, uint8_t *data, size_t len)
         used += hf_ws_recv(&c->ws, data + used, len - used, &ev);
         if (ev.type == HF_WS_EV_NONE)
             break;
+        if (ev.compressed)
+            hf_compressed_inflate(c->hub->compressed, &c->ws, &ev);
         take_event(c, &ev);
     }
     if (c->echo && c->phase == HF_CONN_OPEN && c->out.len > 0 && !c->blocked)

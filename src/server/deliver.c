@@ -97,10 +97,11 @@ struct hf_record *hf_topic_record(struct hf_hub *hub, struct hf_topic *t, uint64
     return hf_log_find(log, atomic_load_explicit(&t->channel->newest, memory_order_acquire), offset, ref);
 }
 
-/* Other subscribers are likely to stand at the same place: what they share is brought together once. */
+/* Other subscribers are likely to stand at the same place: what they share is brought together once. Compressed frames are shared one by one. */
 static const struct hf_run *shared_run(const struct hf_sub *s, uint64_t next, hf_ref before)
 {
-    return s->topic->count < 2 ? NULL : hf_run_get(s->conn->hub, s->topic, next, before);
+    return s->topic->count < 2 || s->conn->window_bits > 0 ? NULL
+                                                           : hf_run_get(s->conn->hub, s->topic, next, before);
 }
 
 /* Gather all that is due to one subscription. Returns false where the gather is full before the head is reached. */
@@ -119,6 +120,7 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
         hf_ref ref = 0;
         const struct hf_run *run;
         struct hf_record *r;
+        struct hf_str frame;
 
         if (gather_full(g))
             return false;
@@ -141,7 +143,8 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
             last = 0;
             continue;
         }
-        gather(g, (uint8_t *)r + r->frame_at, r->frame_len, (struct item){s, next, 0, ref, NULL});
+        frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, r, ref);
+        gather(g, frame.data, frame.len, (struct item){s, next, 0, ref, NULL});
         last = ref;
         next++;
     }

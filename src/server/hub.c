@@ -111,7 +111,10 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
             hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
     hf_region_reset_worker(region, slot);
     hub->gather = hf_gather_new();
-    if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
+    if (config->compression_enabled)
+        hub->compressed = hf_compressed_new(config, hf_conn_message_bytes_max(config), hub->counters);
+    if (hub->gather == NULL || (config->compression_enabled && hub->compressed == NULL) || !open_views(hub) ||
+        !open_engine(hub)) {
         hf_hub_free(hub);
         return NULL;
     }
@@ -164,6 +167,7 @@ void hf_hub_free(struct hf_hub *hub)
     hf_conns_release(&hub->conns);
     hf_buf_release(&hub->scratch);
     hf_gather_free(hub->gather);
+    hf_compressed_free(hub->compressed);
     hf_runs_release(&hub->runs);
     hf_loan_release(&hub->loan);
     hf_due_release(&hub->due);
@@ -308,6 +312,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     flush_due(hub);
     hf_runs_forget(&hub->runs);
     unpin(hub);
+    hf_compressed_turn_ended(hub->compressed);
     hf_exchange_ring_bells(hub);
     free_dead(hub);
 }

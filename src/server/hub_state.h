@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "channel/cursor.h"
 #include "engine/engine.h"
+#include "server/compressed.h"
 #include "server/conns.h"
 #include "server/due.h"
 #include "server/hub.h"
@@ -104,11 +105,12 @@ struct hf_conn {
     struct hf_stall *stall;
     struct hf_buf
         out; /* control output, and the rest of a message that was written in part; see hf_conn_out() */
-    uint32_t due_at; /* place + 1 in hub->due or hub->flushing; 0: not due */
-    uint8_t phase;   /* enum hf_conn_phase */
-    bool blocked;    /* the socket took less than it was given */
-    bool paused;     /* not read */
-    bool acks_due;   /* the window has answers */
+    uint32_t due_at;     /* place + 1 in hub->due or hub->flushing; 0: not due */
+    uint8_t phase;       /* enum hf_conn_phase */
+    uint8_t window_bits; /* of compressed messages to it, 8 to 15; 0: compression was not negotiated */
+    bool blocked : 1;    /* the socket took less than it was given */
+    bool paused : 1;     /* not read */
+    bool acks_due : 1;   /* the window has answers */
 
     struct hf_ws ws;
     uint64_t received_ms; /* last byte from the peer */
@@ -181,8 +183,9 @@ struct hf_hub {
     uint64_t interest_at;             /* the same for its interest in channels */
     bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
-    struct hf_buf scratch;    /* a message being encoded */
-    struct hf_gather *gather; /* deliver.c's */
+    struct hf_buf scratch;            /* a message being encoded */
+    struct hf_gather *gather;         /* deliver.c's */
+    struct hf_compressed *compressed; /* NULL: compression is off */
     struct hf_runs runs;
     struct hf_loan loan;
     uint32_t
@@ -190,6 +193,8 @@ struct hf_hub {
 };
 
 /* ---- connection.c ---- */
+/* Bytes of a client's message beyond which its connection is closed with 1009. */
+size_t hf_conn_message_bytes_max(const struct hf_config *config);
 /* Where control output is appended to, at once. */
 struct hf_buf *hf_conn_out(struct hf_conn *c);
 /* Encode a message into the connection's output and make it due. */

@@ -22,6 +22,9 @@ enum { BIT_FIN = 0x80, BITS_RSV = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80, BIT
 /* Values of the seven bits of length that announce two or eight more bytes of it. */
 enum { LEN_16 = 126, LEN_64 = 127 };
 
+/* hf_ws.deflate */
+enum { DEFLATE_ALLOWED = 1, DEFLATE_MESSAGE = 2 };
+
 /* The next bytes of the input. */
 struct input {
     uint8_t *at;
@@ -76,14 +79,35 @@ static void fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const 
     ev->close_code = code;
 }
 
+void hf_ws_allow_deflate(struct hf_ws *ws)
+{
+    ws->deflate |= DEFLATE_ALLOWED;
+}
+
+void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const char *reason)
+{
+    fail(ws, ev, code, reason);
+}
+
+/*
+ * Section 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values". RFC 7692 section 6.1: RSV1 is of
+ * "the first fragment of a data message" alone.
+ */
+static bool rsv_allowed(const struct hf_ws *ws, uint8_t first)
+{
+    uint8_t opcode = first & BITS_OPCODE;
+
+    return (first & BITS_RSV) == HF_WS_RSV1 && (ws->deflate & DEFLATE_ALLOWED) != 0 &&
+           (opcode == HF_WS_TEXT || opcode == HF_WS_BINARY);
+}
+
 /* What is wrong with a frame's first two bytes, or NULL. */
 static const char *start_error(const struct hf_ws *ws, const uint8_t *h)
 {
     uint8_t opcode = h[0] & BITS_OPCODE;
     bool masked = (h[1] & BIT_MASK) != 0;
 
-    /* Section 5.2: "MUST be 0 unless an extension is negotiated", and none is. */
-    if ((h[0] & BITS_RSV) != 0)
+    if ((h[0] & BITS_RSV) != 0 && !rsv_allowed(ws, h[0]))
         return "reserved bit set";
     if (!is_known(opcode))
         return "reserved opcode";
@@ -129,8 +153,11 @@ static const char *read_length(const uint8_t *h, uint64_t *len)
 static void begin_frame(struct hf_ws *ws, const uint8_t *h, uint32_t len)
 {
     ws->opcode = h[0] & BITS_OPCODE;
-    if (ws->opcode == HF_WS_TEXT || ws->opcode == HF_WS_BINARY)
+    if (ws->opcode == HF_WS_TEXT || ws->opcode == HF_WS_BINARY) {
         ws->msg_opcode = ws->opcode;
+        ws->deflate =
+            (uint8_t)((ws->deflate & DEFLATE_ALLOWED) | ((h[0] & HF_WS_RSV1) != 0 ? DEFLATE_MESSAGE : 0));
+    }
     ws->fin = (h[0] & BIT_FIN) != 0;
     ws->frame_len = len;
     ws->frame_done = 0;
@@ -260,22 +287,25 @@ static void recv_control(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_
 static void end_message(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
 {
     enum hf_ws_event_type type = ws->msg_opcode == HF_WS_TEXT ? HF_WS_EV_TEXT : HF_WS_EV_BINARY;
+    bool compressed = (ws->deflate & DEFLATE_MESSAGE) != 0;
 
     /* Section 8.1: a text that ends within a character is as bad as one with a wrong byte. */
-    if (type == HF_WS_EV_TEXT && !hf_utf8_complete(&ws->utf8)) {
+    if (type == HF_WS_EV_TEXT && !compressed && !hf_utf8_complete(&ws->utf8)) {
         fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
         return;
     }
     ws->msg_opcode = 0;
     emit(ev, type, data, len);
+    ev->compressed = compressed;
 }
 
 /* A data frame, or the part of it that is in this piece. */
 static void recv_data(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
 {
     bool whole = ws->fin && len == ws->frame_len && ws->message.len == 0;
+    bool text = ws->msg_opcode == HF_WS_TEXT && (ws->deflate & DEFLATE_MESSAGE) == 0;
 
-    if (ws->msg_opcode == HF_WS_TEXT && !hf_utf8_feed(&ws->utf8, data, len)) {
+    if (text && !hf_utf8_feed(&ws->utf8, data, len)) {
         fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
         return;
     }

@@ -51,7 +51,11 @@ enum hf_ws_close_code {
     HF_CLOSE_SESSION_LIMIT = 4006,
 };
 
-enum { HF_WS_HEADER_MAX = 14, HF_WS_CONTROL_MAX = 125 };
+enum {
+    HF_WS_HEADER_MAX = 14,
+    HF_WS_CONTROL_MAX = 125,
+    HF_WS_RSV1 = 0x40, /* of a frame's first byte; RFC 7692 section 6: "the "Per-Message Compressed" bit" */
+};
 
 enum hf_ws_event_type {
     HF_WS_EV_NONE,   /* the input is used up; nothing is complete */
@@ -66,6 +70,7 @@ enum hf_ws_event_type {
 struct hf_ws_event {
     enum hf_ws_event_type type;
     uint16_t close_code; /* CLOSE and ERROR */
+    bool compressed; /* TEXT and BINARY: data is as it came, not looked at; hf_inflate_event() comes next */
     uint8_t *
         data; /* borrowed until the next hf_ws_recv() or change of the input; may be written to, but ERROR's */
     size_t len;
@@ -84,6 +89,8 @@ struct hf_ws {
     bool fin;           /* of the frame under way */
     uint8_t header_len; /* bytes of a cut header in header[] */
     struct hf_utf8 utf8;
+    uint8_t
+        deflate; /* enum in frame.c: whether messages may be compressed, and whether the one under way is */
     uint8_t header[HF_WS_HEADER_MAX]; /* a cut header; within a payload its first four bytes are the mask */
     uint32_t frame_len;               /* payload length of the frame under way */
     uint32_t frame_done;              /* of these, received */
@@ -94,6 +101,12 @@ struct hf_ws {
 /* message_bytes_max: a longer message is answered with HF_CLOSE_TOO_BIG, as soon as its length is known. Below 2^32. */
 void hf_ws_init(struct hf_ws *ws, enum hf_ws_role role, size_t message_bytes_max);
 void hf_ws_release(struct hf_ws *ws);
+
+/*
+ * permessage-deflate was agreed on: RSV1 may stand in the first frame of a message. The limit then holds for a message's compressed form here,
+ * and for the other in hf_inflate_event().
+ */
+void hf_ws_allow_deflate(struct hf_ws *ws);
 
 /*
  * Take input until the first event. Returns the number of bytes used; call again with the rest while the event
@@ -116,6 +129,9 @@ bool hf_ws_idle(const struct hf_ws *ws);
  */
 size_t hf_ws_echo(struct hf_ws *ws, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len,
                   size_t *count);
+
+/* What an extension found wrong with a message: *ev becomes ERROR, and nothing more is taken. reason: a literal. */
+void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const char *reason);
 
 /*
  * Write a frame header for a payload of len bytes, with FIN set, unmasked where mask is NULL. Returns its size (2 to 14).

@@ -48,6 +48,10 @@ KEYS = {
     'segment': 'memory.segment',
     'segments': 'memory.segments',
     'idempotency_age': 'idempotency.age',
+    'compression': 'compression.enabled',
+    'compression_min': 'compression.min',
+    'compression_level': 'compression.level',
+    'compression_cache': 'compression.cache',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
