@@ -341,7 +341,7 @@ class SharedServer:
         if self.server is None:
             self.server = Server(**self.options)
             self.server.start()
-            self.pids = self.server.worker_pids()
+            self.pids = self.server.wait_workers()
         return self.server
 
     def workers_changed(self):
