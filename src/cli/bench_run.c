@@ -1,0 +1,580 @@
+#include "cli/bench_run.h"
+
+#include "ws/handshake.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    DESCRIPTORS_SPARE =
+        64 +
+        HF_BENCH_PROCESSES_MAX, /* of each process, beside its connections: the bells, and what it was born with */
+    LOOK_MS = 200,
+};
+
+/* The steering process's state. */
+struct run {
+    const struct hf_bench_options *options;
+    struct hf_bench_result *result;
+    const struct hf_bench_mode *mode;
+    struct hf_bench_target target;
+    struct hf_bench_shared *shared;
+    size_t shared_bytes;
+    pid_t children[HF_BENCH_PROCESSES_MAX];
+    unsigned running;
+    int64_t started_ns;
+    bool child_failed;
+    bool shows_progress;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static const struct hf_bench_mode *const modes[HF_BENCH_MODES] = {
+    [HF_BENCH_ECHO] = &hf_bench_echo,       [HF_BENCH_FANOUT] = &hf_bench_fanout,
+    [HF_BENCH_RATE] = &hf_bench_rate,       [HF_BENCH_IDLE] = &hf_bench_idle,
+    [HF_BENCH_CHURN] = &hf_bench_churn,     [HF_BENCH_STORM] = &hf_bench_storm,
+    [HF_BENCH_PUBLISH] = &hf_bench_publish,
+};
+
+bool hf_bench_result_good(const struct hf_bench_result *r)
+{
+    return r->failed == 0 && r->lost == 0 && r->duplicated == 0 && r->not_resumed == 0 && !r->timed_out &&
+           !r->interrupted && r->problem[0] == '\0';
+}
+
+static int complain(struct run *run, const char *fmt, ...) HF_PRINTF(2, 3);
+
+static int complain(struct run *run, const char *fmt, ...)
+{
+    va_list args;
+
+    if (run->result->problem[0] == '\0') {
+        va_start(args, fmt);
+        (void)vsnprintf(run->result->problem, sizeof(run->result->problem), fmt, args);
+        va_end(args);
+    }
+    return HF_EINVAL;
+}
+
+/* --- before it starts --- */
+
+static bool is_flow(const struct hf_bench_options *o)
+{
+    return o->mode == HF_BENCH_FANOUT || o->mode == HF_BENCH_RATE;
+}
+
+static uint64_t connections_of(const struct hf_bench_options *o)
+{
+    return o->connections + (is_flow(o) ? o->publishers : 0);
+}
+
+/* As many descriptors as the system lets us have. */
+static uint64_t raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+/* How many processes, and from how many addresses. Says exactly what is missing. */
+static int size_up(struct run *run, struct hf_bench_options *o)
+{
+    uint64_t connections = connections_of(o), descriptors = raise_descriptors();
+    uint64_t each_max = descriptors > DESCRIPTORS_SPARE ? descriptors - DESCRIPTORS_SPARE : 1;
+    uint64_t usual = each_max < HF_BENCH_PROCESS_CONNECTIONS ? each_max : HF_BENCH_PROCESS_CONNECTIONS;
+
+    if (o->processes == 0)
+        o->processes = (connections + usual - 1) / usual;
+    if (o->sources == 0)
+        o->sources = (connections + HF_BENCH_SOURCE_CONNECTIONS - 1) / HF_BENCH_SOURCE_CONNECTIONS;
+    if (o->mode == HF_BENCH_CHURN && o->sources < 8)
+        o->sources = 8; /* A closed connection may hold its port for a minute. */
+    if (o->processes > HF_BENCH_PROCESSES_MAX)
+        return complain(run,
+                        "%" PRIu64 " connections need %" PRIu64 " processes with %" PRIu64
+                        " descriptors each; at most %d are started: raise the hard limit of RLIMIT_NOFILE",
+                        connections, o->processes, descriptors, HF_BENCH_PROCESSES_MAX);
+    if ((connections + o->processes - 1) / o->processes > each_max)
+        return complain(run,
+                        "%" PRIu64 " connections in %" PRIu64 " processes need %" PRIu64
+                        " descriptors each; the hard limit (RLIMIT_NOFILE) is %" PRIu64,
+                        connections, o->processes,
+                        (connections + o->processes - 1) / o->processes + DESCRIPTORS_SPARE, descriptors);
+    return 0;
+}
+
+static int look_up(struct run *run, const struct hf_url *url, struct hf_bench_address *address)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int err = getaddrinfo(url->host, url->port, &hints, &found);
+
+    if (err != 0)
+        return complain(run, "%.100s: %s", url->host, gai_strerror(err));
+    memcpy(&address->at, found->ai_addr, found->ai_addrlen);
+    address->len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+/* The upgrade request but for its last line, behind which a ticket may have a line of its own. */
+static int make_request(struct run *run, const struct hf_url *url, struct hf_buf *out)
+{
+    static const uint8_t nonce[16] = "holdfast bench..";
+    const struct hf_bench_options *o = run->options;
+    const char *subprotocols = hf_bench_protocol(o->protocol)->subprotocols;
+    struct hf_buf lines;
+    int err;
+
+    hf_buf_init(&lines, 8192);
+    if (o->origin)
+        hf_buf_putf(&lines, "Origin: http://%s\r\n", url->authority);
+    if (o->header != NULL)
+        hf_buf_putf(&lines, "%s\r\n", o->header);
+    hf_buf_init(out, 16384);
+    err = hf_handshake_put_request(out,
+                                   &(struct hf_handshake_request){.host = hf_str_from(url->authority),
+                                                                  .target = hf_str_from(url->target),
+                                                                  .nonce = nonce,
+                                                                  .protocols = hf_str_from(subprotocols),
+                                                                  .extra_headers = hf_buf_str(&lines)},
+                                   run->target.key);
+    hf_buf_release(&lines);
+    if (err < 0)
+        return complain(run, "the upgrade request cannot be made: %s", hf_strerror(err));
+    out->len -= 2;
+    return 0;
+}
+
+static int make_target(struct run *run)
+{
+    const struct hf_bench_options *o = run->options;
+    int err = look_up(run, &o->url, &run->target.address);
+
+    if (err == 0)
+        err = look_up(run, &o->publish_url, &run->target.publish_address);
+    if (err == 0)
+        err = make_request(run, &o->url, &run->target.request);
+    if (err == 0)
+        err = make_request(run, &o->publish_url, &run->target.publish_request);
+    if (err < 0 || (!o->tls && !o->publish_tls))
+        return err;
+    run->target.tls = hf_bench_tls_new(o, run->result->problem);
+    return run->target.tls == NULL ? HF_EINVAL : 0;
+}
+
+static int make_shared(struct run *run)
+{
+    unsigned processes = (unsigned)run->options->processes;
+
+    run->shared_bytes = sizeof(*run->shared) + processes * sizeof(run->shared->shares[0]);
+    run->shared = mmap(NULL, run->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (run->shared == MAP_FAILED) {
+        run->shared = NULL;
+        return complain(run, "out of memory");
+    }
+    run->shared->processes = processes;
+    run->shared->parent_bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (unsigned i = 0; i < processes; i++)
+        run->shared->bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return run->shared->bells[processes - 1] < 0 ? complain(run, "no descriptors: %s", strerror(errno)) : 0;
+}
+
+/* --- the client processes --- */
+
+/* This process's part of all connections: the publishers belong to the first one. */
+static int share_out(const struct run *run, struct hf_bench_load *load)
+{
+    const struct hf_bench_options *o = run->options;
+    uint64_t first = o->connections * load->process / o->processes;
+    uint64_t end = o->connections * (load->process + 1) / o->processes;
+    uint32_t publishers = is_flow(o) ? (uint32_t)o->publishers : 0;
+
+    load->publishers_count = load->process == 0 ? publishers : 0;
+    load->conns_count = (uint32_t)(end - first) + load->publishers_count;
+    load->conns = calloc(load->conns_count, sizeof(*load->conns));
+    if (load->conns == NULL)
+        return HF_ENOMEM;
+    for (uint32_t i = 0; i < load->conns_count; i++) {
+        load->conns[i].stream.fd = -1;
+        load->conns[i].publishes = i < load->publishers_count;
+        load->conns[i].index =
+            i < load->publishers_count ? i : (uint32_t)first + publishers + i - load->publishers_count;
+    }
+    return 0;
+}
+
+static int client_process(const struct run *run, unsigned process)
+{
+    const struct hf_bench_options *o = run->options;
+    struct hf_bench_load load = {
+        .options = o,
+        .protocol = hf_bench_protocol(o->protocol),
+        .mode = run->mode,
+        .target = &run->target,
+        .shared = run->shared,
+        .share = &run->shared->shares[process],
+        .process = process,
+        .epoll = -1,
+        .opening_max = (uint32_t)((o->opening_max + o->processes - 1) / o->processes),
+        .rng = {.state = 0x9e3779b9u * (process + 1)},
+        .deadline_ns = INT64_MAX,
+        .opens_by_itself = !run->mode->opens,
+    };
+    int err = share_out(run, &load);
+
+    if (err == 0)
+        err = hf_bench_load_run(&load);
+    free(load.conns);
+    return err < 0 ? 1 : 0;
+}
+
+static int start_processes(struct run *run)
+{
+    pid_t parent = getpid();
+
+    run->started_ns = hf_bench_now_ns();
+    for (unsigned i = 0; i < run->options->processes; i++) {
+        pid_t pid = fork();
+
+        if (pid < 0)
+            return complain(run, "only %u of %" PRIu64 " processes could be started: %s", i,
+                            run->options->processes, strerror(errno));
+        if (pid == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            (void)signal(SIGINT,
+                         SIG_IGN); /* A terminal sends it to all; the steering process ends the load. */
+            _exit(getppid() != parent ? 1 : client_process(run, i));
+        }
+        run->children[i] = pid;
+        run->running++;
+    }
+    return 0;
+}
+
+/* Look for processes that ended before they should. */
+static void reap(struct run *run, bool wait_for_all)
+{
+    for (unsigned i = 0; i < run->options->processes; i++) {
+        int status = 0;
+
+        if (run->children[i] <= 0 ||
+            waitpid(run->children[i], &status, wait_for_all ? 0 : WNOHANG) != run->children[i])
+            continue;
+        run->children[i] = 0;
+        run->running--;
+        if (status == 0)
+            continue;
+        run->child_failed = true;
+        if (WIFSIGNALED(status))
+            (void)complain(run, "a client process ended by signal %d", WTERMSIG(status));
+        else if (run->shared->shares[i].problem[0] != '\0')
+            (void)complain(run, "%s", run->shared->shares[i].problem);
+        else
+            (void)complain(run, "a client process could not start: out of memory");
+    }
+}
+
+/* --- phases --- */
+
+static void enter(struct run *run, enum hf_bench_phase phase)
+{
+    if (phase == HF_BENCH_MEASURE)
+        atomic_store(&run->shared->measured_ns, hf_bench_now_ns());
+    atomic_store(&run->shared->phase, (int)phase);
+    for (unsigned i = 0; i < run->options->processes; i++)
+        hf_bench_ring(run->shared->bells[i]);
+}
+
+struct sums {
+    uint64_t opened, units, published, bytes, failed, lost, duplicated, refused, not_resumed;
+};
+
+static struct sums add_up(const struct run *run)
+{
+    struct sums s = {0};
+
+    for (unsigned i = 0; i < run->options->processes; i++) {
+        struct hf_bench_share *share = &run->shared->shares[i];
+
+        s.opened += HF_BENCH_READ(share->opened);
+        s.units += HF_BENCH_READ(share->units);
+        s.published += HF_BENCH_READ(share->published);
+        s.bytes += HF_BENCH_READ(share->bytes);
+        s.failed += HF_BENCH_READ(share->failed);
+        s.lost += HF_BENCH_READ(share->lost);
+        s.duplicated += HF_BENCH_READ(share->duplicated);
+        s.refused += HF_BENCH_READ(share->refused);
+        s.not_resumed += HF_BENCH_READ(share->not_resumed);
+    }
+    return s;
+}
+
+static bool all_ready(const struct run *run)
+{
+    for (unsigned i = 0; i < run->options->processes; i++)
+        if (!atomic_load(&run->shared->shares[i].ready))
+            return false;
+    return true;
+}
+
+static bool all_done(const struct run *run)
+{
+    for (unsigned i = 0; i < run->options->processes; i++)
+        if (!atomic_load(&run->shared->shares[i].done))
+            return false;
+    return true;
+}
+
+static void show(const struct run *run, const char *what, const struct sums *s)
+{
+    if (!run->shows_progress)
+        return;
+    fprintf(stderr, "\r\033[K%s: %" PRIu64 " connections opened, %" PRIu64 " %s", what, s->opened, s->units,
+            run->mode->unit);
+    if (s->failed + s->lost > 0)
+        fprintf(stderr, ", %" PRIu64 " failed, %" PRIu64 " lost", s->failed, s->lost);
+    fflush(stderr);
+}
+
+static void look(struct run *run, int64_t until_ns)
+{
+    struct pollfd bell = {.fd = run->shared->parent_bell, .events = POLLIN};
+    int64_t left_ms = (until_ns - hf_bench_now_ns() + 999999) / 1000000;
+    uint64_t rung;
+
+    left_ms = left_ms < 0 ? 0 : left_ms > LOOK_MS ? LOOK_MS : left_ms;
+    if (poll(&bell, 1, (int)left_ms) > 0 && read(bell.fd, &rung, sizeof(rung)) < 0)
+        return;
+    reap(run, false);
+    run->result->interrupted |= interrupted != 0;
+}
+
+static bool must_end(const struct run *run)
+{
+    return run->child_failed || run->result->interrupted;
+}
+
+/* Wait for a condition, as long as something moves. Returns whether it came. */
+static bool wait_for(struct run *run, const char *what, bool (*condition)(const struct run *run))
+{
+    int64_t moved_ns = hf_bench_now_ns();
+    struct sums last = {0};
+
+    while (!condition(run) && !must_end(run)) {
+        struct sums s = add_up(run);
+
+        if (s.opened != last.opened || s.bytes != last.bytes || s.refused != last.refused)
+            moved_ns = hf_bench_now_ns();
+        else if (hf_bench_now_ns() - moved_ns > (int64_t)run->options->timeout_ms * 1000000)
+            return false;
+        last = s;
+        show(run, what, &s);
+        look(run, INT64_MAX);
+    }
+    return !must_end(run);
+}
+
+static void pass(struct run *run, const char *what, uint64_t ms)
+{
+    int64_t until_ns = hf_bench_now_ns() + (int64_t)ms * 1000000;
+
+    while (hf_bench_now_ns() < until_ns && !must_end(run)) {
+        struct sums s = add_up(run);
+
+        show(run, what, &s);
+        look(run, until_ns);
+    }
+}
+
+static struct hf_bench_figures read_server(const struct run *run, bool memory)
+{
+    return hf_bench_figures_read(run->options->server_pids, run->options->server_pids_count, memory);
+}
+
+static uint64_t own_cpu_ns(void)
+{
+    pid_t self = getpid();
+
+    return hf_bench_figures_read(&self, 1, false).cpu_ns;
+}
+
+static void time_out(struct run *run, const char *what)
+{
+    if (must_end(run))
+        return;
+    run->result->timed_out = true;
+    (void)complain(run, "nothing has moved for %g s %s", (double)run->options->timeout_ms / 1000, what);
+}
+
+static void open_all(struct run *run)
+{
+    const struct hf_bench_options *o = run->options;
+
+    if (!wait_for(run, "opening", all_ready))
+        time_out(run, "while connections were opened");
+    run->result->open_s = (double)(hf_bench_now_ns() - run->started_ns) / 1e9;
+    if (o->mode == HF_BENCH_IDLE || o->mode == HF_BENCH_STORM)
+        pass(run, "settling", o->settle_ms);
+    run->result->opened_figures = read_server(run, true);
+}
+
+static void measure(struct run *run)
+{
+    struct hf_bench_result *r = run->result;
+    struct sums before = add_up(run), after;
+    uint64_t cpu_ns = own_cpu_ns();
+    int64_t begun_ns;
+
+    r->begun = read_server(run, false);
+    begun_ns = hf_bench_now_ns();
+    enter(run, HF_BENCH_MEASURE);
+    if (!run->mode->ends_itself)
+        pass(run, "measuring", run->options->seconds_ms);
+    else if (!wait_for(run, "resuming", all_done))
+        time_out(run, "while sessions were resumed");
+    after = add_up(run);
+    r->measured_s = (double)(hf_bench_now_ns() - begun_ns) / 1e9;
+    r->ended = read_server(run, false);
+    r->client_cpu_ns = own_cpu_ns() - cpu_ns;
+    r->measured_units = after.units - before.units;
+    r->measured_published = after.published - before.published;
+    r->measured_opened = after.opened - before.opened;
+    r->measured_bytes = after.bytes - before.bytes;
+}
+
+static void finish(struct run *run)
+{
+    struct hf_bench_figures memory = read_server(run, true);
+
+    run->result->ended.pss_bytes = memory.pss_bytes;
+    run->result->ended.rss_bytes = memory.rss_bytes;
+    enter(run, HF_BENCH_STOP);
+    if (!wait_for(run, "waiting for what is under way", all_done))
+        time_out(run, "while messages were under way");
+}
+
+static void collect(struct run *run)
+{
+    struct hf_bench_result *r = run->result;
+    struct sums s = add_up(run);
+
+    r->opened = s.opened;
+    r->units = s.units;
+    r->published = s.published;
+    r->failed = s.failed;
+    r->lost = s.lost;
+    r->duplicated = s.duplicated;
+    r->refused = s.refused;
+    r->not_resumed = s.not_resumed;
+    for (unsigned i = 0; i < run->options->processes; i++) {
+        const struct hf_bench_share *share = &run->shared->shares[i];
+
+        hf_histogram_add(&r->latency, &share->latency);
+        hf_histogram_add(&r->opening, &share->opening);
+        for (unsigned second = 0; second < HF_BENCH_CURVE_SECONDS; second++) {
+            r->curve[second] += share->curve[second];
+            if (share->curve[second] > 0 && second >= r->curve_seconds)
+                r->curve_seconds = second + 1;
+        }
+        if (r->problem[0] == '\0' && share->problem[0] != '\0')
+            (void)snprintf(r->problem, sizeof(r->problem), "%s", share->problem);
+    }
+}
+
+static void lead(struct run *run)
+{
+    open_all(run);
+    /* With some connections missing the rest would measure something else. */
+    if (!must_end(run) && !run->result->timed_out && add_up(run).failed == 0) {
+        enter(run, HF_BENCH_WARMUP);
+        pass(run, "warming up", run->options->warmup_ms);
+        measure(run);
+        finish(run);
+    }
+    enter(run, HF_BENCH_END);
+    reap(run, true);
+    if (run->shows_progress)
+        fputs("\r\033[K", stderr);
+    collect(run);
+}
+
+/* --- */
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction end = {.sa_handler = on_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGINT, &end, NULL);
+    (void)sigaction(SIGTERM, &end, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* TLS writes without MSG_NOSIGNAL. */
+}
+
+static void release(struct run *run)
+{
+    for (unsigned i = 0; i < run->options->processes && i < HF_BENCH_PROCESSES_MAX; i++)
+        if (run->children[i] > 0)
+            (void)kill(run->children[i], SIGKILL);
+    hf_buf_release(&run->target.request);
+    hf_buf_release(&run->target.publish_request);
+    hf_bench_tls_free(run->target.tls);
+    if (run->shared == NULL)
+        return;
+    (void)close(run->shared->parent_bell);
+    for (unsigned i = 0; i < run->shared->processes; i++)
+        (void)close(run->shared->bells[i]);
+    (void)munmap(run->shared, run->shared_bytes);
+}
+
+int hf_bench_run(struct hf_bench_options *o, struct hf_bench_result *r)
+{
+    struct run run = {
+        .options = o, .result = r, .mode = modes[o->mode], .shows_progress = isatty(STDERR_FILENO) == 1};
+    int err;
+
+    *r = (struct hf_bench_result){.mode = run.mode};
+    err = size_up(&run, o);
+    if (err == 0)
+        err = make_target(&run);
+    if (err == 0)
+        err = make_shared(&run);
+    if (err == 0) {
+        r->processes = (unsigned)o->processes;
+        r->before = read_server(&run, true);
+        if (o->server_pids_count > 0 && r->before.processes == 0)
+            err = complain(&run, "there is no process with the id that --server-pid names");
+    }
+    catch_signals();
+    if (err == 0)
+        err = start_processes(&run);
+    if (err == 0)
+        lead(&run);
+    release(&run);
+    return err;
+}
