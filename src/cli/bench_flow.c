@@ -28,6 +28,15 @@ struct flow {
     struct hf_buf frames; /* what a turn publishes to one publisher's socket */
 };
 
+/* Spread over all: every so many of a hundred. */
+static bool is_stuck(const struct hf_bench_load *load, const struct hf_bench_conn *c)
+{
+    uint64_t i = c->index - load->options->publishers;
+
+    return !c->publishes &&
+           (i + 1) * load->options->stuck_percent / 100 != i * load->options->stuck_percent / 100;
+}
+
 static int flow_init(struct hf_bench_load *load)
 {
     struct flow *f = calloc(1, sizeof(*f));
@@ -39,7 +48,8 @@ static int flow_init(struct hf_bench_load *load)
     f->seq = calloc(load->options->publishers, sizeof(*f->seq));
     f->payload = malloc(load->options->size);
     hf_buf_init(&f->frames, 64u << 20);
-    f->subscribers = load->conns_count - load->publishers_count;
+    for (uint32_t i = load->publishers_count; i < load->conns_count; i++)
+        f->subscribers += !is_stuck(load, &load->conns[i]);
     for (unsigned i = 0; i < HF_BENCH_WINDOW_MAX; i++)
         f->waiting[i] = f->subscribers;
     for (uint32_t i = 0; f->next != NULL && i < load->conns_count; i++)
@@ -111,6 +121,13 @@ static void flow_message(struct hf_bench_load *load, struct hf_bench_conn *c, st
             has_message(load, *next);
     hf_histogram_record(&load->share->latency, (uint64_t)load->now_ns - time_ns);
     HF_BENCH_ADD(load->share->units, 1);
+}
+
+/* One that does not read may be cut by the server. */
+static bool flow_ended(struct hf_bench_load *load, struct hf_bench_conn *c, const char *why)
+{
+    (void)why;
+    return load->options->stuck_percent > 0 && is_stuck(load, c);
 }
 
 /* --- publishers --- */
@@ -206,7 +223,11 @@ static int64_t rate_turn(struct hf_bench_load *load)
 static uint64_t missing(const struct hf_bench_load *load, uint32_t i)
 {
     const struct flow *f = load->data;
-    uint64_t channel = (load->conns[i].index - load->options->publishers) % load->options->channels;
+    uint64_t channel;
+
+    if (is_stuck(load, &load->conns[i]))
+        return 0;
+    channel = (load->conns[i].index - load->options->publishers) % load->options->channels;
 
     return atomic_load_explicit(&load->shared->channel_sent[channel], memory_order_acquire) + 1 - f->next[i];
 }
@@ -222,11 +243,20 @@ static bool flow_finished(struct hf_bench_load *load)
     return true;
 }
 
+/* From now on these read nothing. */
+static void stick(struct hf_bench_load *load)
+{
+    for (uint32_t i = load->publishers_count; i < load->conns_count; i++)
+        if (is_stuck(load, &load->conns[i]))
+            hf_bench_stop_reading(load, &load->conns[i]);
+}
+
 static void flow_phase(struct hf_bench_load *load, enum hf_bench_phase phase)
 {
     struct flow *f = load->data;
 
     if (phase == HF_BENCH_WARMUP) {
+        stick(load);
         f->publishing = true;
         f->begun_ns = load->now_ns;
     }
@@ -243,6 +273,7 @@ const struct hf_bench_mode hf_bench_fanout = {
     .release = flow_release,
     .opened = flow_opened,
     .message = flow_message,
+    .ended = flow_ended,
     .phase = flow_phase,
     .turn = fanout_turn,
     .finished = flow_finished,
@@ -254,6 +285,7 @@ const struct hf_bench_mode hf_bench_rate = {
     .release = flow_release,
     .opened = flow_opened,
     .message = flow_message,
+    .ended = flow_ended,
     .phase = flow_phase,
     .turn = rate_turn,
     .finished = flow_finished,

@@ -129,6 +129,12 @@ void hf_bench_watch_output(struct hf_bench_load *load, struct hf_bench_conn *c, 
     watch(load, c, EPOLL_CTL_MOD, on ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+void hf_bench_stop_reading(struct hf_bench_load *load, struct hf_bench_conn *c)
+{
+    if (c->state != HF_BENCH_NONE)
+        watch(load, c, EPOLL_CTL_MOD, 0);
+}
+
 static void keep_output(struct hf_bench_load *load, struct hf_bench_conn *c, const char *data, size_t len)
 {
     if (hf_buf_put(&c->out, data, len) < 0) {
@@ -441,17 +447,24 @@ static void refusal(struct hf_bench_load *load, struct hf_bench_conn *c, struct 
     hf_bench_fail(load, c, why);
 }
 
+/* The next run of digits; *at moves behind it. */
+static uint64_t next_number(const char **at, const char *end)
+{
+    uint64_t n = 0;
+
+    while (*at < end && (**at < '0' || **at > '9'))
+        ++*at;
+    while (*at < end && **at >= '0' && **at <= '9')
+        n = n * 10 + (uint64_t)(*(*at)++ - '0');
+    return n;
+}
+
 /* "after":[min,max], in milliseconds. */
 static void reconnect(struct hf_bench_load *load, struct hf_bench_conn *c, struct hf_str m)
 {
-    const char *at = memmem(m.data, m.len, "\"after\":[", 9);
-    uint64_t low = 0, high = 0;
-    char text[64];
+    const char *end = m.data + m.len, *at = memmem(m.data, m.len, "\"after\":[", 9);
+    uint64_t low = at == NULL ? 0 : next_number(&at, end), high = at == NULL ? 0 : next_number(&at, end);
 
-    if (at != NULL) {
-        (void)snprintf(text, sizeof(text), "%.*s", (int)(m.data + m.len - at), at);
-        (void)sscanf(text, "\"after\":[%" SCNu64 ",%" SCNu64, &low, &high);
-    }
     come_back_later(load, c, low, high > low ? high - low : 0);
 }
 
@@ -691,7 +704,7 @@ static void conn_event(struct hf_bench_load *load, struct hf_bench_conn *c, uint
         flush(load, c);
     if (c->state != HF_BENCH_NONE && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)
         while (read_once(load, c))
-            ;
+            continue;
     /* TLS: the handshake goes on with the next write. */
     if (c->state != HF_BENCH_NONE && c->stream.ssl != NULL)
         hf_bench_watch_output(load, c, c->stream.wants_write);

@@ -137,6 +137,8 @@ void hf_bench_say(struct hf_bench_load *load, struct hf_bench_conn *c, struct hf
 void hf_bench_put_message(const struct hf_bench_protocol *protocol, struct hf_buf *out, struct hf_str text);
 /* Ask to be told by writable(). */
 void hf_bench_watch_output(struct hf_bench_load *load, struct hf_bench_conn *c, bool on);
+/* Read nothing more from it. */
+void hf_bench_stop_reading(struct hf_bench_load *load, struct hf_bench_conn *c);
 /* Send a close frame; ended() follows when the server has closed. */
 void hf_bench_leave(struct hf_bench_load *load, struct hf_bench_conn *c);
 /* End it now; ended() is not called. */

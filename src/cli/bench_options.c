@@ -59,6 +59,8 @@ static const char help[] =
     "  --publishers N         of rate (1)\n"
     "  --channels N           of rate; publishers and subscribers are spread over them (as many as "
     "publishers)\n"
+    "  --stuck PERCENT        fanout, rate: so many of the subscribers stop reading, and are not counted "
+    "(0)\n"
     "  --size BYTES           of a message's payload, for fanout, rate and publish with its quotes (64; "
     "128)\n"
     "  --inflight N           echo: messages under way on each connection (1)\n"
@@ -69,7 +71,7 @@ static const char help[] =
     "  --rate N               a second, of all connections together\n\n"
     "How long:\n"
     "  --seconds S            time that is measured (5)\n"
-    "  --warmup S             time before it (1)\n"
+    "  --warmup S             time before it; resume-storm: for which the sessions have no connection (1)\n"
     "  --settle S             resume-storm, idle: pause before measuring, for the server to come to rest "
     "(1)\n"
     "  --timeout S            give up when nothing moves for so long (30)\n\n"
@@ -205,6 +207,7 @@ enum opt {
     OPT_SUBSCRIBERS,
     OPT_PUBLISHERS,
     OPT_CHANNELS,
+    OPT_STUCK,
     OPT_SIZE,
     OPT_INFLIGHT,
     OPT_WINDOW,
@@ -251,6 +254,7 @@ static const struct known {
     {"subscribers", required_argument, FLOWS, "a number from 1 to 4000000"},
     {"publishers", required_argument, BIT(RATE), "a number from 1 to 10000"},
     {"channels", required_argument, BIT(RATE), "a number from 1 to 65536"},
+    {"stuck", required_argument, FLOWS, "a percentage from 1 to 99"},
     {"size", required_argument, FLOWS | BIT(ECHO) | BIT(PUBLISH),
      "bytes from 1 (34 where messages are told apart) to 4194304"},
     {"inflight", required_argument, BIT(ECHO), "a number from 1 to 4096"},
@@ -261,7 +265,7 @@ static const struct known {
     {"rate", required_argument, ALL & ~BIT(FANOUT) & ~BIT(IDLE),
      "a number per second above 0, at most 100000000"},
     {"seconds", required_argument, ALL & ~BIT(STORM), "seconds, at most a day"},
-    {"warmup", required_argument, ALL & ~BIT(STORM) & ~BIT(IDLE), "seconds, at most a day"},
+    {"warmup", required_argument, ALL & ~BIT(IDLE), "seconds, at most a day"},
     {"settle", required_argument, BIT(STORM) | BIT(IDLE), "seconds, at most a day"},
     {"timeout", required_argument, ALL, "seconds, at most a day"},
     {"processes", required_argument, ALL, "a number from 1 to 256"},
@@ -281,6 +285,8 @@ static bool take_amount(struct hf_bench_options *o, enum opt option, const char 
         return parse_number(value, 1, 10000, &o->publishers);
     case OPT_CHANNELS:
         return parse_number(value, 1, HF_BENCH_CHANNELS_MAX, &o->channels);
+    case OPT_STUCK:
+        return parse_number(value, 1, 99, &o->stuck_percent);
     case OPT_SIZE:
         return parse_number(value, o->mode == HF_BENCH_ECHO ? 1 : HF_BENCH_SIZE_MIN, 4u << 20, &o->size);
     case OPT_INFLIGHT:
@@ -395,7 +401,7 @@ static void set_defaults(struct hf_bench_options *o)
     o->inflight = 1;
     o->window = 16;
     o->seconds_ms = 5000;
-    o->warmup_ms = o->mode == HF_BENCH_IDLE || o->mode == HF_BENCH_STORM ? 0 : 1000;
+    o->warmup_ms = o->mode == HF_BENCH_IDLE ? 0 : 1000;
     o->settle_ms = 1000;
     o->timeout_ms = 30000;
     o->opening_max = 256;

@@ -56,6 +56,7 @@ struct hf_bench_options {
     const char *channel;       /* name, or what the names begin with */
     uint64_t connections;      /* echo, idle, churn, storm, publish; fanout and rate: the subscribers */
     uint64_t publishers, channels;
+    uint64_t stuck_percent; /* of a flow's subscribers: they stop reading when all are there */
     uint64_t size, inflight, window;
     double rate; /* per second, of all processes; 0: as fast as it goes */
     bool one;    /* each message by itself */

@@ -9,7 +9,10 @@ static const struct {
     double share;
 } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
 
-enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
+enum {
+    QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]),
+    CONNECTIONS_MIN = 500, /* with fewer, what else the server's memory does outweighs them */
+};
 
 static double per(double amount, double of)
 {
@@ -160,10 +163,11 @@ static void put_server_text(struct hf_buf *out, const struct hf_bench_options *o
         hf_buf_putf(out, ", %.3f µs for each of the %s", per(server_cpu_us(r), (double)units_of(o, r)),
                     r->mode->unit);
     hf_buf_puts(out, "\n");
-    if (o->mode != HF_BENCH_CHURN)
-        hf_buf_putf(out, "  %-12s%.1f µs to open a connection, %.0f bytes for each; %.1f MiB in all (Pss)\n",
-                    "", per(opening_cpu_us(r), (double)r->opening.count), connection_bytes(o, r),
-                    (double)r->ended.pss_bytes / 1048576);
+    hf_buf_putf(out, "  %-12s%.1f MiB in all (Pss)", "", (double)r->ended.pss_bytes / 1048576);
+    if (o->mode != HF_BENCH_CHURN && r->opening.count >= CONNECTIONS_MIN)
+        hf_buf_putf(out, ", %.0f bytes and %.1f µs to open for each connection", connection_bytes(o, r),
+                    per(opening_cpu_us(r), (double)r->opening.count));
+    hf_buf_puts(out, "\n");
 }
 
 static void put_faults(struct hf_buf *out, const struct hf_bench_result *r)

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,31 +25,31 @@ static bool read_file(const char *path, char *text, size_t cap)
     return n >= 0 && len > 0;
 }
 
-/* proc(5): utime and stime, the 14th and 15th field of stat, in clock ticks; the name before them may hold anything but ends at the last ')'. */
+/* proc(5): utime and stime, the 14th and 15th field of stat, in clock ticks; the name, the 2nd, may hold anything but ends at the last ')'. */
 static uint64_t ticks_ns(const char *task)
 {
-    char path[96], text[1024];
-    const char *at;
-    uint64_t user = 0, kernel = 0;
+    char path[96], text[1024], *at;
+    uint64_t user;
 
     (void)snprintf(path, sizeof(path), "%s/stat", task);
     if (!read_file(path, text, sizeof(text)) || (at = strrchr(text, ')')) == NULL)
         return 0;
-    if (sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user, &kernel) !=
-        2)
-        return 0;
-    return (user + kernel) * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
+    for (unsigned field = 2; field < 14; field++) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    user = strtoull(at, &at, 10);
+    return (user + strtoull(at, NULL, 10)) * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 /* Nanoseconds where the kernel tells them: a tick of 10 ms is coarse for a second of work. */
 static uint64_t task_cpu_ns(const char *task)
 {
     char path[96], text[128];
-    uint64_t ns = 0;
 
     (void)snprintf(path, sizeof(path), "%s/schedstat", task);
-    if (read_file(path, text, sizeof(text)) && sscanf(text, "%" SCNu64, &ns) == 1 && ns > 0)
-        return ns;
+    if (read_file(path, text, sizeof(text)) && strtoull(text, NULL, 10) > 0)
+        return strtoull(text, NULL, 10);
     return ticks_ns(task);
 }
 
@@ -79,11 +78,8 @@ static void add_tasks(struct hf_bench_figures *f, pid_t pid, bool memory)
 static uint64_t field_bytes(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
-    uint64_t kib = 0;
 
-    if (at == NULL || sscanf(at + strlen(name), " %" SCNu64, &kib) != 1)
-        return 0;
-    return kib * 1024;
+    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10) * 1024;
 }
 
 static void add_memory(struct hf_bench_figures *f, pid_t pid)
