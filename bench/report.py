@@ -107,7 +107,7 @@ def idle_table(r):
 def latency_table(r):
     rows = []
     for name, what in (('round-trip', 'one connection, 1,000 echoes/s'), ('rate-10000', '10,000 messages/s to 1,000 subscribers on 100 channels'),
-                       ('stuck-none', '20 messages/s to 10,000 subscribers'), ('stuck-tenth', 'the same, a tenth of them does not read')):
+                       ('stuck-none', '5 messages/s to 10,000 subscribers'), ('stuck-tenth', 'the same, a tenth of them does not read')):
         row = [what] + [scatter(r.spread(name, 'Holdfast', f'latency_us.{q}'), '{:,.0f}') for q in ('p50', 'p99', 'p999', 'max')]
         if r.values(name, 'Holdfast', 'latency_us.p50'):
             rows.append(row)

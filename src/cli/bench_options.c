@@ -79,7 +79,7 @@ static const char help[] =
     "  --processes N          client processes (as many as the connections need: 18,000 each)\n"
     "  --sources N            addresses 127.0.0.1, 127.0.0.2 … to connect from (as many as needed: 24,000 "
     "each)\n"
-    "  --opening N            handshakes under way at a time (256)\n"
+    "  --opening N            handshakes under way at a time (256; resume-storm 4096)\n"
     "  --server-pid PID       tell the processor time and memory of this process and its children; may be "
     "given\n"
     "                         again\n"
@@ -404,7 +404,7 @@ static void set_defaults(struct hf_bench_options *o)
     o->warmup_ms = o->mode == HF_BENCH_IDLE ? 0 : 1000;
     o->settle_ms = 1000;
     o->timeout_ms = 30000;
-    o->opening_max = 256;
+    o->opening_max = o->mode == HF_BENCH_STORM ? 4096 : 256;
 }
 
 static enum hf_bench_parsed wrong(char *problem, const char *what, const char *which)
