@@ -217,7 +217,7 @@ static bool subscribes(const struct hf_bench_load *load, const struct hf_bench_c
     const struct hf_bench_options *o = load->options;
 
     return load->protocol->put_subscribe != NULL && !c->publishes && !o->bare && o->mode != HF_BENCH_ECHO &&
-           (o->mode != HF_BENCH_STORM || c->ticket == NULL);
+           c->ticket == NULL;
 }
 
 static void subscribe(struct hf_bench_load *load, struct hf_bench_conn *c)
@@ -420,14 +420,19 @@ static char *copy_string_member(struct hf_str m, const char *opening)
     return end == NULL ? NULL : strndup(at, (size_t)(end - at));
 }
 
-/* The welcome. A storm keeps the ticket; greeted() subscribes only where there was none. */
+static bool keeps_tickets(const struct hf_bench_load *load)
+{
+    return load->options->mode == HF_BENCH_STORM || load->options->resume;
+}
+
+/* The welcome. The ticket is kept where sessions come back; greeted() subscribes only where there was none. */
 static void greeting(struct hf_bench_load *load, struct hf_bench_conn *c, struct hf_str m)
 {
     char *ticket;
 
     if (c->state != HF_BENCH_GREETS)
         return;
-    if (load->options->mode != HF_BENCH_STORM) {
+    if (!keeps_tickets(load)) {
         greeted(load, c);
         return;
     }
@@ -805,6 +810,7 @@ static void turn(struct hf_bench_load *load, struct epoll_event *events)
         load->now_ns = hf_bench_now_ns();
         load->deadline_ns = load->mode->turn(load);
     }
+    atomic_store_explicit(&load->share->open_now, load->open, memory_order_relaxed);
     tell_state(load);
 }
 

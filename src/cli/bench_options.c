@@ -68,6 +68,8 @@ static const char help[] =
     "  --one                  fanout: each message by itself, when all subscribers have the last\n"
     "  --shared               idle, churn, resume-storm: all subscribe to one channel, not each to its own\n"
     "  --bare                 churn: the handshake only, without a subscription\n"
+    "  --resume               idle: a connection that breaks comes back and resumes its session, which is no "
+    "failure\n"
     "  --rate N               a second, of all connections together\n\n"
     "How long:\n"
     "  --seconds S            time that is measured (5)\n"
@@ -83,7 +85,8 @@ static const char help[] =
     "  --server-pid PID       tell the processor time and memory of this process and its children; may be "
     "given\n"
     "                         again\n"
-    "  --json                 one JSON object on standard output, not text\n";
+    "  --json                 one JSON object on standard output, not text\n"
+    "  --watch                before it, one JSON object a second that tells how it goes\n";
 
 const char *hf_bench_options_help(void)
 {
@@ -224,6 +227,8 @@ enum opt {
     OPT_OPENING,
     OPT_SERVER_PID,
     OPT_JSON,
+    OPT_WATCH,
+    OPT_RESUME,
     OPT_LAST
 };
 
@@ -273,6 +278,8 @@ static const struct known {
     {"opening", required_argument, ALL, "a number from 1 to 100000"},
     {"server-pid", required_argument, ALL, "the id of a process, at most 16 times"},
     {"json", no_argument, ALL, NULL},
+    {"watch", no_argument, ALL, NULL},
+    {"resume", no_argument, BIT(IDLE), NULL},
 };
 
 static bool take_amount(struct hf_bench_options *o, enum opt option, const char *value)
@@ -335,6 +342,12 @@ static bool take_switch(struct hf_bench_options *o, enum opt option)
         return true;
     case OPT_BARE:
         o->bare = true;
+        return true;
+    case OPT_WATCH:
+        o->watch = true;
+        return true;
+    case OPT_RESUME:
+        o->resume = true;
         return true;
     default:
         o->json = true;
@@ -420,6 +433,8 @@ static enum hf_bench_parsed check(struct hf_bench_options *o, char *problem)
         return wrong(problem, "rate needs --rate", "");
     if (o->channels > 0 && o->channels < o->publishers)
         return wrong(problem, "there must be as many --channels as --publishers, or more", "");
+    if (o->resume && o->protocol != HF_BENCH_HOLDFAST)
+        return wrong(problem, "only Holdfast has sessions: --resume does not fit", "");
     if (o->mode == HF_BENCH_STORM && o->protocol != HF_BENCH_HOLDFAST)
         return wrong(problem, "only Holdfast has sessions to resume: --protocol does not fit", "");
     if (o->mode == HF_BENCH_CHURN && o->protocol == HF_BENCH_BYTES)

@@ -73,7 +73,8 @@ struct hf_bench_options {
     uint64_t opening_max; /* handshakes under way at a time in all processes */
     pid_t server_pids[HF_BENCH_SERVER_PIDS_MAX];
     unsigned server_pids_count;
-    bool json;
+    bool resume; /* idle: a connection that breaks resumes its session */
+    bool json, watch;
 };
 
 enum hf_bench_parsed { HF_BENCH_RUN, HF_BENCH_HELP, HF_BENCH_WRONG };

@@ -111,6 +111,7 @@ void hf_bench_report_json(struct hf_buf *out, const struct hf_bench_options *o,
                 ",\"not_resumed\":%" PRIu64 ",\"timed_out\":%s,\"good\":%s",
                 r->failed, r->lost, r->duplicated, r->refused, r->not_resumed,
                 r->timed_out ? "true" : "false", hf_bench_result_good(r) ? "true" : "false");
+    hf_buf_putf(out, ",\"broken\":%" PRIu64 ",\"messages\":%" PRIu64, r->broken, r->messages);
     if (r->problem[0] != '\0') {
         hf_buf_puts(out, ",\"problem\":");
         hf_json_put_string(out, hf_str_from(r->problem));
@@ -174,6 +175,8 @@ static void put_faults(struct hf_buf *out, const struct hf_bench_result *r)
 {
     if (r->refused > 0)
         hf_buf_putf(out, "  %-12s%" PRIu64 " times told to come back later\n", "refused", r->refused);
+    if (r->broken > 0)
+        hf_buf_putf(out, "  %-12s%" PRIu64 " connections, which came back\n", "broken", r->broken);
     if (!hf_bench_result_good(r))
         hf_buf_putf(out,
                     "  %-12s%" PRIu64 " failed, %" PRIu64 " lost, %" PRIu64

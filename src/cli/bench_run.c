@@ -37,7 +37,9 @@ struct run {
     unsigned running;
     int64_t started_ns;
     bool child_failed;
+    bool ended_early;
     bool shows_progress;
+    int64_t told_ns;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -306,7 +308,8 @@ static void enter(struct run *run, enum hf_bench_phase phase)
 }
 
 struct sums {
-    uint64_t opened, units, published, bytes, failed, lost, duplicated, refused, not_resumed;
+    uint64_t opened, open_now, units, published, messages, broken, bytes, failed, lost, duplicated, refused,
+        not_resumed;
 };
 
 static struct sums add_up(const struct run *run)
@@ -317,6 +320,9 @@ static struct sums add_up(const struct run *run)
         struct hf_bench_share *share = &run->shared->shares[i];
 
         s.opened += HF_BENCH_READ(share->opened);
+        s.open_now += HF_BENCH_READ(share->open_now);
+        s.messages += HF_BENCH_READ(share->messages);
+        s.broken += HF_BENCH_READ(share->broken);
         s.units += HF_BENCH_READ(share->units);
         s.published += HF_BENCH_READ(share->published);
         s.bytes += HF_BENCH_READ(share->bytes);
@@ -333,6 +339,14 @@ static bool all_ready(const struct run *run)
 {
     for (unsigned i = 0; i < run->options->processes; i++)
         if (!atomic_load(&run->shared->shares[i].ready))
+            return false;
+    return true;
+}
+
+static bool all_cut(const struct run *run)
+{
+    for (unsigned i = 0; i < run->options->processes; i++)
+        if (!atomic_load(&run->shared->shares[i].cut))
             return false;
     return true;
 }
@@ -356,6 +370,23 @@ static void show(const struct run *run, const char *what, const struct sums *s)
     fflush(stderr);
 }
 
+/* --watch: one line of JSON a second, for a program that acts on it. */
+static void tell(struct run *run, const char *what)
+{
+    struct sums s;
+
+    if (!run->options->watch || hf_bench_now_ns() < run->told_ns + 1000000000)
+        return;
+    run->told_ns = hf_bench_now_ns();
+    s = add_up(run);
+    printf("{\"watch\":\"%s\",\"open\":%" PRIu64 ",\"opened\":%" PRIu64 ",\"units\":%" PRIu64
+           ",\"messages\":%" PRIu64 ",\"broken\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"not_resumed\":%" PRIu64
+           ",\"failed\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"duplicated\":%" PRIu64 "}\n",
+           what, s.open_now, s.opened, s.units, s.messages, s.broken, s.refused, s.not_resumed, s.failed,
+           s.lost, s.duplicated);
+    fflush(stdout);
+}
+
 static void look(struct run *run, int64_t until_ns)
 {
     struct pollfd bell = {.fd = run->shared->parent_bell, .events = POLLIN};
@@ -366,7 +397,12 @@ static void look(struct run *run, int64_t until_ns)
     if (poll(&bell, 1, (int)left_ms) > 0 && read(bell.fd, &rung, sizeof(rung)) < 0)
         return;
     reap(run, false);
-    run->result->interrupted |= interrupted != 0;
+    /* Whoever holds connections may have held them long enough. */
+    if (interrupted != 0 && run->options->mode == HF_BENCH_IDLE &&
+        atomic_load(&run->shared->phase) == HF_BENCH_MEASURE)
+        run->ended_early = true;
+    else if (interrupted != 0 && !run->ended_early)
+        run->result->interrupted = true;
 }
 
 static bool must_end(const struct run *run)
@@ -389,6 +425,7 @@ static bool wait_for(struct run *run, const char *what, bool (*condition)(const 
             return false;
         last = s;
         show(run, what, &s);
+        tell(run, what);
         look(run, INT64_MAX);
     }
     return !must_end(run);
@@ -398,10 +435,11 @@ static void pass(struct run *run, const char *what, uint64_t ms)
 {
     int64_t until_ns = hf_bench_now_ns() + (int64_t)ms * 1000000;
 
-    while (hf_bench_now_ns() < until_ns && !must_end(run)) {
+    while (hf_bench_now_ns() < until_ns && !must_end(run) && !run->ended_early) {
         struct sums s = add_up(run);
 
         show(run, what, &s);
+        tell(run, what);
         look(run, until_ns);
     }
 }
@@ -486,6 +524,8 @@ static void collect(struct run *run)
     r->duplicated = s.duplicated;
     r->refused = s.refused;
     r->not_resumed = s.not_resumed;
+    r->broken = s.broken;
+    r->messages = s.messages;
     for (unsigned i = 0; i < run->options->processes; i++) {
         const struct hf_bench_share *share = &run->shared->shares[i];
 
@@ -507,6 +547,8 @@ static void lead(struct run *run)
     /* With some connections missing the rest would measure something else. */
     if (!must_end(run) && !run->result->timed_out && add_up(run).failed == 0) {
         enter(run, HF_BENCH_WARMUP);
+        if (run->mode->ends_itself && !wait_for(run, "cutting", all_cut))
+            time_out(run, "while sockets were cut");
         pass(run, "warming up", run->options->warmup_ms);
         measure(run);
         finish(run);

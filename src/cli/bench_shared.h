@@ -41,8 +41,11 @@ struct hf_bench_share {
     _Atomic uint64_t refused;     /* told to come back later */
     _Atomic uint64_t not_resumed; /* came back, but to a new session */
     _Atomic uint64_t complete; /* of a flow with a window: every subscriber here has all up to this message */
-    _Atomic int64_t finished_ns; /* when the last one of a storm was back */
+    _Atomic uint64_t broken;   /* connections that were to stay, and come back */
+    _Atomic uint64_t messages; /* idle: that came to a subscriber, each counted once */
+    _Atomic uint64_t open_now;
     _Atomic bool ready;          /* all is open that will open */
+    _Atomic bool cut;            /* a storm: all sockets are gone */
     _Atomic bool done;           /* nothing is under way any more */
     struct hf_histogram latency; /* of what was measured */
     struct hf_histogram opening; /* from connect() to the end of the handshake, or of the subscription */

@@ -2,16 +2,15 @@
  * bench_storm.c - `holdfast bench resume-storm`: sessions are opened, all their sockets cut, and then all come back at once with their tickets.
  * A client that is told to come back later (429, 503, `reconnect`) does so then. Over when every session is back.
  */
-#include "cli/bench_load.h"
+#include "cli/bench_again.h"
 
 #include <stdlib.h>
 
 struct storm {
-    int64_t *again_ns; /* by connection: when to try again; 0: not to */
-    uint32_t next;     /* all before have been tried once */
+    struct hf_bench_again again;
+    uint32_t next; /* all before have been tried once */
     uint32_t back;
-    uint32_t waiting; /* with a time in again_ns */
-    bool breaking;    /* sessions come back */
+    bool breaking; /* sessions come back */
 };
 
 static int storm_init(struct hf_bench_load *load)
@@ -21,8 +20,7 @@ static int storm_init(struct hf_bench_load *load)
     load->data = s;
     if (s == NULL)
         return HF_ENOMEM;
-    s->again_ns = calloc(load->conns_count, sizeof(*s->again_ns));
-    return s->again_ns == NULL ? HF_ENOMEM : 0;
+    return hf_bench_again_init(&s->again, load);
 }
 
 static void storm_release(struct hf_bench_load *load)
@@ -30,7 +28,7 @@ static void storm_release(struct hf_bench_load *load)
     struct storm *s = load->data;
 
     if (s != NULL)
-        free(s->again_ns);
+        hf_bench_again_release(&s->again);
     free(s);
 }
 
@@ -47,16 +45,13 @@ static void storm_opened(struct hf_bench_load *load, struct hf_bench_conn *c)
     HF_BENCH_ADD(load->share->units, 1);
     hf_histogram_record(&load->share->latency, (uint64_t)took_ns);
     load->share->curve[second < HF_BENCH_CURVE_SECONDS ? second : HF_BENCH_CURVE_SECONDS - 1]++;
-    if (s->back == load->conns_count)
-        atomic_store(&load->share->finished_ns, load->now_ns);
 }
 
 static void storm_refused(struct hf_bench_load *load, struct hf_bench_conn *c, int64_t again_ns)
 {
     struct storm *s = load->data;
 
-    s->again_ns[c - load->conns] = again_ns;
-    s->waiting++;
+    hf_bench_again_at(&s->again, load, c, again_ns);
 }
 
 static void cut_all(struct hf_bench_load *load)
@@ -64,6 +59,8 @@ static void cut_all(struct hf_bench_load *load)
     for (uint32_t i = 0; i < load->conns_count; i++)
         if (load->conns[i].state != HF_BENCH_NONE)
             hf_bench_close(load, &load->conns[i], true);
+    atomic_store(&load->share->cut, true);
+    hf_bench_ring(load->shared->parent_bell);
 }
 
 static void storm_phase(struct hf_bench_load *load, enum hf_bench_phase phase)
@@ -76,28 +73,6 @@ static void storm_phase(struct hf_bench_load *load, enum hf_bench_phase phase)
         s->breaking = true;
 }
 
-/* Try again those whose time has come. Returns the earliest of the others'. */
-static int64_t try_again(struct hf_bench_load *load)
-{
-    struct storm *s = load->data;
-    int64_t earliest_ns = INT64_MAX;
-
-    if (s->waiting == 0)
-        return INT64_MAX;
-    for (uint32_t i = 0; i < load->conns_count; i++) {
-        if (s->again_ns[i] == 0)
-            continue;
-        if (s->again_ns[i] <= load->now_ns && load->opening < load->opening_max) {
-            s->again_ns[i] = 0;
-            s->waiting--;
-            hf_bench_open(load, &load->conns[i]);
-        } else if (s->again_ns[i] < earliest_ns) {
-            earliest_ns = s->again_ns[i];
-        }
-    }
-    return earliest_ns;
-}
-
 static int64_t storm_turn(struct hf_bench_load *load)
 {
     struct storm *s = load->data;
@@ -106,14 +81,14 @@ static int64_t storm_turn(struct hf_bench_load *load)
         return INT64_MAX;
     while (s->next < load->conns_count && load->opening < load->opening_max)
         hf_bench_open(load, &load->conns[s->next++]);
-    return try_again(load);
+    return hf_bench_again_turn(&s->again, load);
 }
 
 static bool storm_finished(struct hf_bench_load *load)
 {
     const struct storm *s = load->data;
 
-    return s->breaking && s->next == load->conns_count && s->waiting == 0 && load->opening == 0;
+    return s->breaking && s->next == load->conns_count && s->again.waiting == 0 && load->opening == 0;
 }
 
 const struct hf_bench_mode hf_bench_storm = {
