@@ -81,7 +81,7 @@ static int64_t churn_turn(struct hf_bench_load *load)
     while (due_ns(load, churn->due) <= load->now_ns) {
         struct hf_bench_conn *c = &load->conns[churn->due % load->conns_count];
 
-        if (c->state != HF_BENCH_NONE)
+        if (c->state != HF_BENCH_NONE || hf_bench_again_waits(load, c))
             return load->now_ns + 1000000;
         hf_bench_open(load, c);
         c->begun_ns = due_ns(load, churn->due++);

@@ -173,17 +173,15 @@ static void echo_opened(struct hf_bench_load *load, struct hf_bench_conn *c)
     echo_read_done(load, c);
 }
 
-static bool echo_ended(struct hf_bench_load *load, struct hf_bench_conn *c, const char *why)
+static void echo_failed(struct hf_bench_load *load, struct hf_bench_conn *c)
 {
     struct echo *e = load->data;
     struct echo_conn *ec = echo_of(load, c);
 
-    (void)why;
     HF_BENCH_ADD(load->share->lost, ec->count);
     e->under_way -= ec->count;
     ec->count = 0;
     ec->owed = 0;
-    return false;
 }
 
 /* --- times --- */
@@ -241,7 +239,7 @@ const struct hf_bench_mode hf_bench_echo = {
     .opened = echo_opened,
     .message = echo_message,
     .read_done = echo_read_done,
-    .ended = echo_ended,
+    .failed = echo_failed,
     .writable = pay,
     .phase = echo_phase,
     .turn = echo_turn,

@@ -130,6 +130,19 @@ static bool flow_ended(struct hf_bench_load *load, struct hf_bench_conn *c, cons
     return load->options->stuck_percent > 0 && is_stuck(load, c);
 }
 
+/* What it has not got is lost, but no longer waited for. */
+static void flow_failed(struct hf_bench_load *load, struct hf_bench_conn *c)
+{
+    struct flow *f = load->data;
+    uint64_t first = f->complete + 1, end = first + load->options->window;
+
+    if (c->publishes || is_stuck(load, c) || load->options->mode != HF_BENCH_FANOUT)
+        return;
+    f->subscribers--;
+    for (uint64_t n = f->next[c - load->conns] > first ? f->next[c - load->conns] : first; n < end; n++)
+        has_message(load, n);
+}
+
 /* --- publishers --- */
 
 static uint64_t channel_of(const struct hf_bench_load *load, uint64_t message)
@@ -274,6 +287,7 @@ const struct hf_bench_mode hf_bench_fanout = {
     .opened = flow_opened,
     .message = flow_message,
     .ended = flow_ended,
+    .failed = flow_failed,
     .phase = flow_phase,
     .turn = fanout_turn,
     .finished = flow_finished,
@@ -286,6 +300,7 @@ const struct hf_bench_mode hf_bench_rate = {
     .opened = flow_opened,
     .message = flow_message,
     .ended = flow_ended,
+    .failed = flow_failed,
     .phase = flow_phase,
     .turn = rate_turn,
     .finished = flow_finished,

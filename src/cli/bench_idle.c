@@ -6,7 +6,7 @@
  * After a resume the server begins behind what was acknowledged, and nothing is acknowledged here; "a client drops what it already has"
  * (PROTOCOL.md "Resume"), so only what comes twice on one connection is a fault.
  */
-#include "cli/bench_again.h"
+#include "cli/bench_load.h"
 
 #include <stdlib.h>
 
@@ -17,7 +17,6 @@ struct idle_conn {
 
 struct idle {
     struct idle_conn *conns;
-    struct hf_bench_again again;
 };
 
 enum { BACK_MS = 1000 }; /* after a break, a connection is opened again within so long */
@@ -30,7 +29,7 @@ static int idle_init(struct hf_bench_load *load)
     if (idle == NULL)
         return HF_ENOMEM;
     idle->conns = calloc(load->conns_count, sizeof(*idle->conns));
-    return idle->conns == NULL ? HF_ENOMEM : hf_bench_again_init(&idle->again, load);
+    return idle->conns == NULL ? HF_ENOMEM : 0;
 }
 
 static void idle_release(struct hf_bench_load *load)
@@ -40,7 +39,6 @@ static void idle_release(struct hf_bench_load *load)
     if (idle == NULL)
         return;
     free(idle->conns);
-    hf_bench_again_release(&idle->again);
     free(idle);
 }
 
@@ -74,11 +72,6 @@ static void idle_message(struct hf_bench_load *load, struct hf_bench_conn *c, st
     ic->has = (uint32_t)number;
 }
 
-static void idle_refused(struct hf_bench_load *load, struct hf_bench_conn *c, int64_t again_ns)
-{
-    hf_bench_again_at(&((struct idle *)load->data)->again, load, c, again_ns);
-}
-
 static bool idle_ended(struct hf_bench_load *load, struct hf_bench_conn *c, const char *why)
 {
     (void)why;
@@ -86,13 +79,8 @@ static bool idle_ended(struct hf_bench_load *load, struct hf_bench_conn *c, cons
     if (!load->options->resume || c->ticket == NULL || load->phase > HF_BENCH_MEASURE)
         return false;
     HF_BENCH_ADD(load->share->broken, 1);
-    idle_refused(load, c, load->now_ns + (int64_t)hf_rng_below(&load->rng, BACK_MS) * 1000000);
+    hf_bench_again_at(load, c, load->now_ns + (int64_t)hf_rng_below(&load->rng, BACK_MS) * 1000000);
     return true;
-}
-
-static int64_t idle_turn(struct hf_bench_load *load)
-{
-    return hf_bench_again_turn(&((struct idle *)load->data)->again, load);
 }
 
 const struct hf_bench_mode hf_bench_idle = {
@@ -102,7 +90,5 @@ const struct hf_bench_mode hf_bench_idle = {
     .opened = idle_opened,
     .heartbeat = idle_heartbeat,
     .message = idle_message,
-    .refused = idle_refused,
     .ended = idle_ended,
-    .turn = idle_turn,
 };

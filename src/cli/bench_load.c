@@ -93,7 +93,8 @@ void hf_bench_fail(struct hf_bench_load *load, struct hf_bench_conn *c, const ch
 
     hf_bench_complain(load, "%s%s", when[c->state], why);
     HF_BENCH_ADD(load->share->failed, 1);
-    load->given_up++;
+    if (load->mode->failed != NULL)
+        load->mode->failed(load, c);
     hf_bench_close(load, c, false);
 }
 
@@ -363,7 +364,7 @@ static void connect_ended(struct hf_bench_load *load, struct hf_bench_conn *c)
     connected(load, c);
 }
 
-/* A random part of a second is added, as PROTOCOL.md asks of clients. */
+/* 429, 503 or `reconnect`. A random part of a second is added, as PROTOCOL.md asks of clients. */
 static void come_back_later(struct hf_bench_load *load, struct hf_bench_conn *c, uint64_t delay_ms,
                             uint64_t spread_ms)
 {
@@ -371,12 +372,8 @@ static void come_back_later(struct hf_bench_load *load, struct hf_bench_conn *c,
         load->now_ns + (int64_t)((delay_ms * 1000 + hf_rng_below(&load->rng, spread_ms * 1000 + 1)) * 1000);
 
     HF_BENCH_ADD(load->share->refused, 1);
-    if (load->mode->refused == NULL) {
-        hf_bench_fail(load, c, "the server refuses: it asks to come back later (429, 503 or `reconnect`)");
-        return;
-    }
     hf_bench_close(load, c, false);
-    load->mode->refused(load, c, again_ns);
+    hf_bench_again_at(load, c, again_ns);
 }
 
 /* The answer to the upgrade request. Returns the bytes taken, 0 where it is not whole, or a negative number where the connection is gone. */
@@ -739,7 +736,7 @@ static void open_more(struct hf_bench_load *load)
 
 static void tell_state(struct hf_bench_load *load)
 {
-    bool ready = load->next_to_open == load->conns_count && load->opening == 0;
+    bool ready = load->next_to_open == load->conns_count && load->opening == 0 && load->again.waiting == 0;
     bool may_end =
         load->phase == HF_BENCH_STOP || (load->phase == HF_BENCH_MEASURE && load->mode->ends_itself);
     bool done = may_end && (load->mode->finished == NULL || load->mode->finished(load));
@@ -805,10 +802,12 @@ static void turn(struct hf_bench_load *load, struct epoll_event *events)
     }
     if (load->opens_by_itself)
         open_more(load);
-    load->deadline_ns = INT64_MAX;
+    load->now_ns = hf_bench_now_ns();
+    load->deadline_ns = load->phase < HF_BENCH_STOP ? hf_bench_again_turn(load) : INT64_MAX;
     if (load->mode->turn != NULL) {
-        load->now_ns = hf_bench_now_ns();
-        load->deadline_ns = load->mode->turn(load);
+        int64_t deadline_ns = load->mode->turn(load);
+
+        load->deadline_ns = deadline_ns < load->deadline_ns ? deadline_ns : load->deadline_ns;
     }
     atomic_store_explicit(&load->share->open_now, load->open, memory_order_relaxed);
     tell_state(load);
@@ -825,7 +824,7 @@ static int prepare(struct hf_bench_load *load)
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     hf_buf_init(&load->text, OUT_BYTES_MAX);
     hf_buf_init(&load->frame, OUT_BYTES_MAX);
-    if (load->input == NULL)
+    if (load->input == NULL || hf_bench_again_init(&load->again, load->conns_count) < 0)
         return HF_ENOMEM;
     if (load->epoll < 0 ||
         epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->shared->bells[load->process], &bell) < 0)
@@ -845,6 +844,7 @@ static void release(struct hf_bench_load *load)
     }
     if (load->epoll >= 0)
         (void)close(load->epoll);
+    hf_bench_again_release(&load->again);
     hf_buf_release(&load->text);
     hf_buf_release(&load->frame);
     free(load->input);

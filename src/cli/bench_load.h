@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
+#include "cli/bench_again.h"
 #include "cli/bench_protocol.h"
 #include "cli/bench_shared.h"
 #include "cli/bench_stream.h"
@@ -61,8 +62,8 @@ struct hf_bench_mode {
     void (*heartbeat)(struct hf_bench_load *load, struct hf_bench_conn *c);
     /* The connection is gone, c is NONE again. Returns whether that was to be expected; if not, it counts as a failure. */
     bool (*ended)(struct hf_bench_load *load, struct hf_bench_conn *c, const char *why);
-    /* 429, 503 or a `reconnect`: it may try again at that time. Without this it is a failure. */
-    void (*refused)(struct hf_bench_load *load, struct hf_bench_conn *c, int64_t again_ns);
+    /* The connection has failed, and is about to be closed: nothing that it owes will come. */
+    void (*failed)(struct hf_bench_load *load, struct hf_bench_conn *c);
     /* Raw input in place of frames, of an upgraded or connected socket. Returns the bytes used, or a negative error. */
     ssize_t (*input)(struct hf_bench_load *load, struct hf_bench_conn *c, uint8_t *data, size_t len);
     /* The socket takes output again, and nothing of hf_bench_send() is left. */
@@ -107,12 +108,12 @@ struct hf_bench_load {
     uint32_t next_to_open;     /* all below have been opened once */
     uint32_t opening;          /* handshakes under way */
     uint32_t opening_max;
-    uint32_t open;     /* connections that are OPEN */
-    uint32_t given_up; /* connections that have failed */
+    uint32_t open; /* connections that are OPEN */
     uint8_t *input;
     size_t input_bytes;
-    struct hf_buf text, frame; /* scratch of hf_bench_say() */
-    uint64_t attempts;         /* opened so far: spreads the source addresses */
+    struct hf_buf text, frame;   /* scratch of hf_bench_say() */
+    struct hf_bench_again again; /* those that were refused, or will come back */
+    uint64_t attempts;           /* opened so far: spreads the source addresses */
     struct hf_rng rng;
     int64_t now_ns;       /* read anew for each read of a socket */
     int64_t deadline_ns;  /* of the mode's next turn */

@@ -160,15 +160,15 @@ static ssize_t publish_input(struct hf_bench_load *load, struct hf_bench_conn *c
     return answer;
 }
 
-static bool publish_ended(struct hf_bench_load *load, struct hf_bench_conn *c, const char *why)
+static void publish_failed(struct hf_bench_load *load, struct hf_bench_conn *c)
 {
     struct publisher *p = load->data;
 
-    (void)why;
-    if (conn_of(load, c)->sent_ns != 0)
-        p->under_way--;
+    if (conn_of(load, c)->sent_ns == 0)
+        return;
+    HF_BENCH_ADD(load->share->lost, 1);
+    p->under_way--;
     conn_of(load, c)->sent_ns = 0;
-    return false;
 }
 
 /* --- times --- */
@@ -221,7 +221,7 @@ const struct hf_bench_mode hf_bench_publish = {
     .release = publish_release,
     .opened = publish_opened,
     .input = publish_input,
-    .ended = publish_ended,
+    .failed = publish_failed,
     .phase = publish_phase,
     .turn = publish_turn,
     .finished = publish_finished,

@@ -419,7 +419,7 @@ static bool wait_for(struct run *run, const char *what, bool (*condition)(const 
     while (!condition(run) && !must_end(run)) {
         struct sums s = add_up(run);
 
-        if (s.opened != last.opened || s.bytes != last.bytes || s.refused != last.refused)
+        if (s.opened != last.opened || s.units != last.units)
             moved_ns = hf_bench_now_ns();
         else if (hf_bench_now_ns() - moved_ns > (int64_t)run->options->timeout_ms * 1000000)
             return false;
@@ -461,15 +461,22 @@ static void time_out(struct run *run, const char *what)
     if (must_end(run))
         return;
     run->result->timed_out = true;
+    for (unsigned i = 0; i < run->options->processes; i++)
+        if (run->shared->shares[i].problem[0] != '\0')
+            return; /* That says more. */
     (void)complain(run, "nothing has moved for %g s %s", (double)run->options->timeout_ms / 1000, what);
 }
 
 static void open_all(struct run *run)
 {
     const struct hf_bench_options *o = run->options;
+    char how[96];
 
-    if (!wait_for(run, "opening", all_ready))
-        time_out(run, "while connections were opened");
+    if (!wait_for(run, "opening", all_ready)) {
+        (void)snprintf(how, sizeof(how), "with %" PRIu64 " of %" PRIu64 " connections open",
+                       add_up(run).opened, connections_of(o));
+        time_out(run, how);
+    }
     run->result->open_s = (double)(hf_bench_now_ns() - run->started_ns) / 1e9;
     if (o->mode == HF_BENCH_IDLE || o->mode == HF_BENCH_STORM)
         pass(run, "settling", o->settle_ms);

@@ -1,13 +1,12 @@
 /*
  * bench_storm.c - `holdfast bench resume-storm`: sessions are opened, all their sockets cut, and then all come back at once with their tickets.
- * A client that is told to come back later (429, 503, `reconnect`) does so then. Over when every session is back.
+ * Over when every session is back.
  */
-#include "cli/bench_again.h"
+#include "cli/bench_load.h"
 
 #include <stdlib.h>
 
 struct storm {
-    struct hf_bench_again again;
     uint32_t next; /* all before have been tried once */
     uint32_t back;
     bool breaking; /* sessions come back */
@@ -15,21 +14,13 @@ struct storm {
 
 static int storm_init(struct hf_bench_load *load)
 {
-    struct storm *s = calloc(1, sizeof(*s));
-
-    load->data = s;
-    if (s == NULL)
-        return HF_ENOMEM;
-    return hf_bench_again_init(&s->again, load);
+    load->data = calloc(1, sizeof(struct storm));
+    return load->data == NULL ? HF_ENOMEM : 0;
 }
 
 static void storm_release(struct hf_bench_load *load)
 {
-    struct storm *s = load->data;
-
-    if (s != NULL)
-        hf_bench_again_release(&s->again);
-    free(s);
+    free(load->data);
 }
 
 static void storm_opened(struct hf_bench_load *load, struct hf_bench_conn *c)
@@ -45,13 +36,6 @@ static void storm_opened(struct hf_bench_load *load, struct hf_bench_conn *c)
     HF_BENCH_ADD(load->share->units, 1);
     hf_histogram_record(&load->share->latency, (uint64_t)took_ns);
     load->share->curve[second < HF_BENCH_CURVE_SECONDS ? second : HF_BENCH_CURVE_SECONDS - 1]++;
-}
-
-static void storm_refused(struct hf_bench_load *load, struct hf_bench_conn *c, int64_t again_ns)
-{
-    struct storm *s = load->data;
-
-    hf_bench_again_at(&s->again, load, c, again_ns);
 }
 
 static void cut_all(struct hf_bench_load *load)
@@ -81,14 +65,14 @@ static int64_t storm_turn(struct hf_bench_load *load)
         return INT64_MAX;
     while (s->next < load->conns_count && load->opening < load->opening_max)
         hf_bench_open(load, &load->conns[s->next++]);
-    return hf_bench_again_turn(&s->again, load);
+    return INT64_MAX;
 }
 
 static bool storm_finished(struct hf_bench_load *load)
 {
     const struct storm *s = load->data;
 
-    return s->breaking && s->next == load->conns_count && s->again.waiting == 0 && load->opening == 0;
+    return s->breaking && s->next == load->conns_count && load->again.waiting == 0 && load->opening == 0;
 }
 
 const struct hf_bench_mode hf_bench_storm = {
@@ -96,7 +80,6 @@ const struct hf_bench_mode hf_bench_storm = {
     .init = storm_init,
     .release = storm_release,
     .opened = storm_opened,
-    .refused = storm_refused,
     .phase = storm_phase,
     .turn = storm_turn,
     .finished = storm_finished,
