@@ -155,6 +155,7 @@ def goals(r):
     rows.append(value_goal(r, 'heartbeat', 'heartbeats', cpu, 12, '{:.1f} µs'))
     rows.append(value_goal(r, 'idle TLS connection', 'tls-idle', 'server.bytes_per_connection', 12288, '{:,.0f} B'))
     rows.append(value_goal(r, 'TLS handshake, full', 'tls-churn', cpu, 250, '{:.0f} µs'))
+    rows.append(value_goal(r, 'TLS handshake, resumed', 'tls-churn-resumed', cpu, 120, '{:.0f} µs'))
     rows.append(value_goal(r, 'echo of 16 KiB over TLS', 'tls-echo-16k', cpu, 30, '{:.1f} µs'))
     rows += [storm_goal(r), witness_goal(r), stuck_goal(r)]
     return table(['what', 'goal', 'measured: median (spread)', 'reached'], rows + million_goals())
@@ -291,7 +292,7 @@ def parts(results):
         'fanout': load_table(r, [('fanout-100', '100 subscribers'), ('fanout-1000', '1,000'), ('fanout-10000', '10,000')]),
         'fanout-plot': draw(r, 'fanout', 'Fan-out of 128 bytes to 1,000 subscribers', 'fanout-1000'),
         'one': load_table(r, [('one-100', '100 subscribers'), ('one-1000', '1,000')]),
-        'churn': load_table(r, [('churn-bare', 'handshake and close'), ('churn', 'with session and subscription'), ('tls-churn', 'over TLS')], '{:.1f}'),
+        'churn': load_table(r, [('churn-bare', 'handshake and close'), ('churn', 'with session and subscription'), ('tls-churn', 'over TLS'), ('tls-churn-resumed', 'over TLS, resumed')], '{:.1f}'),
         'idle': idle_table(r),
         'idle-plot': draw_idle(r),
         'latency': latency_table(r),

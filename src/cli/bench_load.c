@@ -209,6 +209,8 @@ static void opened(struct hf_bench_load *load, struct hf_bench_conn *c)
     load->open++;
     c->state = HF_BENCH_IS_OPEN;
     HF_BENCH_ADD(load->share->opened, 1);
+    if (load->options->tls_resume)
+        HF_BENCH_ADD(load->share->tls_resumed, hf_bench_stream_resumed(&c->stream));
     hf_histogram_record(&load->share->opening, (uint64_t)(load->now_ns - c->begun_ns));
     load->mode->opened(load, c);
 }

@@ -52,7 +52,8 @@ static const char help[] =
     "  --header LINE          one more line of each request, as in \"Authorization: Bearer KEY\"\n"
     "  --origin               send an Origin, as browsers do\n"
     "  --ca FILE              TLS: believe these certificates, not the system's\n"
-    "  --insecure             TLS: believe any certificate\n\n"
+    "  --insecure             TLS: believe any certificate\n"
+    "  --tls-resume           TLS: resume an earlier connection's TLS session, where there is one\n\n"
     "How much:\n"
     "  --connections N        (echo 100, idle and resume-storm 1000, churn 64 at a time, publish 16)\n"
     "  --subscribers N        of fanout and rate (100)\n"
@@ -206,6 +207,7 @@ enum opt {
     OPT_ORIGIN,
     OPT_CA,
     OPT_INSECURE,
+    OPT_TLS_RESUME,
     OPT_CONNECTIONS,
     OPT_SUBSCRIBERS,
     OPT_PUBLISHERS,
@@ -255,6 +257,7 @@ static const struct known {
     {"origin", no_argument, SOCKETS, NULL},
     {"ca", required_argument, ALL, "a file"},
     {"insecure", no_argument, ALL, NULL},
+    {"tls-resume", no_argument, ALL, NULL},
     {"connections", required_argument, ALL & ~FLOWS, "a number from 1 to 4000000"},
     {"subscribers", required_argument, FLOWS, "a number from 1 to 4000000"},
     {"publishers", required_argument, BIT(RATE), "a number from 1 to 10000"},
@@ -333,6 +336,9 @@ static bool take_switch(struct hf_bench_options *o, enum opt option)
         return true;
     case OPT_INSECURE:
         o->insecure = true;
+        return true;
+    case OPT_TLS_RESUME:
+        o->tls_resume = true;
         return true;
     case OPT_ONE:
         o->one = true;

@@ -54,6 +54,7 @@ struct hf_bench_options {
     struct hf_url url;
     struct hf_url publish_url; /* where the publishers connect; the same as url unless it was given */
     bool tls, publish_tls;     /* wss:// */
+    bool tls_resume;           /* resume the TLS session of an earlier connection */
     bool insecure;             /* take any certificate */
     const char *ca;            /* file of certificates to believe, NULL: those of the system */
     const char *header;        /* one more line of each request, "Name: value"; NULL: none */

@@ -111,7 +111,8 @@ void hf_bench_report_json(struct hf_buf *out, const struct hf_bench_options *o,
                 ",\"not_resumed\":%" PRIu64 ",\"timed_out\":%s,\"good\":%s",
                 r->failed, r->lost, r->duplicated, r->refused, r->not_resumed,
                 r->timed_out ? "true" : "false", hf_bench_result_good(r) ? "true" : "false");
-    hf_buf_putf(out, ",\"broken\":%" PRIu64 ",\"messages\":%" PRIu64, r->broken, r->messages);
+    hf_buf_putf(out, ",\"broken\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"tls_resumed\":%" PRIu64, r->broken,
+                r->messages, r->tls_resumed);
     if (r->problem[0] != '\0') {
         hf_buf_puts(out, ",\"problem\":");
         hf_json_put_string(out, hf_str_from(r->problem));

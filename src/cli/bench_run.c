@@ -534,7 +534,9 @@ static void collect(struct run *run)
     r->broken = s.broken;
     r->messages = s.messages;
     for (unsigned i = 0; i < run->options->processes; i++) {
-        const struct hf_bench_share *share = &run->shared->shares[i];
+        struct hf_bench_share *share = &run->shared->shares[i];
+
+        r->tls_resumed += HF_BENCH_READ(share->tls_resumed);
 
         hf_histogram_add(&r->latency, &share->latency);
         hf_histogram_add(&r->opening, &share->opening);

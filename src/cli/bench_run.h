@@ -14,7 +14,8 @@
 struct hf_bench_result {
     const struct hf_bench_mode *mode;
     unsigned processes;
-    uint64_t opened, units, published, failed, lost, duplicated, refused, not_resumed, broken, messages;
+    uint64_t opened, units, published, failed, lost, duplicated, refused, not_resumed, broken, messages,
+        tls_resumed;
     uint64_t measured_units, measured_published; /* of these, in the time that was measured */
     uint64_t measured_opened, measured_bytes;
     double open_s, measured_s; /* how long it took, how long it was measured */

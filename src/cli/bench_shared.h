@@ -41,8 +41,9 @@ struct hf_bench_share {
     _Atomic uint64_t refused;     /* told to come back later */
     _Atomic uint64_t not_resumed; /* came back, but to a new session */
     _Atomic uint64_t complete; /* of a flow with a window: every subscriber here has all up to this message */
-    _Atomic uint64_t broken;   /* connections that were to stay, and come back */
-    _Atomic uint64_t messages; /* idle: that came to a subscriber, each counted once */
+    _Atomic uint64_t tls_resumed; /* handshakes */
+    _Atomic uint64_t broken;      /* connections that were to stay, and come back */
+    _Atomic uint64_t messages;    /* idle: that came to a subscriber, each counted once */
     _Atomic uint64_t open_now;
     _Atomic bool ready;          /* all is open that will open */
     _Atomic bool cut;            /* a storm: all sockets are gone */

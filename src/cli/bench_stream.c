@@ -10,6 +10,16 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+/* The newest session, or ticket for one, in place of the one before. Returns 1: it is ours now. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    SSL_CTX *tls = SSL_get_SSL_CTX(ssl);
+
+    SSL_SESSION_free(SSL_CTX_get_app_data(tls));
+    (void)SSL_CTX_set_app_data(tls, session);
+    return 1;
+}
+
 struct ssl_ctx_st *hf_bench_tls_new(const struct hf_bench_options *o, char problem[HF_BENCH_TEXT_MAX])
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
@@ -22,8 +32,11 @@ struct ssl_ctx_st *hf_bench_tls_new(const struct hf_bench_options *o, char probl
     /* An idle connection then keeps no buffers of 34 KiB; and a write may be repeated from another place. */
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* Each connection is measured as a first one. */
-    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+    /* Else each connection is measured as a first one. */
+    SSL_CTX_set_session_cache_mode(tls, o->tls_resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+                                                      : SSL_SESS_CACHE_OFF);
+    if (o->tls_resume)
+        SSL_CTX_sess_set_new_cb(tls, keep_session);
     SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_verify(tls, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     believes = o->insecure || (o->ca != NULL ? SSL_CTX_load_verify_locations(tls, o->ca, NULL) == 1
@@ -39,6 +52,8 @@ struct ssl_ctx_st *hf_bench_tls_new(const struct hf_bench_options *o, char probl
 
 void hf_bench_tls_free(struct ssl_ctx_st *tls)
 {
+    if (tls != NULL)
+        SSL_SESSION_free(SSL_CTX_get_app_data(tls));
     SSL_CTX_free(tls);
 }
 
@@ -51,11 +66,18 @@ int hf_bench_stream_secure(struct hf_bench_stream *s, struct ssl_ctx_st *tls, co
     if (s->ssl == NULL || SSL_set_fd(s->ssl, s->fd) != 1)
         return HF_ENOMEM;
     SSL_set_connect_state(s->ssl);
+    if (SSL_CTX_get_app_data(tls) != NULL && SSL_set_session(s->ssl, SSL_CTX_get_app_data(tls)) != 1)
+        return HF_ENOMEM;
     param = SSL_get0_param(s->ssl);
     /* RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in HostName." */
     if (is_address)
         return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : HF_ENOMEM;
     return SSL_set_tlsext_host_name(s->ssl, name) == 1 && SSL_set1_host(s->ssl, name) == 1 ? 0 : HF_ENOMEM;
+}
+
+bool hf_bench_stream_resumed(const struct hf_bench_stream *s)
+{
+    return s->ssl != NULL && SSL_session_reused(s->ssl) == 1;
 }
 
 static ssize_t tls_result(struct hf_bench_stream *s, int result)
@@ -118,6 +140,9 @@ void hf_bench_stream_close(struct hf_bench_stream *s, bool abrupt)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
+    /* OpenSSL would take its session for a bad one, and never resume it, if it were freed without having been closed. */
+    if (s->ssl != NULL)
+        SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
     s->ssl = NULL;
     s->wants_write = false;

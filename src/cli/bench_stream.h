@@ -25,6 +25,9 @@ struct hf_bench_stream {
 struct ssl_ctx_st *hf_bench_tls_new(const struct hf_bench_options *o, char problem[HF_BENCH_TEXT_MAX]);
 void hf_bench_tls_free(struct ssl_ctx_st *tls);
 
+/* Whether the TLS session was resumed; false without TLS. */
+bool hf_bench_stream_resumed(const struct hf_bench_stream *s);
+
 /* Put TLS over s->fd; name is the server's, for SNI and the certificate. Returns 0 or HF_ENOMEM. */
 int hf_bench_stream_secure(struct hf_bench_stream *s, struct ssl_ctx_st *tls, const char *name);
 

@@ -5,7 +5,9 @@ import json
 import os
 import resource
 import signal
+import ssl
 import subprocess
+import tempfile
 import threading
 
 import websockets
@@ -49,8 +51,8 @@ def faulty(*arguments):
 class FaultyServer:
     """A WebSocket server that hands on what /pub gets; `fault(n, message)` returns what the first subscriber gets for message n."""
 
-    def __init__(self, fault=lambda n, message: [message], hang_up=False):
-        self.port, self.fault, self.hang_up = free_port(), fault, hang_up
+    def __init__(self, fault=lambda n, message: [message], hang_up=False, tls=None):
+        self.port, self.fault, self.hang_up, self.tls = free_port(), fault, hang_up, tls
         self.subscribers, self.count = [], 0
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
@@ -60,7 +62,7 @@ class FaultyServer:
 
     async def serve(self):
         self.ended = asyncio.Event()
-        async with websockets.serve(self.handle, '127.0.0.1', self.port, compression=None, ping_interval=None):
+        async with websockets.serve(self.handle, '127.0.0.1', self.port, compression=None, ping_interval=None, ssl=self.tls):
             self.ready.set()
             await self.ended.wait()
 
@@ -180,6 +182,39 @@ def text_report_is_for_people(t):
     check_equal((status, err), (0, ''), 'outcome; no progress is shown where there is no terminal')
     for word in ('throughput', 'latency', 'p99', 'server'):
         check(word in out, f'{word!r} in {out!r}')
+
+
+# TLS
+
+def make_certificate(folder):
+    """Files of a certificate of our own for 127.0.0.1, and its key."""
+    certificate, key = f'{folder}/certificate.pem', f'{folder}/key.pem'
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+                    '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate], check=True, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
+@test
+def tls_is_spoken_and_checked(t):
+    folder = tempfile.TemporaryDirectory(prefix='holdfast-test-')
+    t.cleanup(folder.cleanup)
+    certificate, key = make_certificate(folder.name)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server = t.own(FaultyServer(tls=tls))
+    echo = ('echo', '--url', f'wss://127.0.0.1:{server.port}/echo', '--connections', '3', *BRIEF)
+    for more in (('--ca', certificate), ('--insecure',), ('--ca', certificate, '--size', '100000', '--inflight', '8')):
+        result = measured(*echo, *more)
+        check(result['tls'] and result['units'] > 5, f'messages over TLS: {result}')
+    churn = ('churn', '--bare', '--protocol', 'text', '--url', f'wss://127.0.0.1:{server.port}/', '--connections', '2', '--insecure', *BRIEF)
+    check_equal(measured(*churn)['tls_resumed'], 0, 'TLS sessions resumed without --tls-resume')
+    result = measured(*churn, '--tls-resume')
+    check(result['tls_resumed'] >= result['units'] / 2, f'TLS sessions resumed: {result}')
+    result = faulty(*echo)  # the system's certificates do not know it
+    check('certificate' in result['problem'], f'the reason: {result}')
+    status, _, err = run_holdfast('bench', *echo, '--ca', f'{folder.name}/nothing')
+    check_equal(status, 1, 'a file of certificates that is not there')
+    check('certificates' in err, f'the reason: {err!r}')
 
 
 # Faults of a server that must be seen
