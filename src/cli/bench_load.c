@@ -753,16 +753,8 @@ static void tell_state(struct hf_bench_load *load)
     }
 }
 
-static void hear_bell(struct hf_bench_load *load)
+static void enter(struct hf_bench_load *load, enum hf_bench_phase phase)
 {
-    uint64_t rung;
-    enum hf_bench_phase phase;
-
-    if (read(load->shared->bells[load->process], &rung, sizeof(rung)) < 0)
-        return;
-    phase = (enum hf_bench_phase)atomic_load(&load->shared->phase);
-    if (phase == load->phase)
-        return;
     load->phase = phase;
     load->now_ns = hf_bench_now_ns();
     if (phase == HF_BENCH_MEASURE)
@@ -771,6 +763,19 @@ static void hear_bell(struct hf_bench_load *load)
         hf_histogram_reset(&load->share->opening);
     if (load->mode->phase != NULL)
         load->mode->phase(load, phase);
+}
+
+/* A phase may be over before it is heard of: none is left out. */
+static void hear_bell(struct hf_bench_load *load)
+{
+    uint64_t rung;
+    int now;
+
+    if (read(load->shared->bells[load->process], &rung, sizeof(rung)) < 0)
+        return;
+    now = atomic_load(&load->shared->phase);
+    while ((int)load->phase < now)
+        enter(load, (enum hf_bench_phase)(load->phase + 1));
 }
 
 static void wait_for_events(struct hf_bench_load *load, struct epoll_event *events, int *count)

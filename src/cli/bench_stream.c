@@ -57,6 +57,16 @@ void hf_bench_tls_free(struct ssl_ctx_st *tls)
     SSL_CTX_free(tls);
 }
 
+/* A copy, because OpenSSL uses a session of TLS 1.3 once only. Returns false for want of memory. */
+static bool resume_session(SSL *ssl, SSL_CTX *tls)
+{
+    SSL_SESSION *kept = SSL_CTX_get_app_data(tls), *copy = kept == NULL ? NULL : SSL_SESSION_dup(kept);
+    bool set = kept == NULL || (copy != NULL && SSL_set_session(ssl, copy) == 1);
+
+    SSL_SESSION_free(copy);
+    return set;
+}
+
 int hf_bench_stream_secure(struct hf_bench_stream *s, struct ssl_ctx_st *tls, const char *name)
 {
     bool is_address = strchr(name, ':') != NULL || name[strspn(name, "0123456789.")] == '\0';
@@ -66,7 +76,7 @@ int hf_bench_stream_secure(struct hf_bench_stream *s, struct ssl_ctx_st *tls, co
     if (s->ssl == NULL || SSL_set_fd(s->ssl, s->fd) != 1)
         return HF_ENOMEM;
     SSL_set_connect_state(s->ssl);
-    if (SSL_CTX_get_app_data(tls) != NULL && SSL_set_session(s->ssl, SSL_CTX_get_app_data(tls)) != 1)
+    if (!resume_session(s->ssl, tls))
         return HF_ENOMEM;
     param = SSL_get0_param(s->ssl);
     /* RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in HostName." */

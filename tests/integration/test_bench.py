@@ -146,7 +146,7 @@ def idle_answers_heartbeats(t):
 @test
 def churn_opens_and_closes(t):
     server = start(t)
-    for more in ((), ('--bare',), ('--rate', '200'), ('--processes', '2')):
+    for more in ((), ('--bare',), ('--rate', '200'), ('--processes', '2'), ('--warmup', '0')):
         result = measured('churn', '--url', url(server), '--connections', '8', *BRIEF, *more)
         check(result['units'] > 20, f'handshakes: {result}')
 
@@ -209,7 +209,7 @@ def tls_is_spoken_and_checked(t):
     churn = ('churn', '--bare', '--protocol', 'text', '--url', f'wss://127.0.0.1:{server.port}/', '--connections', '2', '--insecure', *BRIEF)
     check_equal(measured(*churn)['tls_resumed'], 0, 'TLS sessions resumed without --tls-resume')
     result = measured(*churn, '--tls-resume')
-    check(result['tls_resumed'] >= result['units'] / 2, f'TLS sessions resumed: {result}')
+    check(result['tls_resumed'] >= result['units'], f'TLS sessions resumed: {result}')
     result = faulty(*echo)  # the system's certificates do not know it
     check('certificate' in result['problem'], f'the reason: {result}')
     status, _, err = run_holdfast('bench', *echo, '--ca', f'{folder.name}/nothing')
