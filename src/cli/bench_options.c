@@ -27,6 +27,16 @@ const char *hf_bench_protocol_name(enum hf_bench_protocol_id protocol)
     return protocol_names[protocol];
 }
 
+bool hf_bench_is_flow(const struct hf_bench_options *o)
+{
+    return o->mode == HF_BENCH_FANOUT || o->mode == HF_BENCH_RATE;
+}
+
+uint64_t hf_bench_connections(const struct hf_bench_options *o)
+{
+    return o->connections + (hf_bench_is_flow(o) ? o->publishers : 0);
+}
+
 static const char help[] =
     "Usage: holdfast bench MODE [OPTION...]\n"
     "Put load on a server and measure. The exit status is 0 if nothing failed and no message was lost,\n"

@@ -89,6 +89,11 @@ enum hf_bench_parsed hf_bench_options_parse(struct hf_bench_options *o, int argc
 /* The whole of --help. */
 const char *hf_bench_options_help(void);
 
+/* Whether it has publishers and subscribers. */
+bool hf_bench_is_flow(const struct hf_bench_options *o);
+/* Connections of all kinds. */
+uint64_t hf_bench_connections(const struct hf_bench_options *o);
+
 const char *hf_bench_mode_name(enum hf_bench_mode_id mode);
 const char *hf_bench_protocol_name(enum hf_bench_protocol_id protocol);
 

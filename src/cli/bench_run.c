@@ -1,10 +1,9 @@
 #include "cli/bench_run.h"
 
-#include "ws/handshake.h"
+#include "cli/bench_prepare.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,16 +13,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-    DESCRIPTORS_SPARE =
-        64 +
-        HF_BENCH_PROCESSES_MAX, /* of each process, beside its connections: the bells, and what it was born with */
-    LOOK_MS = 200,
-};
+enum { LOOK_MS = 200 };
 
 /* The steering process's state. */
 struct run {
@@ -71,119 +64,6 @@ static int complain(struct run *run, const char *fmt, ...)
     return HF_EINVAL;
 }
 
-/* --- before it starts --- */
-
-static bool is_flow(const struct hf_bench_options *o)
-{
-    return o->mode == HF_BENCH_FANOUT || o->mode == HF_BENCH_RATE;
-}
-
-static uint64_t connections_of(const struct hf_bench_options *o)
-{
-    return o->connections + (is_flow(o) ? o->publishers : 0);
-}
-
-/* As many descriptors as the system lets us have. */
-static uint64_t raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 1024;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
-}
-
-/* How many processes, and from how many addresses. Says exactly what is missing. */
-static int size_up(struct run *run, struct hf_bench_options *o)
-{
-    uint64_t connections = connections_of(o), descriptors = raise_descriptors();
-    uint64_t each_max = descriptors > DESCRIPTORS_SPARE ? descriptors - DESCRIPTORS_SPARE : 1;
-    uint64_t usual = each_max < HF_BENCH_PROCESS_CONNECTIONS ? each_max : HF_BENCH_PROCESS_CONNECTIONS;
-
-    if (o->processes == 0)
-        o->processes = (connections + usual - 1) / usual;
-    if (o->sources == 0)
-        o->sources = (connections + HF_BENCH_SOURCE_CONNECTIONS - 1) / HF_BENCH_SOURCE_CONNECTIONS;
-    if (o->mode == HF_BENCH_CHURN && o->sources < 8)
-        o->sources = 8; /* A closed connection may hold its port for a minute. */
-    if (o->processes > HF_BENCH_PROCESSES_MAX)
-        return complain(run,
-                        "%" PRIu64 " connections need %" PRIu64 " processes with %" PRIu64
-                        " descriptors each; at most %d are started: raise the hard limit of RLIMIT_NOFILE",
-                        connections, o->processes, descriptors, HF_BENCH_PROCESSES_MAX);
-    if ((connections + o->processes - 1) / o->processes > each_max)
-        return complain(run,
-                        "%" PRIu64 " connections in %" PRIu64 " processes need %" PRIu64
-                        " descriptors each; the hard limit (RLIMIT_NOFILE) is %" PRIu64,
-                        connections, o->processes,
-                        (connections + o->processes - 1) / o->processes + DESCRIPTORS_SPARE, descriptors);
-    return 0;
-}
-
-static int look_up(struct run *run, const struct hf_url *url, struct hf_bench_address *address)
-{
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int err = getaddrinfo(url->host, url->port, &hints, &found);
-
-    if (err != 0)
-        return complain(run, "%.100s: %s", url->host, gai_strerror(err));
-    memcpy(&address->at, found->ai_addr, found->ai_addrlen);
-    address->len = found->ai_addrlen;
-    freeaddrinfo(found);
-    return 0;
-}
-
-/* The upgrade request but for its last line, behind which a ticket may have a line of its own. */
-static int make_request(struct run *run, const struct hf_url *url, struct hf_buf *out)
-{
-    static const uint8_t nonce[16] = "holdfast bench..";
-    const struct hf_bench_options *o = run->options;
-    const char *subprotocols = hf_bench_protocol(o->protocol)->subprotocols;
-    struct hf_buf lines;
-    int err;
-
-    hf_buf_init(&lines, 8192);
-    if (o->origin)
-        hf_buf_putf(&lines, "Origin: http://%s\r\n", url->authority);
-    if (o->header != NULL)
-        hf_buf_putf(&lines, "%s\r\n", o->header);
-    hf_buf_init(out, 16384);
-    err = hf_handshake_put_request(out,
-                                   &(struct hf_handshake_request){.host = hf_str_from(url->authority),
-                                                                  .target = hf_str_from(url->target),
-                                                                  .nonce = nonce,
-                                                                  .protocols = hf_str_from(subprotocols),
-                                                                  .extra_headers = hf_buf_str(&lines)},
-                                   run->target.key);
-    hf_buf_release(&lines);
-    if (err < 0)
-        return complain(run, "the upgrade request cannot be made: %s", hf_strerror(err));
-    out->len -= 2;
-    return 0;
-}
-
-static int make_target(struct run *run)
-{
-    const struct hf_bench_options *o = run->options;
-    int err = look_up(run, &o->url, &run->target.address);
-
-    if (err == 0)
-        err = look_up(run, &o->publish_url, &run->target.publish_address);
-    if (err == 0)
-        err = make_request(run, &o->url, &run->target.request);
-    if (err == 0)
-        err = make_request(run, &o->publish_url, &run->target.publish_request);
-    if (err < 0 || (!o->tls && !o->publish_tls))
-        return err;
-    run->target.tls = hf_bench_tls_new(o, run->result->problem);
-    return run->target.tls == NULL ? HF_EINVAL : 0;
-}
-
 static int make_shared(struct run *run)
 {
     unsigned processes = (unsigned)run->options->processes;
@@ -209,7 +89,7 @@ static int share_out(const struct run *run, struct hf_bench_load *load)
     const struct hf_bench_options *o = run->options;
     uint64_t first = o->connections * load->process / o->processes;
     uint64_t end = o->connections * (load->process + 1) / o->processes;
-    uint32_t publishers = is_flow(o) ? (uint32_t)o->publishers : 0;
+    uint32_t publishers = hf_bench_is_flow(o) ? (uint32_t)o->publishers : 0;
 
     load->publishers_count = load->process == 0 ? publishers : 0;
     load->conns_count = (uint32_t)(end - first) + load->publishers_count;
@@ -474,7 +354,7 @@ static void open_all(struct run *run)
 
     if (!wait_for(run, "opening", all_ready)) {
         (void)snprintf(how, sizeof(how), "with %" PRIu64 " of %" PRIu64 " connections open",
-                       add_up(run).opened, connections_of(o));
+                       add_up(run).opened, hf_bench_connections(o));
         time_out(run, how);
     }
     run->result->open_s = (double)(hf_bench_now_ns() - run->started_ns) / 1e9;
@@ -592,9 +472,7 @@ static void release(struct run *run)
     for (unsigned i = 0; i < run->options->processes && i < HF_BENCH_PROCESSES_MAX; i++)
         if (run->children[i] > 0)
             (void)kill(run->children[i], SIGKILL);
-    hf_buf_release(&run->target.request);
-    hf_buf_release(&run->target.publish_request);
-    hf_bench_tls_free(run->target.tls);
+    hf_bench_target_release(&run->target);
     if (run->shared == NULL)
         return;
     (void)close(run->shared->parent_bell);
@@ -610,9 +488,9 @@ int hf_bench_run(struct hf_bench_options *o, struct hf_bench_result *r)
     int err;
 
     *r = (struct hf_bench_result){.mode = run.mode};
-    err = size_up(&run, o);
+    err = hf_bench_size_up(o, r->problem);
     if (err == 0)
-        err = make_target(&run);
+        err = hf_bench_target_init(&run.target, o, r->problem);
     if (err == 0)
         err = make_shared(&run);
     if (err == 0) {

@@ -260,6 +260,7 @@ def reordered_messages_are_seen(t):
 def subscriber_cut_off_is_seen(t):
     result = faulty(*fan_out(t.own(FaultyServer(hang_up=True))))
     check(result['failed'] >= 1 and 'closed' in result['problem'], f'the failure: {result}')
+    check(result['units'] > 0 and not result['timed_out'], f'the others go on: {result}')
 
 
 @test
