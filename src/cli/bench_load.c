@@ -1,3 +1,5 @@
+#include "cli/bench_load.h"
+
 #include "cli/bench_load_impl.h"
 
 #include <errno.h>

@@ -88,7 +88,7 @@ class FaultyServer:
             for one in self.fault(self.count, message) if i == 0 else [message]:
                 await subscriber.send(one)
         if self.hang_up and self.count == 5:
-            await self.subscribers[0].close()
+            await self.subscribers.pop(0).close()
 
     def close(self):
         self.loop.call_soon_threadsafe(self.ended.set)
