@@ -152,6 +152,8 @@ def goals(r):
     rows.append(value_goal(r, 'handshake, bare', 'churn-bare', cpu, 40, '{:.1f} µs'))
     rows.append(value_goal(r, 'publish by HTTP, keep-alive', 'publish', cpu, 25, '{:.1f} µs'))
     rows.append(value_goal(r, 'idle session with one subscription', 'idle', 'server.bytes_per_connection', 700, '{:,.0f} B'))
+    own = r.median('idle-own', 'server.bytes_per_connection')
+    rows.append(['… each on a channel of its own, the channel included', '', told(own, '{:,.0f} B'), '–'])
     rows.append(value_goal(r, 'heartbeat', 'heartbeats', cpu, 12, '{:.1f} µs'))
     rows.append(value_goal(r, 'idle TLS connection', 'tls-idle', 'server.bytes_per_connection', 12288, '{:,.0f} B'))
     rows.append(value_goal(r, 'TLS handshake, full', 'tls-churn', cpu, 250, '{:.0f} µs'))
@@ -233,7 +235,7 @@ def machine_text(results):
     m = results['machine']
     where = 'the server has one of them, the load generator the other' if m['pinned'] else 'server and load generator share it'
     return (f"{m['model']}, {m['cpus']} processors ({where}), {m['memory_gib']} GiB, Linux {m['kernel']}; commit {results['commit']}, {results['began'][:10]}; "
-            f"{results['rounds']} rounds of {results['seconds']:g} s for each measurement.")
+            f"{results['rounds']} round{'' if results['rounds'] == 1 else 's'} of {results['seconds']:g} s for each measurement.")
 
 
 def versions_text(results):
