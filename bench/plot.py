@@ -47,13 +47,13 @@ def bars(title, unit, rows):
 
 def lines(title, x_name, y_name, series):
     """series: (name, [(x, y) …])."""
-    height, left, bottom = 320, 76, 46
+    height, left, top, bottom = 330, 76, 62, 46
     points = [p for _, line in series for p in line]
     x_max = max([x for x, _ in points] + [1e-9])
     y_max = max([y for _, y in points] + [1e-9])
 
     def place(x, y):
-        return left + x / x_max * (WIDTH - left - 20), height - bottom - y / y_max * (height - bottom - TOP)
+        return left + x / x_max * (WIDTH - left - 20), height - bottom - y / y_max * (height - bottom - top)
     body = [text(16, 24, title, more='font-weight="bold"')]
     for i in range(5):
         x, y = place(x_max * i / 4, y_max * i / 4)
@@ -61,9 +61,9 @@ def lines(title, x_name, y_name, series):
         body.append(text(left - 6, y + 4, number(y_max * i / 4), 'end'))
         body.append(text(x, height - bottom + 18, number(x_max * i / 4), 'middle'))
     body.append(text(WIDTH / 2, height - 8, x_name, 'middle'))
-    body.append(text(16, TOP - 4, y_name))
+    body.append(text(16, 44, y_name))
     for i, (name, line) in enumerate(series):
         at = ' '.join('{:.1f},{:.1f}'.format(*place(x, y)) for x, y in line)
         body.append(f'<polyline points="{at}" fill="none" stroke="{LINES[i % len(LINES)]}" stroke-width="2"/>')
-        body.append(text(left + 12, TOP + 16 + i * 18, name, more=f'style="fill:{LINES[i % len(LINES)]}"'))
+        body.append(text(left + 12, top + 16 + i * 18, name, more=f'style="fill:{LINES[i % len(LINES)]}"'))
     return frame(height, body)
