@@ -20,8 +20,10 @@ enum {
     OUT_BYTES_MAX = 64 << 20,
     OPENED_A_TURN = 64,
     TURN_NS_MAX = 100 * 1000 * 1000, /* a turn comes at least this often */
-    BELL = UINT32_MAX, /* what epoll tells of the bell, where a connection's number stands else */
 };
+
+/* What epoll tells of the bell, where a connection's number stands else. */
+static const uint32_t bell_number = UINT32_MAX;
 
 int64_t hf_bench_now_ns(void)
 {
@@ -142,7 +144,7 @@ static void turn(struct hf_bench_load *load, struct epoll_event *events)
     wait_for_events(load, events, &count);
     load->now_ns = hf_bench_now_ns();
     for (i = 0; i < count; i++) {
-        if (events[i].data.u32 == BELL)
+        if (events[i].data.u32 == bell_number)
             hear_bell(load);
         else
             hf_bench_conn_event(load, &load->conns[events[i].data.u32], events[i].events);
@@ -164,7 +166,7 @@ static void turn(struct hf_bench_load *load, struct epoll_event *events)
 
 static int prepare(struct hf_bench_load *load)
 {
-    struct epoll_event bell = {.events = EPOLLIN, .data.u32 = BELL};
+    struct epoll_event bell = {.events = EPOLLIN, .data.u32 = bell_number};
 
     load->input_bytes = READ_BYTES + 2 * load->options->size;
     load->input = malloc(load->input_bytes);

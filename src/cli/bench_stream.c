@@ -82,7 +82,12 @@ int hf_bench_stream_secure(struct hf_bench_stream *s, struct ssl_ctx_st *tls, co
     /* RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in HostName." */
     if (is_address)
         return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : HF_ENOMEM;
-    return SSL_set_tlsext_host_name(s->ssl, name) == 1 && SSL_set1_host(s->ssl, name) == 1 ? 0 : HF_ENOMEM;
+    /* SSL_set_tlsext_host_name(), whose cast takes away the const. */
+    return SSL_ctrl(s->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                    (void *)(uintptr_t)name) == 1 &&
+                   SSL_set1_host(s->ssl, name) == 1
+               ? 0
+               : HF_ENOMEM;
 }
 
 bool hf_bench_stream_resumed(const struct hf_bench_stream *s)
