@@ -174,7 +174,7 @@ static void reap(struct run *run, bool wait_for_all)
         else if (run->shared->shares[i].problem[0] != '\0')
             (void)complain(run, "%s", run->shared->shares[i].problem);
         else
-            (void)complain(run, "a client process could not start: out of memory");
+            (void)complain(run, "a client process ended with status %d", WEXITSTATUS(status));
     }
 }
 
