@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "server/certificates.h"
 #include "server/logger.h"
 #include "server/worker.h"
 #include "shm/memory.h"
@@ -38,8 +39,8 @@ enum {
 };
 
 struct slot {
-    pid_t pid; /* 0: none */
-    int listen_fds[HF_LISTEN_MAX];
+    pid_t pid;                         /* 0: none */
+    int listen_fds[2 * HF_LISTEN_MAX]; /* those without TLS, then those with */
     int api_fd;
     uint64_t started_ms, start_at_ms;
     uint32_t failures; /* deaths in a row without a stable life between them */
@@ -55,6 +56,8 @@ struct supervisor {
     struct slot slots[HF_WORKERS_MAX];
     int wake_fds[HF_WORKERS_MAX];
     int signal_fd;
+    struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
+    uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
     bool ready_said, draining;
     uint64_t drain_end_ms;
 };
@@ -144,12 +147,33 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
     return 0;
 }
 
+/* The certificates, and the secret of the session tickets, which the workers inherit and nobody else ever sees. */
+static int load_certificates(struct supervisor *s)
+{
+    char error[512];
+
+    if (getrandom(s->tls_secret, sizeof(s->tls_secret), 0) != (ssize_t)sizeof(s->tls_secret))
+        return cannot_start("get random bytes", "", strerror(errno));
+    return hf_certificates_load(s->config, s->tls_secret, true, &s->tls, error, sizeof(error)) < 0
+               ? cannot_start("use the certificates", "tls.certificates", error)
+               : 0;
+}
+
+static size_t listener_count(const struct supervisor *s)
+{
+    return s->config->listen_count + s->config->tls_listen_count;
+}
+
 static int open_sockets(struct supervisor *s)
 {
     int fds[HF_WORKERS_MAX], status;
 
-    for (size_t i = 0; i < s->config->listen_count; i++) {
-        status = listen_on(s, "listen", s->config->listen[i], fds);
+    for (size_t i = 0; i < listener_count(s); i++) {
+        bool plain = i < s->config->listen_count;
+
+        status =
+            listen_on(s, plain ? "listen" : "tls.listen",
+                      plain ? s->config->listen[i] : s->config->tls_listen[i - s->config->listen_count], fds);
         if (status != 0)
             return status;
         for (uint32_t slot = 0; slot < s->config->workers; slot++)
@@ -178,6 +202,7 @@ static int open_descriptors(struct supervisor *s)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -193,7 +218,11 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
                                     .region = &s->region,
                                     .slot = slot,
                                     .listen_fds = s->slots[slot].listen_fds,
-                                    .listen_count = s->config->listen_count,
+                                    .listen_count = listener_count(s),
+                                    .plain_count = s->config->listen_count,
+                                    .tls = s->tls,
+                                    .tls_generation = atomic_load(&s->region.header->tls_generation),
+                                    .tls_secret = s->tls_secret,
                                     .api_fd = s->slots[slot].api_fd,
                                     .wake_fds = s->wake_fds};
 
@@ -206,7 +235,7 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
     for (uint32_t i = 0; i < s->config->workers; i++) {
         if (i == slot)
             continue;
-        for (size_t k = 0; k < s->config->listen_count; k++)
+        for (size_t k = 0; k < listener_count(s); k++)
             close(s->slots[i].listen_fds[k]);
         if (s->slots[i].api_fd >= 0)
             close(s->slots[i].api_fd);
@@ -338,6 +367,40 @@ static void begin_drain(struct supervisor *s, int signal_number)
     }
 }
 
+static void wake_all(struct supervisor *s)
+{
+    uint64_t one = 1;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        (void)!write(s->wake_fds[slot], &one, sizeof(one));
+}
+
+/*
+ * Read the certificates anew. Bad ones change nothing; good ones are told to the workers, and those that start later inherit them. Connections that
+ * stand keep what they have.
+ */
+static void reload(struct supervisor *s)
+{
+    struct hf_tls *tls;
+    char error[512];
+
+    if (s->tls == NULL) {
+        hf_log_event(HF_LOG_INFO, "nothing_to_reload");
+        return;
+    }
+    if (hf_certificates_load(s->config, s->tls_secret, true, &tls, error, sizeof(error)) < 0) {
+        atomic_fetch_add(&s->region.header->tls_reloads_failed, 1);
+        hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_tls_drop(s->tls);
+    s->tls = tls;
+    atomic_fetch_add(&s->region.header->tls_reloads, 1);
+    atomic_fetch_add_explicit(&s->region.header->tls_generation, 1, memory_order_release);
+    wake_all(s);
+    hf_log(HF_LOG_INFO, "certificates_reloaded", hf_kv_u64("certificates", s->config->certificate_count));
+}
+
 static void take_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
@@ -345,6 +408,10 @@ static void take_signals(struct supervisor *s)
     while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGCHLD)
             continue;
+        if (info.ssi_signo == SIGHUP) {
+            reload(s);
+            continue;
+        }
         if (s->draining) {
             hf_log(HF_LOG_WARNING, "stopping_at_once", hf_kv_i64("signal", (int)info.ssi_signo));
             kill_workers(s);
@@ -409,6 +476,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     hf_logger_identify(-1);
     status = raise_descriptors(config);
     if (status == 0)
+        status = load_certificates(s);
+    if (status == 0)
         status = open_sockets(s);
     if (status == 0)
         status = map_memory(s);
@@ -416,6 +485,7 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
         status = open_descriptors(s);
     if (status == 0)
         status = serve(s);
+    hf_tls_drop(s->tls);
     hf_memory_unmap(s->memory, s->memory_bytes);
     free(s); /* Sockets end with the process. */
     return status;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "server/certificates.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
@@ -26,6 +27,7 @@ struct worker;
 struct listener {
     struct hf_watch watch;
     struct worker *worker;
+    bool secure;
 };
 
 struct worker {
@@ -35,9 +37,10 @@ struct worker {
     struct hf_now now;
     struct hf_sockets sockets;
     struct hf_watch wake, api_watch;
-    struct listener listeners[HF_LISTEN_MAX];
+    struct listener listeners[2 * HF_LISTEN_MAX];
     void *api;
-    bool api_due; /* its descriptor is readable */
+    uint32_t tls_generation; /* of what sockets.tls is */
+    bool api_due;            /* its descriptor is readable */
     bool listening;
     uint64_t accept_again_ms; /* 0: accepting */
     uint64_t drain_end_ms;    /* 0: not draining */
@@ -108,7 +111,8 @@ static void pause_accepting(struct worker *w, int error)
 
 static void listener_ready(struct hf_watch *watch, unsigned what)
 {
-    struct worker *w = HF_CONTAINER(watch, struct listener, watch)->worker;
+    struct listener *listener = HF_CONTAINER(watch, struct listener, watch);
+    struct worker *w = listener->worker;
 
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
@@ -117,7 +121,7 @@ static void listener_ready(struct hf_watch *watch, unsigned what)
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            if (!hf_sockets_open(&w->sockets, fd, &address))
+            if (!hf_sockets_open(&w->sockets, fd, &address, listener->secure))
                 hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
             continue;
         }
@@ -161,6 +165,26 @@ static bool start_api(struct worker *w)
         return false;
     w->api_watch = (struct hf_watch){w->setup->api->fd(w->api), api_ready};
     return hf_loop_add(w->loop, &w->api_watch, true) == 0;
+}
+
+/* The supervisor has found the certificates' files good; should they be bad by now, the old ones stay in force. */
+static void follow_reload(struct worker *w)
+{
+    uint32_t generation =
+        atomic_load_explicit(&w->setup->region->header->tls_generation, memory_order_acquire);
+    struct hf_tls *tls;
+    char error[512];
+
+    if (generation == w->tls_generation)
+        return;
+    w->tls_generation = generation;
+    if (hf_certificates_load(w->setup->config, w->setup->tls_secret, false, &tls, error, sizeof(error)) < 0) {
+        hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_TLS_RELOADS_MISSED, 1);
+        hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_sockets_set_tls(&w->sockets, tls);
+    hf_tls_drop(tls);
 }
 
 static void begin_drain(struct worker *w)
@@ -215,6 +239,7 @@ static void turn(struct worker *w)
     hf_region_awake(region, slot);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         start_listening(w);
+    follow_reload(w);
     hf_sockets_read(&w->sockets);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
@@ -228,13 +253,17 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     w->now = hf_now_read();
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
-    if (w->loop == NULL || w->hub == NULL || hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now) < 0)
+    if (w->loop == NULL || w->hub == NULL ||
+        hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now, &setup->region->slots[setup->slot].counters,
+                        setup->tls) < 0)
         return false;
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
     if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
         return false;
     for (size_t i = 0; i < setup->listen_count; i++)
-        w->listeners[i] = (struct listener){{setup->listen_fds[i], listener_ready}, w};
+        w->listeners[i] =
+            (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
+    w->tls_generation = setup->tls_generation;
     start_listening(w);
     return true;
 }
