@@ -77,40 +77,39 @@ static long read_plain(struct client *c, uint8_t *buf, size_t cap, bool *more)
 }
 
 /* A refused or failed handshake is logged with its cause, one a second; the others are counted. */
-static void log_tls(struct client *c)
+static void log_tls(struct hf_sockets *s, const struct hf_tls_stream *tls, int fd)
 {
-    struct hf_sockets *s = c->all;
-    char text[HF_ADDRESS_BYTES];
+    char text[HF_ADDRESS_BYTES] = "gone";
     struct sockaddr_storage address;
     socklen_t len = sizeof(address);
 
     s->tls_failures++;
     if (s->tls_logged_ms != 0 && s->now->mono_ms < s->tls_logged_ms + TLS_LOG_MS)
         return;
-    if (getpeername(c->watch.fd, (struct sockaddr *)&address, &len) == 0)
+    if (getpeername(fd, (struct sockaddr *)&address, &len) == 0)
         hf_address_format(&address, text, sizeof(text));
-    else
-        memcpy(text, "gone", sizeof("gone"));
-    hf_log(HF_LOG_INFO, "tls_failed", hf_kv_text("why", hf_tls_stream_why(c->tls)),
-           hf_kv_text("address", text), hf_kv_u64("count", s->tls_failures));
+    hf_log(HF_LOG_INFO, "tls_failed", hf_kv_text("why", hf_tls_stream_why(tls)), hf_kv_text("address", text),
+           hf_kv_u64("count", s->tls_failures));
     s->tls_failures = 0;
     s->tls_logged_ms = s->now->mono_ms;
 }
 
-static long read_tls(struct client *c, uint8_t *buf, size_t cap, bool *more)
+long hf_sockets_read_tls(struct hf_sockets *s, struct hf_tls_stream *tls, int fd, uint8_t *buf, size_t cap,
+                         bool ended, bool *more)
 {
-    enum hf_tls_state before = hf_tls_stream_state(c->tls), after;
-    long n = hf_tls_stream_read(c->tls, buf, cap, c->ended, more);
+    enum hf_tls_state before = hf_tls_stream_state(tls), after;
+    long n = hf_tls_stream_read(tls, buf, cap, ended, more);
 
-    after = hf_tls_stream_state(c->tls);
+    after = hf_tls_stream_state(tls);
     if (before != after && (after == HF_TLS_REFUSED || after == HF_TLS_BROKEN))
-        log_tls(c);
+        log_tls(s, tls, fd);
     return n;
 }
 
 static long read_stages(struct client *c, uint8_t *buf, size_t cap, bool *more)
 {
-    return c->tls != NULL ? read_tls(c, buf, cap, more) : read_plain(c, buf, cap, more);
+    return c->tls != NULL ? hf_sockets_read_tls(c->all, c->tls, c->watch.fd, buf, cap, c->ended, more)
+                          : read_plain(c, buf, cap, more);
 }
 
 static long write_plain(struct client *c, const struct iovec *iov, int count)
@@ -235,7 +234,7 @@ static void client_ready(struct hf_watch *watch, unsigned what)
 
 /* ---- Beginning ---- */
 
-static void set_options(int fd)
+void hf_socket_set_options(int fd)
 {
     int on = 1, lowat = NOTSENT_LOWAT;
 
@@ -250,7 +249,7 @@ bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage
 
     if (c == NULL)
         goto failed;
-    set_options(fd);
+    hf_socket_set_options(fd);
     hf_address_format(address, text, sizeof(text));
     c->all = s;
     c->watch = (struct hf_watch){fd, client_ready};

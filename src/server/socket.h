@@ -44,6 +44,12 @@ void hf_sockets_read(struct hf_sockets *s);
 /* Whether hf_sockets_read() has work left, so that the loop must not wait. */
 bool hf_sockets_busy(const struct hf_sockets *s);
 
+/* For other sockets with TLS: read by hf_tls_stream_read(), and log, seldom, why a handshake was refused or failed. */
+long hf_sockets_read_tls(struct hf_sockets *s, struct hf_tls_stream *tls, int fd, uint8_t *buf, size_t cap,
+                         bool ended, bool *more);
+/* What every connection's socket is set to. */
+void hf_socket_set_options(int fd);
+
 /* The socket calls of struct hf_transport; `ctx` is not used, `socket` is the one that hf_hub_open() was given. */
 long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count);
 void hf_socket_pause(void *ctx, void *socket, bool paused);

@@ -7,6 +7,7 @@
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/relay.h"
 #include "server/socket.h"
 
 #include <errno.h>
@@ -38,6 +39,9 @@ struct worker {
     struct hf_sockets sockets;
     struct hf_watch wake, api_watch;
     struct listener listeners[2 * HF_LISTEN_MAX];
+    struct hf_relays relays; /* of the API's port, where it speaks TLS */
+    struct hf_watch api_listener;
+    bool api_listening;
     void *api;
     uint32_t tls_generation; /* of what sockets.tls is */
     bool api_due;            /* its descriptor is readable */
@@ -148,8 +152,52 @@ static void api_ready(struct hf_watch *watch, unsigned what)
     HF_CONTAINER(watch, struct worker, api_watch)->api_due = true;
 }
 
+/* The API's port is listened on as long as there is room; those beyond wait in the queue. */
+static void listen_for_api(struct worker *w)
+{
+    bool want =
+        w->api != NULL && w->setup->config->api_tls && hf_relays_room(&w->relays) && w->accept_again_ms == 0;
+
+    if (want == w->api_listening)
+        return;
+    if (!want)
+        hf_loop_remove(w->loop, &w->api_listener);
+    else if (hf_loop_add(w->loop, &w->api_listener, true) < 0)
+        return; /* The next turn tries again. */
+    w->api_listening = want;
+}
+
+static void api_listener_ready(struct hf_watch *watch, unsigned what)
+{
+    struct worker *w = HF_CONTAINER(watch, struct worker, api_listener);
+
+    (void)what;
+    while (hf_relays_room(&w->relays)) {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof(address);
+        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(w, errno);
+            return;
+        }
+        if (!hf_relays_open(&w->relays, fd, &address))
+            hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
+    }
+}
+
+static void run_relays(struct worker *w)
+{
+    if (w->api == NULL || !w->setup->config->api_tls)
+        return;
+    hf_relays_run(&w->relays);
+    listen_for_api(w);
+}
+
 static void run_api(struct worker *w)
 {
+    run_relays(w);
     if (w->api == NULL || (!w->api_due && w->setup->api->timeout_ms(w->api) != 0))
         return;
     w->api_due = false;
@@ -160,9 +208,13 @@ static bool start_api(struct worker *w)
 {
     if (w->setup->api == NULL || w->setup->api_fd < 0)
         return true;
-    w->api = w->setup->api->start(w->hub, w->setup->config, w->setup->api_fd);
+    w->api =
+        w->setup->api->start(w->hub, w->setup->config, w->setup->config->api_tls ? -1 : w->setup->api_fd);
     if (w->api == NULL)
         return false;
+    hf_relays_init(&w->relays, &w->sockets, w->setup->api, w->api, w->setup->config->handshake_timeout_ms);
+    w->api_listener = (struct hf_watch){w->setup->api_fd, api_listener_ready};
+    listen_for_api(w);
     w->api_watch = (struct hf_watch){w->setup->api->fd(w->api), api_ready};
     return hf_loop_add(w->loop, &w->api_watch, true) == 0;
 }
@@ -223,6 +275,8 @@ static int timeout_ms(struct worker *w)
         at = w->accept_again_ms;
     if (w->drain_end_ms != 0 && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
+    if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
+        at = hf_relays_deadline_ms(&w->relays);
     wait = hf_sockets_busy(&w->sockets) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
     return api >= 0 && api < wait ? api : wait;
 }
@@ -292,6 +346,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
     if (w->api != NULL) {
         hf_loop_remove(w->loop, &w->api_watch);
         setup->api->stop(w->api);
+        hf_relays_release(&w->relays);
     }
     hf_hub_free(w->hub);
     hf_sockets_release(&w->sockets);
