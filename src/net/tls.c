@@ -68,7 +68,7 @@ static int fail(const struct making *m, const char *file, const char *fmt, ...)
 
 static const char *openssl_reason(void)
 {
-    unsigned long error = ERR_peek_last_error();
+    unsigned long error = ERR_peek_error(); /* What went wrong; those behind it tell who passed it on. */
     const char *reason = ERR_GET_LIB(error) == ERR_LIB_SYS ? strerrordesc_np(ERR_GET_REASON(error))
                                                            : ERR_reason_error_string(error);
 
