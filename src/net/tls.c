@@ -394,11 +394,7 @@ void hf_tls_drop(struct hf_tls *tls)
     free(tls);
 }
 
-SSL *hf_tls_accept(struct hf_tls *tls)
+SSL_CTX *hf_tls_context(const struct hf_tls *tls)
 {
-    SSL *ssl = SSL_new(tls->certificates[0].ctx);
-
-    if (ssl != NULL)
-        SSL_set_accept_state(ssl);
-    return ssl;
+    return tls->certificates[0].ctx;
 }

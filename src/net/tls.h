@@ -64,7 +64,7 @@ size_t hf_tls_select(const struct hf_tls *tls, const char *name);
  */
 bool hf_tls_name_matches(const char *pattern, const char *name);
 
-/* A new server-side SSL of OpenSSL, or NULL. For tls_stream.c. */
-SSL *hf_tls_accept(struct hf_tls *tls);
+/* What a connection begins with. For tls_stream.c. */
+SSL_CTX *hf_tls_context(const struct hf_tls *tls);
 
 #endif

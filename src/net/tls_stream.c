@@ -33,7 +33,7 @@ static const char plain_http_answer[] =
     "Content-Length: 75\r\n\r\nThis port speaks TLS: use https:// or wss://, or the port for plain HTTP.\r\n";
 
 struct hf_tls_stream {
-    SSL *ssl;
+    struct hf_tls_tenant tenant;
     struct hf_tls *tls;
     struct hf_tls_io *io;
     uint8_t *rest; /* records that the socket did not take: rest_at to rest_len */
@@ -48,6 +48,19 @@ struct hf_tls_stream {
     uint64_t received;
     const char *why;
 };
+
+/* Before each use of the SSL. False: it had to be given up for want of memory. */
+static bool enter(struct hf_tls_stream *s)
+{
+    s->io->current = s;
+    hf_tls_tenant_enter(&s->io->places, &s->tenant);
+    ERR_clear_error();
+    if (s->tenant.ssl != NULL)
+        return true;
+    s->state = HF_TLS_BROKEN;
+    s->why = "out of memory";
+    return false;
+}
 
 /* ---- Between OpenSSL and the socket ---- */
 
@@ -193,7 +206,7 @@ int hf_tls_io_init(struct hf_tls_io *io, struct hf_counters *counters)
     io->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "holdfast stream");
     io->plain = malloc(HF_TLS_RECORD_BYTES);
     io->out = malloc(OUT_BYTES);
-    if (io->method == NULL || io->plain == NULL || io->out == NULL) {
+    if (hf_tls_places_init(&io->places) < 0 || io->method == NULL || io->plain == NULL || io->out == NULL) {
         hf_tls_io_release(io);
         return HF_ENOMEM;
     }
@@ -205,6 +218,7 @@ int hf_tls_io_init(struct hf_tls_io *io, struct hf_counters *counters)
 
 void hf_tls_io_release(struct hf_tls_io *io)
 {
+    hf_tls_places_release(&io->places);
     BIO_meth_free(io->method);
     free(io->plain);
     free(io->out);
@@ -217,17 +231,17 @@ static bool attach(struct hf_tls_stream *s)
 {
     BIO *bio;
 
-    s->ssl = hf_tls_accept(s->tls);
-    if (s->ssl == NULL)
+    if (!hf_tls_tenant_new(&s->io->places, &s->tenant, hf_tls_context(s->tls)))
         return false;
+    SSL_set_accept_state(s->tenant.ssl);
     bio = BIO_new(s->io->method);
     if (bio == NULL)
         return false;
     BIO_set_data(bio, s->io);
     BIO_set_init(bio, 1);
-    SSL_set_bio(s->ssl, bio, bio);
-    SSL_set_msg_callback(s->ssl, on_message);
-    SSL_set_msg_callback_arg(s->ssl, s);
+    SSL_set_bio(s->tenant.ssl, bio, bio);
+    SSL_set_msg_callback(s->tenant.ssl, on_message);
+    SSL_set_msg_callback_arg(s->tenant.ssl, s);
     return true;
 }
 
@@ -252,9 +266,9 @@ static void say_goodbye(struct hf_tls_stream *s)
     if (s->said_goodbye || (s->state != HF_TLS_OPEN && s->state != HF_TLS_ENDED))
         return;
     s->said_goodbye = true;
-    s->io->current = s;
-    ERR_clear_error();
-    (void)SSL_shutdown(s->ssl);
+    if (!enter(s))
+        return;
+    (void)SSL_shutdown(s->tenant.ssl);
     (void)push_out(s);
 }
 
@@ -266,7 +280,7 @@ void hf_tls_stream_free(struct hf_tls_stream *s)
         hf_count(s->io->counters, HF_COUNT_TLS_FAILED_UNFINISHED, 1);
     if (s->rest_len == 0 && !s->socket_broken)
         say_goodbye(s);
-    SSL_free(s->ssl);
+    hf_tls_tenant_free(&s->io->places, &s->tenant);
     hf_tls_drop(s->tls);
     free(s->rest);
     free(s);
@@ -345,7 +359,7 @@ static void failed(struct hf_tls_stream *s, int error)
 
 static void stopped(struct hf_tls_stream *s, int result)
 {
-    int error = SSL_get_error(s->ssl, result);
+    int error = SSL_get_error(s->tenant.ssl, result);
 
     if (error == SSL_ERROR_ZERO_RETURN)
         s->state = HF_TLS_ENDED;
@@ -355,11 +369,11 @@ static void stopped(struct hf_tls_stream *s, int result)
 
 static void look_at_handshake(struct hf_tls_stream *s)
 {
-    if (s->state != HF_TLS_HANDSHAKE || !SSL_is_init_finished(s->ssl))
+    if (s->state != HF_TLS_HANDSHAKE || !SSL_is_init_finished(s->tenant.ssl))
         return;
     s->state = HF_TLS_OPEN;
     s->idle_messages = 0;
-    hf_count(s->io->counters, handshake_counter(s->ssl), 1);
+    hf_count(s->io->counters, handshake_counter(s->tenant.ssl), 1);
 }
 
 static bool costs_too_much(const struct hf_tls_stream *s)
@@ -372,7 +386,7 @@ static size_t read_records(struct hf_tls_stream *s, uint8_t *buf, size_t cap)
     size_t used = 0;
 
     while (used < cap && (s->state == HF_TLS_HANDSHAKE || s->state == HF_TLS_OPEN)) {
-        int n = SSL_read(s->ssl, buf + used, (int)(cap - used));
+        int n = SSL_read(s->tenant.ssl, buf + used, (int)(cap - used));
 
         look_at_handshake(s);
         if (n <= 0) {
@@ -409,10 +423,10 @@ long hf_tls_stream_read(struct hf_tls_stream *s, uint8_t *buf, size_t cap, bool 
     *more = false;
     if (s->state == HF_TLS_REFUSED)
         return swallow(s, buf, cap, more);
-    io->current = s;
+    if (!enter(s))
+        return HF_EPROTO;
     io->drained = false;
     io->ended = ended;
-    ERR_clear_error();
     used = read_records(s, buf, cap);
     if (push_out(s) < 0 && s->state == HF_TLS_OPEN)
         broken(s, HF_COUNT_TLS_TRUNCATED, "the connection broke");
@@ -464,7 +478,8 @@ static const uint8_t *piece(struct source *from, uint8_t *scratch, size_t len)
         size_t n = from->iov->iov_len - from->at;
 
         n = n < len - used ? n : len - used;
-        memcpy(scratch + used, (const uint8_t *)from->iov->iov_base + from->at, n);
+        if (n > 0)
+            memcpy(scratch + used, (const uint8_t *)from->iov->iov_base + from->at, n);
         used += n;
         from->at += n;
         if (from->at == from->iov->iov_len) {
@@ -496,7 +511,7 @@ static long write_batch(struct hf_tls_stream *s, struct source *from, bool first
         const uint8_t *data = piece(from, s->io->plain, len);
 
         /* The BIO takes all, so that no write is ever half done. */
-        if (SSL_write(s->ssl, data, (int)len) != (int)len)
+        if (SSL_write(s->tenant.ssl, data, (int)len) != (int)len)
             return HF_ECLOSED;
         taken += len;
         record = HF_TLS_RECORD_BYTES;
@@ -529,9 +544,7 @@ long hf_tls_stream_write(struct hf_tls_stream *s, const struct iovec *iov, int c
         return HF_ECLOSED;
     if (hf_tls_stream_flush(s) < 0)
         return s->socket_broken ? HF_ECLOSED : HF_EAGAIN;
-    s->io->current = s;
-    ERR_clear_error();
-    return write_all(s, &from);
+    return enter(s) ? write_all(s, &from) : HF_ECLOSED;
 }
 
 int hf_tls_stream_flush(struct hf_tls_stream *s)

@@ -18,6 +18,7 @@
 #define HF_NET_TLS_STREAM_H
 
 #include "net/tls.h"
+#include "net/tls_place.h"
 #include "shm/counters.h"
 
 #include <stdbool.h>
@@ -34,6 +35,7 @@ enum {
 struct hf_tls_io {
     struct hf_counters *counters; /* borrowed */
     struct bio_method_st *method;
+    struct hf_tls_places places;
     struct hf_tls_stream *current; /* whose SSL is being called */
     uint8_t *plain;                /* what a record is made of, gathered */
     uint8_t *out;                  /* records on their way into the socket */

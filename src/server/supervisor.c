@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "net/tls_place.h"
 #include "server/certificates.h"
 #include "server/logger.h"
 #include "server/worker.h"
@@ -152,6 +153,9 @@ static int load_certificates(struct supervisor *s)
 {
     char error[512];
 
+    /* OpenSSL has not been used yet, and only where clients come by TLS there will be many of its connections. */
+    if (s->config->tls_listen_count > 0 && !hf_tls_places_setup())
+        hf_log_event(HF_LOG_WARNING, "tls_places_unused");
     if (getrandom(s->tls_secret, sizeof(s->tls_secret), 0) != (ssize_t)sizeof(s->tls_secret))
         return cannot_start("get random bytes", "", strerror(errno));
     return hf_certificates_load(s->config, s->tls_secret, true, &s->tls, error, sizeof(error)) < 0

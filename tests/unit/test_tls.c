@@ -100,6 +100,7 @@ static void write_text(const char *name, const char *text)
     fclose(f);
 }
 
+static bool places_in_use;
 static char doubts[512];
 
 static void doubt(const char *file, const char *what)
@@ -147,16 +148,18 @@ struct pair {
     int fds[2];
 };
 
-static void open_pair(struct pair *p, int version, struct hf_tls_policy policy)
+/* shared: of another pair, which is closed later; NULL: an own one. */
+static void open_pair_of(struct pair *p, int version, struct hf_tls_policy policy, struct hf_tls_io *shared)
 {
     int small = 4096;
 
     *p = (struct pair){.tls = load_one(policy)};
     memset(&counters, 0, sizeof(counters));
-    assert_int_equal(hf_tls_io_init(&p->io, &counters), 0);
+    if (shared == NULL)
+        assert_int_equal(hf_tls_io_init(&p->io, &counters), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->fds), 0);
     setsockopt(p->fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-    p->server = hf_tls_stream_new(&p->io, p->tls, p->fds[0]);
+    p->server = hf_tls_stream_new(shared == NULL ? &p->io : shared, p->tls, p->fds[0]);
     assert_non_null(p->server);
     p->ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(p->ctx, version);
@@ -164,6 +167,11 @@ static void open_pair(struct pair *p, int version, struct hf_tls_policy policy)
     p->client = SSL_new(p->ctx);
     SSL_set_fd(p->client, p->fds[1]);
     SSL_set_connect_state(p->client);
+}
+
+static void open_pair(struct pair *p, int version, struct hf_tls_policy policy)
+{
+    open_pair_of(p, version, policy, NULL);
 }
 
 static void close_pair(struct pair *p)
@@ -638,19 +646,15 @@ static void an_end_without_close_notify_is_told(void **state)
 /* Many connections by turns, so that each goes on where it was left. */
 static void connections_by_turns_do_not_mix(void **state)
 {
-    enum { COUNT = 40 };
+    enum { COUNT = HF_TLS_PLACES * 2 + 3 };
     static struct pair pairs[COUNT];
     struct pair *first = &pairs[0];
 
     (void)state;
+    assert_true(places_in_use);
     for (int i = 0; i < COUNT; i++) {
-        open_pair(&pairs[i], i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION, (struct hf_tls_policy){0});
-        if (i > 0) { /* All are of one worker. */
-            hf_tls_stream_free(pairs[i].server);
-            hf_tls_io_release(&pairs[i].io);
-            pairs[i].server = hf_tls_stream_new(&first->io, first->tls, pairs[i].fds[0]);
-            assert_non_null(pairs[i].server);
-        }
+        open_pair_of(&pairs[i], i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION, (struct hf_tls_policy){0},
+                     i == 0 ? NULL : &first->io);
     }
     for (int round = 0; round < 8; round++)
         for (int i = 0; i < COUNT; i++) {
@@ -738,5 +742,6 @@ int main(void)
         cmocka_unit_test(connections_by_turns_do_not_mix),
     };
 
+    places_in_use = hf_tls_places_setup();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
