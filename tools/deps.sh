@@ -9,7 +9,7 @@ set -eu
 # What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that.
 run="libssl3 libjansson4 libmicrohttpd12 libyaml-0-2"
 build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev"
-test="binutils clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl procps"
+test="binutils clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl openssl procps"
 
 say()
 {

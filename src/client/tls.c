@@ -32,9 +32,10 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct hf_client_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
+    /* A copy: OpenSSL declares the session of a connection that broke unfit to resume, but a lost network says nothing against it. */
     SSL_SESSION_free(tls->session);
-    tls->session = session;
-    return 1; /* It is ours now. */
+    tls->session = SSL_SESSION_dup(session);
+    return 0; /* The original stays theirs. */
 }
 
 static int trust(SSL_CTX *ctx, const char *ca_file)
