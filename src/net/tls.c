@@ -38,6 +38,7 @@ struct certificate {
 struct hf_tls {
     unsigned holders; /* One thread: no atomic. */
     struct hf_ticket_keys tickets;
+    EVP_CIPHER *ticket_cipher; /* fetched once: OpenSSL 3.0 looks it up by name at each use otherwise */
     size_t count;
     struct certificate certificates[HF_TLS_CERTIFICATES_MAX];
 };
@@ -196,15 +197,15 @@ static uint64_t wall_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static bool use_key(const struct hf_ticket_key *key, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
-                    EVP_MAC_CTX *mac, int encrypt)
+static bool use_key(const struct hf_tls *tls, const struct hf_ticket_key *key, const unsigned char *iv,
+                    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
 {
     static char digest[] = "SHA256";
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac, sizeof(key->mac)),
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
 
-    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, encrypt) == 1 &&
+    return EVP_CipherInit_ex(cipher, tls->ticket_cipher, NULL, key->cipher, iv, encrypt) == 1 &&
            EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
@@ -218,7 +219,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 
     if (encrypt) {
         key = hf_ticket_keys_current(&tls->tickets, wall_ms());
-        if (key == NULL || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+        if (key == NULL || RAND_bytes(iv, EVP_CIPHER_get_iv_length(tls->ticket_cipher)) != 1)
             return 0;
         memcpy(name, key->name, sizeof(key->name));
     } else {
@@ -226,7 +227,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         if (key == NULL)
             return 0;
     }
-    if (!use_key(key, iv, cipher, mac, encrypt))
+    if (!use_key(tls, key, iv, cipher, mac, encrypt))
         return -1;
     return renew ? 2 : 1;
 }
@@ -359,6 +360,8 @@ int hf_tls_new(const struct hf_tls_policy *policy, struct hf_tls **out, char *er
     ERR_clear_error();
     tls->holders = 1;
     hf_ticket_keys_init(&tls->tickets, policy->ticket_secret, policy->ticket_rotation_ms);
+    tls->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    err = tls->ticket_cipher == NULL ? HF_ENOMEM : 0;
     for (size_t i = 0; i < policy->count && err == 0; i++)
         err = add(&m, tls, &policy->files[i]);
     if (err < 0)
@@ -390,6 +393,7 @@ void hf_tls_drop(struct hf_tls *tls)
         free(c->names);
         SSL_CTX_free(c->ctx);
     }
+    EVP_CIPHER_free(tls->ticket_cipher);
     hf_ticket_keys_release(&tls->tickets);
     free(tls);
 }

@@ -54,7 +54,8 @@ static bool enter(struct hf_tls_stream *s)
 {
     s->io->current = s;
     hf_tls_tenant_enter(&s->io->places, &s->tenant);
-    ERR_clear_error();
+    if (ERR_peek_error() != 0) /* A look is cheap, clearing is not. */
+        ERR_clear_error();
     if (s->tenant.ssl != NULL)
         return true;
     s->state = HF_TLS_BROKEN;
