@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """TLS on the clients' port and the API's: versions, names, tickets, reload, refusals, slow and foreign clients."""
+import json
 import os
 import signal
 import socket
@@ -312,9 +313,9 @@ def hup(server):
 
 
 def served(server, certificate):
-    """Whether several new connections get this certificate."""
-    for _ in range(12):
-        ws = TlsWs(server.tls_port)
+    """Whether new connections to each worker get this certificate."""
+    for worker in server.worker_pids():
+        ws = server.open_on(lambda: TlsWs(server.tls_port), lambda pid, wanted=worker: pid == wanted, f'worker {worker}')
         got = ws.certificate()
         ws.close()
         if got != certificate.der():
@@ -330,6 +331,8 @@ def reload_under_load_loses_nothing(t):
     readers = [client_of(t, server, one) for _ in range(4)]
     for reader in readers:
         reader.subscribe('room', wait=True)
+    ticket = t.own(TlsWs(server.tls_port, tls=context(version=V13)))
+    check_equal(ticket.upgrade().status, 101, 'status')
     stop, published = threading.Event(), []
 
     def publish():
@@ -355,6 +358,8 @@ def reload_under_load_loses_nothing(t):
         check_equal(reader.pump_count('room', len(published)), published, 'payloads')
         check_equal(reader.connections, 1, 'connections of a reader')
     check_equal(server.metrics()['holdfast_tls_reloads_total{result="ok"}'], 3, 'counted')
+    for worker in server.worker_pids():  # which they did not choose anew
+        check_equal(resumed(t, server, ticket.sock.context, ticket.sock.session, worker)[0], True, 'resumed after the reload')
     victim = server.worker_pids()[0]
     server.kill_worker(victim)
     server.wait_workers(without=[victim])
@@ -375,7 +380,8 @@ def bad_files_leave_the_old_in_force(t):
             f.write(text)
         hup(server)
         wait_until(lambda: server.metrics()['holdfast_tls_reloads_total{result="failed"}'] == n, 'counted')
-        check(words in server.log().splitlines()[-1] and one.pem in server.log(), f'the log says why: {server.log_tail(3)}')
+        kept = [line for line in server.log().splitlines() if 'event=certificates_kept' in line]
+        check(len(kept) == n and words in kept[-1] and one.pem in kept[-1], f'the log says why: {kept}')
         check_equal(t.own(TlsWs(server.tls_port)).certificate(), old, 'the certificate')
     with open(one.pem, 'wb') as f:
         f.write(good)
@@ -509,6 +515,27 @@ def the_api_speaks_tls(t):
     check_equal(run.stdout.count(b'0 '), 19, f'a connection is kept and reused: {run.stdout}')
     status, text, _ = curl(server, one, '/healthz', scheme='http')
     check(status == 400 and 'https://' in text, f'plain HTTP is told what to do: {status} {text}')
+
+
+@test
+def the_api_holds_back_who_is_too_fast(t):
+    server, one = start_api(t, workers=2, arguments=['--set', 'history.bytes=16MiB'])
+    body = b'{"channel":"room","payload":"' + b'x' * 50000 + b'"}'
+    request = b'POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body)
+    ws = t.own(TlsWs(server.api_port, tls=context(one)))
+    thread = threading.Thread(target=lambda: [ws.send(request) for _ in range(60)])  # one behind the other, without waiting for an answer
+    thread.start()
+    offsets = [json.loads(response.body)['offset'] for response in (ws.read_response() for _ in range(60))]
+    thread.join()
+    check_equal(offsets, list(range(1, 61)), 'offsets')
+    # And the other way: who reads slowly gets all of it.
+    slow = t.own(TlsWs(server.api_port, tls=context(one), receive_buffer=4096))
+    query = b'{"channel":"room","limit":1000}'
+    slow.send(b'POST /api/history HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' % (len(query), query))
+    wait_until(lambda: curl(server, one, '/healthz')[0] == 200, 'others are answered meanwhile')
+    messages = json.loads(slow.read_response(DEADLINE_S * 3).body)['messages']
+    check_equal(len(messages), 60, 'messages')
+    check(all(len(message['payload']) == 50000 for message in messages), 'whole')
 
 
 @test

@@ -75,6 +75,7 @@ def context(certificate=None, version=None, alpn=('http/1.1',), check_name=False
     """A client's context that trusts this certificate; None: any."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = check_name
+    made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which Python sets
     if certificate:
         made.load_verify_locations(certificate.pem)
     else:
@@ -92,7 +93,8 @@ class TlsWs(RawWs):
 
     def __init__(self, port, tls=None, server_name=None, session=None, **options):
         super().__init__(port, **options)
-        self.sock = (tls or context()).wrap_socket(self.sock, server_hostname=server_name or '127.0.0.1', session=session)
+        self.sock = (tls or context()).wrap_socket(self.sock, server_hostname=server_name or '127.0.0.1', session=session,
+                                                          suppress_ragged_eofs=False)  # an end without close_notify is an error
 
     def fill(self, deadline_s=DEADLINE_S, size=1 << 16):
         end = time.monotonic() + deadline_s
