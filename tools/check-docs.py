@@ -9,7 +9,7 @@ KEYS = 'src/server/config_keys.c'
 
 
 def key_problems(root, page):
-    known = set(re.findall(r'^\s*\{"([a-z.]+)", *[A-Z]', tap.read(root, KEYS), re.M))
+    known = set(re.findall(r'^\s*\{"([a-z_.]+)", *[A-Z]', tap.read(root, KEYS), re.M))
     section = re.search(r'^\.SH CONFIGURATION\n(.*?)^\.SH', page, re.M | re.S)
     # The tags of its list: .BR a ", " b " (default)"
     tags = re.findall(r'^\.TP\n\.BR? (.*)$', section[1] if section else '', re.M)
@@ -44,6 +44,7 @@ MAN = ('.B \\-\\-json\n.BI \\-\\-url " URL"\n'
 tap.point('the man page tells every configuration key and option', check(tap.ROOT))
 tap.innocent('a page that tells all', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: MAN})
 tap.planted('a key that is not told', check, {KEYS: TABLE + '    {"echo", HF_CONFIG_BOOL},\n', CLI: OPTIONS, PAGE: MAN}, 'key echo')
+tap.planted('a key with an underscore', check, {KEYS: TABLE + '    {"tls.min_version", HF_CONFIG_CHOICE},\n', CLI: OPTIONS, PAGE: MAN}, 'key tls.min_version')
 tap.planted('a key that is gone', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: MAN.replace('workers', 'workers ", " threads')},
             'there is not: threads')
 tap.planted('a table that is not understood', check,

@@ -45,15 +45,15 @@ extern "C" {
 enum hf_client_error {
     HF_CLIENT_OK = 0,
     HF_CLIENT_ENOMEM = -1,
-    HF_CLIENT_ELIMIT = -2,        /* a limit of the options is reached */
-    HF_CLIENT_EAGAIN = -3,        /* not now: the outbox is full */
-    HF_CLIENT_EINVAL = -5,        /* an argument is not what it must be */
-    HF_CLIENT_ENOTFOUND = -6,     /* not subscribed */
-    HF_CLIENT_EEXIST = -8,        /* subscribed already */
-    HF_CLIENT_ESTATE = -9,        /* the client is closing, or its session has ended */
-    HF_CLIENT_ETOOLARGE = -10,    /* larger than the server or the outbox takes */
-    HF_CLIENT_EIO = -12,          /* a system call failed: see errno */
-    HF_CLIENT_EUNSUPPORTED = -16, /* wss:// is not supported yet */
+    HF_CLIENT_ELIMIT = -2,     /* a limit of the options is reached */
+    HF_CLIENT_EAGAIN = -3,     /* not now: the outbox is full */
+    HF_CLIENT_EINVAL = -5,     /* an argument is not what it must be */
+    HF_CLIENT_ENOTFOUND = -6,  /* not subscribed */
+    HF_CLIENT_EEXIST = -8,     /* subscribed already */
+    HF_CLIENT_ESTATE = -9,     /* the client is closing, or its session has ended */
+    HF_CLIENT_ETOOLARGE = -10, /* larger than the server or the outbox takes */
+    HF_CLIENT_EIO = -12,       /* a system call failed: see errno */
+    HF_CLIENT_ECERT = -17,     /* the CA file holds no certificate */
 };
 
 struct hf_client;
@@ -139,7 +139,12 @@ struct hf_client_problem {
 
 /* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
 struct hf_client_options {
-    const char *url;                /* ws://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
+    const char *url; /* ws:// or wss://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
+    /*
+     * With wss://, whom to trust: a PEM file of authorities' certificates; NULL, the default: those of the system. The server's certificate is
+     * checked in any case, and must be for the name or address in the URL.
+     */
+    const char *ca_file;
     uint32_t outbox_messages_max;   /* publishes kept until they are answered; default 10,000 */
     size_t outbox_bytes_max;        /* and their bytes; default 16 MiB, at most 1 GiB */
     uint32_t window;                /* publishes on their way at once; default 1,000 */
@@ -166,7 +171,8 @@ struct hf_client_options {
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
- * Make a client; it connects as soon as it runs. EINVAL: the URL or a bound makes no sense; EUNSUPPORTED: wss://; ENOMEM; EIO.
+ * Make a client; it connects as soon as it runs. EINVAL: the URL or a bound makes no sense; EIO: also where the CA file cannot be
+ * read; ECERT: it holds no certificate; ENOMEM.
  * *out is set on success only.
  */
 HF_CLIENT_API int hf_client_new(const struct hf_client_options *options, struct hf_client **out);

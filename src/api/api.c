@@ -29,9 +29,14 @@ static void on_log(void *context, const char *fmt, va_list args)
 
 static struct MHD_Daemon *start_daemon(struct hf_api *api, int listen_fd)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                            hf_api_on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_URI_LOG_CALLBACK, hf_api_on_uri,
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     (listen_fd < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0);
+    struct MHD_OptionItem listen_option[] = {
+        {listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+
+    return MHD_start_daemon(flags, 0, NULL, NULL, hf_api_on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log,
+                            NULL, MHD_OPTION_ARRAY, listen_option, MHD_OPTION_URI_LOG_CALLBACK, hf_api_on_uri,
                             api, MHD_OPTION_NOTIFY_COMPLETED, hf_api_on_completed, NULL,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)HF_API_CONNECTIONS_MAX,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HF_API_IDLE_SECONDS, MHD_OPTION_END);
@@ -89,8 +94,9 @@ static void *api_start(struct hf_hub *hub, const struct hf_config *config, int l
     hf_list_init(&api->requests);
     if (open_descriptors(api) < 0)
         goto failed;
-    fd = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0); /* The daemon closes the one that it has. */
-    api->daemon = fd < 0 ? NULL : start_daemon(api, fd);
+    if (listen_fd >= 0)
+        fd = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0); /* The daemon closes the one that it has. */
+    api->daemon = fd < 0 && listen_fd >= 0 ? NULL : start_daemon(api, fd);
     if (api->daemon == NULL)
         goto failed;
     fd = -1;
@@ -102,6 +108,16 @@ failed:
     close_if_open(fd);
     api_free(api);
     return NULL;
+}
+
+/* The daemon closes the socket where it does not take it. */
+static int api_add(void *context, int fd, const struct sockaddr_storage *address)
+{
+    struct hf_api *api = context;
+
+    return MHD_add_connection(api->daemon, fd, (const struct sockaddr *)address, sizeof(*address)) == MHD_YES
+               ? 0
+               : HF_ELIMIT;
 }
 
 static int api_fd(void *api)
@@ -145,4 +161,10 @@ static void api_stop(void *context)
 }
 
 const struct hf_api_ops hf_api_http = {
-    .start = api_start, .fd = api_fd, .timeout_ms = api_timeout_ms, .run = api_run, .stop = api_stop};
+
+    .start = api_start,
+    .add = api_add,
+    .fd = api_fd,
+    .timeout_ms = api_timeout_ms,
+    .run = api_run,
+    .stop = api_stop};

@@ -23,7 +23,7 @@ enum {
 };
 
 /*
- * start() duplicates listen_fd; the caller keeps its own.
+ * start() duplicates listen_fd; the caller keeps its own. Of what comes by add() the daemon counts as of its own connections.
  * stop() answers what waits for the hub with 503; the hub may answer it later, or never.
  */
 extern const struct hf_api_ops hf_api_http;

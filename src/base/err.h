@@ -22,7 +22,8 @@
     X(HF_ETIMEOUT, -13, "timed out")                                                                         \
     X(HF_ECLOSED, -14, "closed")                                                                             \
     X(HF_ECONFLICT, -15, "conflicts with an earlier request")                                                \
-    X(HF_EUNSUPPORTED, -16, "not supported here")
+    X(HF_EUNSUPPORTED, -16, "not supported here")                                                            \
+    X(HF_ECERT, -17, "no certificate can be read from the CA file")
 
 enum hf_err {
     HF_OK = 0,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A signal handler has no argument: the one client of the process, and whether its end was asked for. */
 static struct hf_client *volatile client_of_signals;
@@ -187,10 +188,13 @@ int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client
 {
     int err = hf_client_new(options, &peer->client);
 
-    if (err == HF_CLIENT_EUNSUPPORTED)
-        return hf_peer_usage(name, "wss:// is not supported yet: ", options->url);
+    if (options->ca_file != NULL && err == HF_CLIENT_ECERT)
+        return hf_peer_usage(name, "--ca: no certificate in PEM form is in ", options->ca_file);
+    if (options->ca_file != NULL && err == HF_CLIENT_EIO && access(options->ca_file, R_OK) < 0)
+        return hf_peer_usage(name, "--ca: this file cannot be read: ", options->ca_file);
     if (err == HF_CLIENT_EINVAL)
-        return hf_peer_usage(name, "no URL of a server, like ws://HOST:PORT/ws: ", options->url);
+        return hf_peer_usage(name,
+                             "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->url);
     if (err < 0) {
         hf_peer_say("%s", hf_client_strerror(err));
         return HF_EXIT_FAILED;

@@ -44,6 +44,7 @@ static int help(void)
            "  --json             the message, or each line, is JSON; else it is a text\n"
            "  --id ID            the MESSAGE's id\n"
            "  --url URL          the server (ws://127.0.0.1:8000/ws)\n"
+           "  --ca FILE           with wss://, trust these authorities (PEM), and not those of the system\n"
            "  --timeout SECONDS  give up when nothing was acknowledged for so long (0: never; 60)\n"
            "  -v, --verbose      tell about sessions, and how it went\n");
     return HF_EXIT_OK;
@@ -258,7 +259,7 @@ static int finish(struct pub *pub, int status, uint64_t began_ms)
 
 /* --- options --- */
 
-enum { OPT_JSON = 256, OPT_ID, OPT_URL, OPT_TIMEOUT, OPT_HELP };
+enum { OPT_JSON = 256, OPT_ID, OPT_URL, OPT_CA, OPT_TIMEOUT, OPT_HELP };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct pub *pub, int option, struct hf_client_options *options, char *const *argv)
@@ -272,6 +273,9 @@ static int take_option(struct pub *pub, int option, struct hf_client_options *op
         return -1;
     case OPT_URL:
         options->url = optarg;
+        return -1;
+    case OPT_CA:
+        options->ca_file = optarg;
         return -1;
     case OPT_TIMEOUT:
         return hf_peer_parse_seconds(optarg, &pub->timeout_ms)
@@ -294,6 +298,7 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
         {"json", no_argument, NULL, OPT_JSON},
         {"id", required_argument, NULL, OPT_ID},
         {"url", required_argument, NULL, OPT_URL},
+        {"ca", required_argument, NULL, OPT_CA},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, OPT_HELP},

@@ -185,10 +185,12 @@ static void put_reachable(struct hf_buf *out, const char *address)
 static void put_command(struct hf_buf *out, const struct hf_config *c, const char *command,
                         const char *arguments)
 {
+    const char *address = c->listen_count > 0 ? c->listen[0] : c->tls_listen[0];
+
     hf_buf_putf(out, "    %s %s ", program_invocation_name, command);
-    if (strcmp(c->listen[0], "127.0.0.1:8000") != 0 && strcmp(c->listen[0], "0.0.0.0:8000") != 0) {
-        hf_buf_puts(out, "--url ws://");
-        put_reachable(out, c->listen[0]);
+    if (strcmp(address, "127.0.0.1:8000") != 0 && strcmp(address, "0.0.0.0:8000") != 0) {
+        hf_buf_putf(out, "--url %s://", c->listen_count > 0 ? "ws" : "wss");
+        put_reachable(out, address);
         hf_buf_puts(out, "/ws ");
     }
     hf_buf_putf(out, "%s\n", arguments);
@@ -199,8 +201,10 @@ static void put_addresses(struct hf_buf *out, const struct hf_config *c)
     hf_buf_puts(out, "holdfast " HF_VERSION " is serving\n");
     for (size_t i = 0; i < c->listen_count; i++)
         hf_buf_putf(out, "    clients   ws://%s/ws%s\n", c->listen[i], c->echo ? " and /echo" : "");
+    for (size_t i = 0; i < c->tls_listen_count; i++)
+        hf_buf_putf(out, "    clients   wss://%s/ws%s\n", c->tls_listen[i], c->echo ? " and /echo" : "");
     if (strcmp(c->api_listen, "none") != 0)
-        hf_buf_putf(out, "    HTTP API  http://%s%s\n", c->api_listen,
+        hf_buf_putf(out, "    HTTP API  http%s://%s%s\n", c->api_tls ? "s" : "", c->api_listen,
                     c->api_key[0] != '\0' ? " (with api.key)"
                                           : " (from this machine only: no api.key is set)");
 }

@@ -42,6 +42,7 @@ static int help(void)
         "  --json                write {channel,offset,id,timestamp,payload} a line\n"
         "  --count N             end after N messages\n"
         "  --url URL             the server (ws://127.0.0.1:8000/ws)\n"
+        "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"
         "  --timeout SECONDS     give up when there was no connection for so long (0: never, the default)\n"
         "  -v, --verbose         also tell where subscriptions begin\n");
     return HF_EXIT_OK;
@@ -192,7 +193,7 @@ static bool parse_positive(const char *text, uint64_t *number)
     return hf_peer_parse_number(text, number) && *number > 0;
 }
 
-enum { OPT_SINCE = 256, OPT_LAST, OPT_JSON, OPT_COUNT, OPT_URL, OPT_TIMEOUT, OPT_HELP };
+enum { OPT_SINCE = 256, OPT_LAST, OPT_JSON, OPT_COUNT, OPT_URL, OPT_CA, OPT_TIMEOUT, OPT_HELP };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct sub *sub, int option, struct hf_client_options *options, char *const *argv)
@@ -219,6 +220,9 @@ static int take_option(struct sub *sub, int option, struct hf_client_options *op
     case OPT_URL:
         options->url = optarg;
         return -1;
+    case OPT_CA:
+        options->ca_file = optarg;
+        return -1;
     case 'v':
         sub->peer.verbose = true;
         return -1;
@@ -238,6 +242,7 @@ static int parse(struct sub *sub, struct hf_client_options *options, int argc, c
         {"json", no_argument, NULL, OPT_JSON},
         {"count", required_argument, NULL, OPT_COUNT},
         {"url", required_argument, NULL, OPT_URL},
+        {"ca", required_argument, NULL, OPT_CA},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, OPT_HELP},

@@ -27,8 +27,7 @@ static_assert((int)HF_CLIENT_ENOTFOUND == HF_ENOTFOUND && (int)HF_CLIENT_EEXIST 
               "as in base/err.h");
 static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == HF_ETOOLARGE,
               "as in base/err.h");
-static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED,
-              "as in base/err.h");
+static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_ECERT == HF_ECERT, "as in base/err.h");
 static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
 
 enum {
@@ -37,8 +36,9 @@ enum {
 };
 
 struct hf_client {
-    struct hf_client_options options; /* url is not kept */
+    struct hf_client_options options; /* url and ca_file are not kept */
     struct hf_url url;
+    struct hf_client_tls *tls; /* NULL: the URL is not wss */
     struct hf_client_session *session;
     struct hf_addresses addresses;
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
@@ -255,7 +255,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
 {
     struct hf_client *c = calloc(1, sizeof(*c));
     unsigned slot;
-    int err;
+    int err, saved;
 
     if (c == NULL)
         return HF_ENOMEM;
@@ -269,7 +269,11 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     err = options->url == NULL ? HF_EINVAL : hf_url_parse(&c->url, options->url);
     if (err < 0)
         goto done;
-    c->options.url = NULL;
+    if (c->url.secure)
+        err = hf_client_tls_new(options->ca_file, &c->tls);
+    if (err < 0)
+        goto done;
+    c->options.url = c->options.ca_file = NULL;
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
@@ -277,7 +281,9 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
+    saved = errno;
     hf_client_free(c);
+    errno = saved;
     return err;
 }
 
@@ -291,6 +297,7 @@ void hf_client_free(struct hf_client *c)
         hf_socket_release(&c->sockets[slot]);
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
+    hf_client_tls_free(c->tls);
     hf_client_session_free(c->session);
     hf_buf_release(&c->scratch);
     free(c);
@@ -378,7 +385,7 @@ void hf_client_close(struct hf_client *c)
 static struct hf_socket_turn turn_of(struct hf_client *c)
 {
     return (struct hf_socket_turn){
-        .session = c->session, .addresses = &c->addresses, .buf = c->buf, .now_ms = now_ms()};
+        .session = c->session, .addresses = &c->addresses, .tls = c->tls, .buf = c->buf, .now_ms = now_ms()};
 }
 
 /* One slot's news may change what is wanted in the other: two rounds settle it, what is left waits for the next turn. */

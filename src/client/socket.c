@@ -20,6 +20,7 @@ void hf_socket_init(struct hf_socket *sock, unsigned slot)
 
 void hf_socket_release(struct hf_socket *sock)
 {
+    hf_tls_conn_free(sock->tls);
     if (sock->fd >= 0)
         (void)close(sock->fd);
     hf_socket_init(sock, sock->slot);
@@ -110,6 +111,34 @@ static void start(struct hf_socket *sock, uint32_t attempt, const struct hf_sock
         lost(sock, turn);
 }
 
+/* Go on with the handshake of TLS. */
+static void greet(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    int err = hf_tls_conn_handshake(sock->tls);
+
+    if (err == HF_EAGAIN)
+        return;
+    if (err < 0) {
+        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
+        lost(sock, turn);
+        return;
+    }
+    sock->greeting = false;
+    hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
+}
+
+static void begin_tls(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    sock->tls = hf_tls_conn_new(turn->tls, sock->fd, turn->addresses->url->host);
+    sock->greeting = true;
+    if (sock->tls != NULL) {
+        greet(sock, turn);
+        return;
+    }
+    (void)snprintf(sock->why, sizeof(sock->why), "TLS: out of memory");
+    lost(sock, turn);
+}
+
 static void connect_ended(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
     int error = 0;
@@ -126,14 +155,44 @@ static void connect_ended(struct hf_socket *sock, const struct hf_socket_turn *t
     }
     sock->connecting = false;
     turn->addresses->first = sock->address;
-    hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
+    if (turn->tls != NULL)
+        begin_tls(sock, turn);
+    else
+        hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
 }
 
 /* --- bytes --- */
 
-static bool would_block(void)
+/* Both: bytes, 0 at the end (of reading), HF_EAGAIN, or another error with why set. */
+static long receive(struct hf_socket *sock, uint8_t *buf, size_t cap)
 {
-    return errno == EAGAIN || errno == EINTR;
+    long n = sock->tls != NULL ? hf_tls_conn_read(sock->tls, buf, cap) : recv(sock->fd, buf, cap, 0);
+
+    if (n >= 0 || n == HF_EAGAIN)
+        return n;
+    if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
+        return HF_EAGAIN;
+    if (sock->tls != NULL)
+        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
+    else
+        say_why(sock, "receive", errno);
+    return HF_ECLOSED;
+}
+
+static long transmit(struct hf_socket *sock, struct hf_str out)
+{
+    long n = sock->tls != NULL ? hf_tls_conn_write(sock->tls, out.data, out.len)
+                               : send(sock->fd, out.data, out.len, MSG_NOSIGNAL);
+
+    if (n >= 0 || n == HF_EAGAIN)
+        return n;
+    if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
+        return HF_EAGAIN;
+    if (sock->tls != NULL)
+        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
+    else
+        say_why(sock, "send", errno);
+    return HF_ECLOSED;
 }
 
 static bool still_wanted(const struct hf_socket *sock, const struct hf_socket_turn *turn)
@@ -148,12 +207,11 @@ static void read_some(struct hf_socket *sock, const struct hf_socket_turn *turn)
     unsigned turns;
 
     for (turns = 0; turns < READS_MAX && still_wanted(sock, turn); turns++) {
-        ssize_t n = recv(sock->fd, turn->buf, HF_READ_BYTES, 0);
+        long n = receive(sock, turn->buf, HF_READ_BYTES);
 
-        if (n < 0 && would_block())
+        if (n == HF_EAGAIN)
             return;
         if (n < 0) {
-            say_why(sock, "receive", errno);
             lost(sock, turn);
             return;
         }
@@ -175,16 +233,15 @@ static bool write_some(struct hf_socket *sock, const struct hf_socket_turn *turn
 
     for (turns = 0; turns < WRITES_MAX; turns++) {
         struct hf_str out = hf_client_session_output(turn->session, sock->slot, turn->now_ms);
-        ssize_t n;
+        long n;
 
         if (out.len == 0)
             return true;
-        n = send(sock->fd, out.data, out.len, MSG_NOSIGNAL);
-        if (n < 0 && would_block())
+        n = transmit(sock, out);
+        if (n == HF_EAGAIN)
             return false;
         if (n < 0) {
             /* What the server said before it closed may still lie in the socket; reading will meet the end. */
-            say_why(sock, "send", errno);
             read_some(sock, turn);
             if (still_wanted(sock, turn))
                 lost(sock, turn);
@@ -205,6 +262,11 @@ static void end_write(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
     if (sock->write_ended || !write_some(sock, turn) || sock->fd < 0)
         return;
+    if (sock->tls != NULL) {
+        hf_tls_conn_end(sock->tls); /* It says so once, however often it is asked to. */
+        if (hf_tls_conn_flush(sock->tls) == HF_EAGAIN)
+            return;
+    }
     (void)shutdown(sock->fd, SHUT_WR);
     sock->write_ended = true;
 }
@@ -242,6 +304,11 @@ short hf_socket_events(const struct hf_socket *sock, const struct hf_socket_turn
         return 0;
     if (sock->connecting)
         return POLLOUT;
+    if (sock->greeting)
+        return hf_tls_conn_wants_write(sock->tls) ? POLLIN | POLLOUT : POLLIN;
+    /* What OpenSSL has read already no poll() tells of; that the socket can be written to it tells at once. */
+    if (sock->tls != NULL && (hf_tls_conn_has_pending(sock->tls) || hf_tls_conn_wants_write(sock->tls)))
+        return POLLIN | POLLOUT;
     if (sock->write_ended || hf_client_session_output(turn->session, sock->slot, turn->now_ms).len == 0)
         return POLLIN;
     return POLLIN | POLLOUT;
@@ -253,6 +320,8 @@ void hf_socket_ready(struct hf_socket *sock, short revents, const struct hf_sock
         return;
     if (sock->connecting)
         connect_ended(sock, turn);
+    else if (sock->greeting)
+        greet(sock, turn);
     else
         read_some(sock, turn);
 }

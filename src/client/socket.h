@@ -1,10 +1,11 @@
 /*
- * socket.h - one slot's TCP connection: making it, reading, writing, ending it. All without blocking, but for the lookup of names.
+ * socket.h - one slot's TCP connection, with TLS on it where the URL is wss: making it, reading, writing, ending it. All without blocking, but for the lookup of names.
  * It obeys what the session wants of its slot (session/client_session.h) and tells it what happened.
  */
 #ifndef HF_CLIENT_SOCKET_H
 #define HF_CLIENT_SOCKET_H
 
+#include "client/tls.h"
 #include "client/url.h"
 #include "session/client_session.h"
 
@@ -33,9 +34,11 @@ struct hf_socket {
     int fd;           /* -1: none */
     uint32_t attempt; /* of the session, that fd belongs to */
     unsigned slot;
-    unsigned tried;   /* addresses tried for this attempt */
-    unsigned address; /* the one being tried */
+    unsigned tried;          /* addresses tried for this attempt */
+    unsigned address;        /* the one being tried */
+    struct hf_tls_conn *tls; /* NULL: plain, or not connected yet */
     bool connecting;
+    bool greeting;    /* the TLS handshake is under way */
     bool write_ended; /* everything is written, and the end told: what comes in is thrown away */
     char why[384];    /* how it ended */
 };
@@ -43,7 +46,8 @@ struct hf_socket {
 struct hf_socket_turn {
     struct hf_client_session *session;
     struct hf_addresses *addresses;
-    uint8_t *buf; /* HF_READ_BYTES */
+    struct hf_client_tls *tls; /* NULL: plain */
+    uint8_t *buf;              /* HF_READ_BYTES */
     uint64_t now_ms;
 };
 

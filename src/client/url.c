@@ -32,6 +32,12 @@ static bool port_valid(const char *port)
     return digits > 0 && port[digits] == '\0' && value >= 1 && value <= 65535;
 }
 
+/* RFC 6455 section 3: "The port component is OPTIONAL; the default for 'ws' is port 80, while the default for 'wss' is port 443." */
+static const char *usual_port(const struct hf_url *u)
+{
+    return u->secure ? "443" : "80";
+}
+
 /* "HOST", "HOST:PORT", "[V6]" or "[V6]:PORT". */
 static bool parse_authority(struct hf_url *u, const char *text, size_t len)
 {
@@ -57,7 +63,7 @@ static bool parse_authority(struct hf_url *u, const char *text, size_t len)
     if (host_len == 0 || !copy(u->host, sizeof(u->host), host, host_len))
         return false;
     if (colon == end)
-        return copy(u->port, sizeof(u->port), "80", 2);
+        return copy(u->port, sizeof(u->port), usual_port(u), strlen(usual_port(u)));
     return *colon == ':' && copy(u->port, sizeof(u->port), colon + 1, (size_t)(end - colon) - 1) &&
            port_valid(u->port);
 }
@@ -65,7 +71,7 @@ static bool parse_authority(struct hf_url *u, const char *text, size_t len)
 static void put_authority(struct hf_url *u)
 {
     bool v6 = strchr(u->host, ':') != NULL;
-    bool usual = strcmp(u->port, "80") == 0;
+    bool usual = strcmp(u->port, usual_port(u)) == 0;
 
     (void)snprintf(u->authority, sizeof(u->authority), "%s%s%s%s%s", v6 ? "[" : "", u->host, v6 ? "]" : "",
                    usual ? "" : ":", usual ? "" : u->port);
@@ -81,14 +87,12 @@ static bool parse_target(struct hf_url *u, const char *text)
 
 int hf_url_parse(struct hf_url *u, const char *text)
 {
-    static const char scheme[] = "ws://";
     size_t authority_len;
 
-    if (strncasecmp(text, "wss://", 6) == 0)
-        return HF_EUNSUPPORTED;
-    if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0 || !clean(text))
+    u->secure = strncasecmp(text, "wss://", 6) == 0;
+    if ((!u->secure && strncasecmp(text, "ws://", 5) != 0) || !clean(text))
         return HF_EINVAL;
-    text += sizeof(scheme) - 1;
+    text += u->secure ? 6 : 5;
     authority_len = strcspn(text, "/?");
     if (!parse_authority(u, text, authority_len) || !parse_target(u, text + authority_len))
         return HF_EINVAL;

@@ -123,7 +123,7 @@ struct hf_capacity hf_capacity_plan(const struct hf_config *config, const struct
     uint64_t connections = config->connections_max > 0 ? config->connections_max : 1;
     struct hf_capacity plan = {.workers =
                                    config->workers > 0 ? config->workers : workers_for(limits, connections)};
-    uint64_t sockets = plan.workers * (config->listen_count + 1);
+    uint64_t sockets = plan.workers * (config->listen_count + config->tls_listen_count + 1);
 
     plan.descriptors = descriptors_for(plan.workers, connections);
     if (plan.descriptors < sockets + plan.workers + HF_DESCRIPTORS_RESERVE)

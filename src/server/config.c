@@ -70,7 +70,8 @@ int hf_config_add_listen(struct hf_config *c, const char *address, const char *o
                          size_t error_cap)
 {
     char what[WHAT_MAX];
-    int err = hf_config_listen_append(c, hf_str_from(address), what, sizeof(what));
+    int err = hf_config_list_append(hf_config_key_find(HF_STR("listen")), c, hf_str_from(address), what,
+                                    sizeof(what));
 
     if (err < 0)
         snprintf(error, error_cap, "%s: %s", origin, what);
@@ -118,29 +119,52 @@ static int check_segment(const struct hf_config *c, char *error, size_t cap)
     return conflict(c, "memory.segment", what, error, cap);
 }
 
+/* The addresses of both lists, the plain ones first. */
+static const char *address_at(const struct hf_config *c, size_t i)
+{
+    return i < c->listen_count ? c->listen[i] : c->tls_listen[i - c->listen_count];
+}
+
 static int check_addresses(const struct hf_config *c, char *error, size_t cap)
 {
+    size_t count = c->listen_count + c->tls_listen_count;
     char what[WHAT_MAX];
 
-    if (c->listen_count == 0)
+    if (count == 0)
         return conflict(c, "listen", "has no address; at least one is needed", error, cap);
-    for (size_t i = 0; i < c->listen_count; i++) {
-        snprintf(what, sizeof(what), "%s is given twice", c->listen[i]);
+    for (size_t i = 0; i < count; i++) {
+        const char *address = address_at(c, i);
+
+        snprintf(what, sizeof(what), "%s is given twice", address);
         for (size_t j = 0; j < i; j++) {
-            if (strcmp(c->listen[i], c->listen[j]) == 0)
-                return conflict(c, "listen", what, error, cap);
+            if (strcmp(address, address_at(c, j)) == 0)
+                return conflict(c, i < c->listen_count ? "listen" : "tls.listen", what, error, cap);
         }
-        snprintf(what, sizeof(what), "%s is an address for clients (listen) already", c->listen[i]);
-        if (strcmp(c->listen[i], c->api_listen) == 0)
+        snprintf(what, sizeof(what), "%s is an address for clients (%s) already", address,
+                 i < c->listen_count ? "listen" : "tls.listen");
+        if (strcmp(address, c->api_listen) == 0)
             return conflict(c, "api.listen", what, error, cap);
     }
     return 0;
+}
+
+static int check_tls(const struct hf_config *c, char *error, size_t cap)
+{
+    static const char missing[] = "needs a certificate: set tls.certificates";
+
+    if (c->certificate_count > 0)
+        return 0;
+    if (c->tls_listen_count > 0)
+        return conflict(c, "tls.listen", missing, error, cap);
+    return c->api_tls ? conflict(c, "api.tls", missing, error, cap) : 0;
 }
 
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
 
+    if (err == 0)
+        err = check_tls(c, error, error_cap);
     if (err == 0)
         err = check_heartbeat(c, error, error_cap);
     if (err == 0)

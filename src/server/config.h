@@ -16,12 +16,19 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 33,
-    HF_CONFIG_PATH_MAX = 256
+    HF_CONFIG_KEYS = 39,
+    HF_CONFIG_PATH_MAX = 256,
+    HF_CERTIFICATES_MAX = 16,
 };
 
+enum hf_tls_version { HF_TLS_1_2, HF_TLS_1_3 };
 enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
 enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARNING, HF_LOG_ERROR };
+
+/* A certificate with its chain, and its private key, both PEM; key "": it is in the certificate's file. */
+struct hf_certificate_files {
+    char certificate[HF_CONFIG_PATH_MAX], key[HF_CONFIG_PATH_MAX];
+};
 
 /* Key in the file and in --set, unit, default, bounds. Durations in the file: "25s", "500ms", "10m", "24h", or integer ms. Sizes: "64KiB", "1MiB", or bytes. */
 struct hf_config {
@@ -34,6 +41,17 @@ struct hf_config {
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
     uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
     bool echo;        /* echo: serve /echo; default false */
+
+    bool api_tls; /* api.tls: the API speaks TLS, with tls.certificates; default false */
+
+    char tls_listen[HF_LISTEN_MAX][HF_ADDRESS_MAX]; /* tls.listen: list of ADDR:PORT, default none */
+    size_t tls_listen_count;
+    struct hf_certificate_files
+        certificates[HF_CERTIFICATES_MAX]; /* tls.certificates: list; the first is the default */
+    size_t certificate_count;
+    enum hf_tls_version tls_min_version; /* tls.min_version: 1.2, 1.3; default 1.2 */
+    char tls_ciphers[256];               /* tls.ciphers: of TLS 1.2, OpenSSL's notation; "": ours */
+    uint32_t ticket_rotation_ms;         /* tls.ticket_rotation, 12 h; 1 s to 7 d */
 
     enum hf_log_level log_level;   /* log.level: debug, info, warning, error; default info */
     enum hf_log_format log_format; /* log.format: logfmt, json; default logfmt */

@@ -77,20 +77,69 @@ static int load_scalar(struct loader *l, const struct hf_config_key *key, const 
     return err < 0 ? fail_at(l, line_of(node), key->name, "%s", what) : 0;
 }
 
-static int load_addresses(struct loader *l, const struct hf_config_key *key, const yaml_node_t *node)
+/* One of the pairs of `{certificate: FILE, key: FILE}`. */
+static int load_file_pair(const struct loader *l, const struct hf_config_key *key, yaml_node_pair_t pair,
+                          struct hf_str *certificate, struct hf_str *key_file)
 {
-    l->config->listen_count = 0;
-    for (const yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top;
-         i++) {
+    const yaml_node_t *name = yaml_document_get_node((yaml_document_t *)(uintptr_t)&l->document, pair.key);
+    const yaml_node_t *value = yaml_document_get_node((yaml_document_t *)(uintptr_t)&l->document, pair.value);
+    struct hf_str *to = NULL;
+
+    if (name->type == YAML_SCALAR_NODE && hf_str_eq(scalar(name), HF_STR("certificate")))
+        to = certificate;
+    if (name->type == YAML_SCALAR_NODE && hf_str_eq(scalar(name), HF_STR("key")))
+        to = key_file;
+    if (to == NULL)
+        return fail_at(l, line_of(name), key->name, "expected `certificate` and `key` here");
+    if (to->data != NULL)
+        return fail_at(l, line_of(name), key->name, "`%.*s` is given twice", (int)scalar(name).len,
+                       scalar(name).data);
+    if (value->type != YAML_SCALAR_NODE || is_empty(value))
+        return fail_at(l, line_of(value), key->name, "expected the path of a file");
+    *to = scalar(value);
+    return 0;
+}
+
+static int load_files(struct loader *l, const struct hf_config_key *key, const yaml_node_t *node)
+{
+    const yaml_node_pair_t *pairs = node->data.mapping.pairs.start;
+    size_t count = (size_t)(node->data.mapping.pairs.top - pairs);
+    struct hf_str certificate = {NULL, 0}, key_file = {NULL, 0};
+    char what[WHAT_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        int err = load_file_pair(l, key, pairs[i], &certificate, &key_file);
+
+        if (err < 0)
+            return err;
+    }
+    if (certificate.data == NULL)
+        return fail_at(l, line_of(node), key->name, "has no `certificate`");
+    if (hf_config_certificate_append(l->config, certificate, key_file.data == NULL ? HF_STR("") : key_file,
+                                     what, sizeof(what)) < 0)
+        return fail_at(l, line_of(node), key->name, "%s", what);
+    return 0;
+}
+
+static int load_list(struct loader *l, const struct hf_config_key *key, const yaml_node_t *node)
+{
+    const char *items = key->kind == HF_CONFIG_ADDRESSES ? "ADDR:PORT" : "{certificate: FILE, key: FILE}";
+    int err = 0;
+
+    *hf_config_list_count(key, l->config) = 0;
+    for (const yaml_node_item_t *i = node->data.sequence.items.start;
+         err == 0 && i < node->data.sequence.items.top; i++) {
         const yaml_node_t *item = yaml_document_get_node(&l->document, *i);
         char what[WHAT_MAX];
 
-        if (item->type != YAML_SCALAR_NODE)
-            return fail_at(l, line_of(item), key->name, "expected a list of ADDR:PORT");
-        if (hf_config_listen_append(l->config, scalar(item), what, sizeof(what)) < 0)
-            return fail_at(l, line_of(item), key->name, "%s", what);
+        if (item->type == YAML_MAPPING_NODE && key->kind == HF_CONFIG_CERTIFICATES)
+            err = load_files(l, key, item);
+        else if (item->type != YAML_SCALAR_NODE)
+            err = fail_at(l, line_of(item), key->name, "expected a list of %s", items);
+        else if (hf_config_list_append(key, l->config, scalar(item), what, sizeof(what)) < 0)
+            err = fail_at(l, line_of(item), key->name, "%s", what);
     }
-    return 0;
+    return err;
 }
 
 static int load_value(struct loader *l, const struct hf_config_key *key, size_t line, const yaml_node_t *node)
@@ -103,8 +152,8 @@ static int load_value(struct loader *l, const struct hf_config_key *key, size_t 
     *seen = (uint32_t)line;
     if (node->type == YAML_SCALAR_NODE)
         return load_scalar(l, key, node);
-    if (node->type == YAML_SEQUENCE_NODE && key->kind == HF_CONFIG_ADDRESSES)
-        return load_addresses(l, key, node);
+    if (node->type == YAML_SEQUENCE_NODE && hf_config_is_list(key))
+        return load_list(l, key, node);
     hf_config_key_allowed(key, allowed, sizeof(allowed));
     return fail_at(l, line, key->name, "expected a single value, not a %s; allowed is %s",
                    node->type == YAML_SEQUENCE_NODE ? "list" : "mapping", allowed);

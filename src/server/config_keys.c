@@ -12,17 +12,19 @@
 #define GIB (1024 * MIB)
 
 static const char *const level_names[] = {"debug", "info", "warning", "error", NULL};
+static const char *const version_names[] = {"1.2", "1.3", NULL};
 static const char *const format_names[] = {"logfmt", "json", NULL};
 
 #define AT(member) .offset = offsetof(struct hf_config, member)
+#define LIST(member, count_member) AT(member), .count_offset = offsetof(struct hf_config, count_member)
 #define COUNT(member, low, high) HF_CONFIG_COUNT, AT(member), .min = (low), .max = (high)
 #define DURATION(member, low, high) HF_CONFIG_DURATION, AT(member), .min = (low), .max = (high)
 #define BYTES(member, low, high) HF_CONFIG_BYTES, AT(member), .min = (low), .max = (high)
 
 /* clang-format off */
 const struct hf_config_key hf_config_keys[] = {
-    {"listen", HF_CONFIG_ADDRESSES, AT(listen), .initial = "127.0.0.1:8000",
-     .about = "Addresses for clients, up to 8"},
+    {"listen", HF_CONFIG_ADDRESSES, LIST(listen, listen_count), .initial = "127.0.0.1:8000",
+     .about = "Addresses for clients without TLS, up to 8"},
     {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .zero = "auto", .initial = "auto",
      .about = "Worker processes; `auto`: one per CPU, or as many as limits.connections needs where a process may have few file descriptors"},
     {"echo", HF_CONFIG_BOOL, AT(echo), .initial = "false",
@@ -32,6 +34,19 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Address of the HTTP API"},
     {"api.key", HF_CONFIG_SECRET, AT(api_key), .initial = "", .initial_text = "none",
      .about = "Key that API requests carry in `Authorization: Bearer KEY`; without one only requests from this machine are served"},
+    {"api.tls", HF_CONFIG_BOOL, AT(api_tls), .initial = "false",
+     .about = "The HTTP API speaks TLS, with the certificates of tls.certificates"},
+
+    {"tls.listen", HF_CONFIG_ADDRESSES, LIST(tls_listen, tls_listen_count), .initial = "none",
+     .about = "Addresses for clients with TLS (wss), up to 8"},
+    {"tls.certificates", HF_CONFIG_CERTIFICATES, LIST(certificates, certificate_count), .initial_text = "none",
+     .about = "PEM files of certificates with their chains, and of their private keys, up to 16; the first serves whoever asks for no name that another one has. Read anew on SIGHUP"},
+    {"tls.min_version", HF_CONFIG_CHOICE, AT(tls_min_version), .names = version_names, .initial = "1.2",
+     .about = "The oldest version of TLS that is spoken"},
+    {"tls.ciphers", HF_CONFIG_CIPHERS, AT(tls_ciphers), .initial = "", .initial_text = "forward-secret AEAD suites",
+     .about = "Cipher suites of TLS 1.2 in OpenSSL's notation; those of 1.3 are OpenSSL's own"},
+    {"tls.ticket_rotation", DURATION(ticket_rotation_ms, SECOND_MS, 7 * DAY_MS), .initial = "12h",
+     .about = "How long session tickets are made with one key; it opens them for as long again"},
 
     {"log.level", HF_CONFIG_CHOICE, AT(log_level), .names = level_names, .initial = "info",
      .about = "The least important lines that are written"},

@@ -9,20 +9,23 @@
 #include "server/config.h"
 
 enum hf_config_kind {
-    HF_CONFIG_COUNT,     /* uint32_t: a number without unit */
-    HF_CONFIG_DURATION,  /* uint32_t, in ms: "25s" */
-    HF_CONFIG_BYTES,     /* uint32_t: "64KiB" */
-    HF_CONFIG_BOOL,      /* bool: true, false */
-    HF_CONFIG_CHOICE,    /* an enum: one of names */
-    HF_CONFIG_ADDRESS,   /* char[HF_ADDRESS_MAX]: ADDR:PORT, or "none" */
-    HF_CONFIG_ADDRESSES, /* hf_config.listen: a list of ADDR:PORT; in one text with commas between */
-    HF_CONFIG_SECRET,    /* char[256]: printable ASCII without spaces; never shown in an error */
+    HF_CONFIG_COUNT,    /* uint32_t: a number without unit */
+    HF_CONFIG_DURATION, /* uint32_t, in ms: "25s" */
+    HF_CONFIG_BYTES,    /* uint32_t: "64KiB" */
+    HF_CONFIG_BOOL,     /* bool: true, false */
+    HF_CONFIG_CHOICE,   /* an enum: one of names */
+    HF_CONFIG_ADDRESS,  /* char[HF_ADDRESS_MAX]: ADDR:PORT, or "none" */
+    HF_CONFIG_ADDRESSES, /* char[HF_LISTEN_MAX][HF_ADDRESS_MAX]: a list of ADDR:PORT; in one text with commas between, or "none" */
+    HF_CONFIG_SECRET,  /* char[256]: printable ASCII without spaces; never shown in an error */
+    HF_CONFIG_CIPHERS, /* char[256]: as a secret, but shown */
+    HF_CONFIG_CERTIFICATES, /* hf_config.certificates: a list of CERTIFICATE:KEY; in one text with commas between */
 };
 
 struct hf_config_key {
     const char *name; /* parts separated by dots: the nesting in the file */
     enum hf_config_kind kind;
     size_t offset;            /* in struct hf_config */
+    size_t count_offset;      /* of a list: where its size_t count is */
     uint32_t min, max;        /* of the three kinds of numbers */
     const char *const *names; /* of a choice: by value, NULL behind the last */
     const char *zero;         /* of a number: the word that stands for 0, which is allowed then; NULL: none */
@@ -50,9 +53,18 @@ bool hf_config_is_section(struct hf_str name);
 int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
                         char *error, size_t error_cap) HF_MUST_CHECK;
 
-/* Append one address to the list. As above. */
-int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *error,
-                            size_t error_cap) HF_MUST_CHECK;
+/* Append one address, or CERTIFICATE:KEY, to a list. As above. */
+int hf_config_list_append(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
+                          char *error, size_t error_cap) HF_MUST_CHECK;
+/* Append one pair of files to hf_config.certificates; key empty: in the same file. As above. */
+int hf_config_certificate_append(struct hf_config *c, struct hf_str certificate, struct hf_str key,
+                                 char *error, size_t error_cap) HF_MUST_CHECK;
+/* How many items a list has. */
+size_t *hf_config_list_count(const struct hf_config_key *key, struct hf_config *c);
+static inline bool hf_config_is_list(const struct hf_config_key *key)
+{
+    return key->kind == HF_CONFIG_ADDRESSES || key->kind == HF_CONFIG_CERTIFICATES;
+}
 
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);

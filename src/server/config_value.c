@@ -77,6 +77,12 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
     case HF_CONFIG_ADDRESSES:
         snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8000 or [::1]:8000");
         break;
+    case HF_CONFIG_CIPHERS:
+        snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
+        break;
+    case HF_CONFIG_CERTIFICATES:
+        snprintf(out, cap, "CERTIFICATE:KEY, paths of PEM files; or {certificate, key} in the file");
+        break;
     case HF_CONFIG_SECRET:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
         break;
@@ -186,7 +192,8 @@ static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str
     return refuse(error, cap, "'%s' is not known; allowed is %s", show(value).text, allowed);
 }
 
-static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int),
+static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int) &&
+                  sizeof(enum hf_tls_version) == sizeof(int),
               "parse_choice() writes an int");
 
 static bool port_valid(const char *text)
@@ -237,26 +244,83 @@ static int parse_address(char to[HF_ADDRESS_MAX], struct hf_str value, char *err
     return 0;
 }
 
-int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+size_t *hf_config_list_count(const struct hf_config_key *key, struct hf_config *c)
 {
+    return (size_t *)(void *)((char *)c + key->count_offset);
+}
+
+static int append_address(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
+                          char *error, size_t cap)
+{
+    char(*list)[HF_ADDRESS_MAX] = (void *)((char *)c + key->offset);
+    size_t *count = hf_config_list_count(key, c);
     int err;
 
-    if (c->listen_count == HF_LISTEN_MAX)
+    if (*count == HF_LISTEN_MAX)
         return refuse(error, cap, "more than %d addresses", HF_LISTEN_MAX);
-    err = parse_address(c->listen[c->listen_count], value, error, cap);
+    err = parse_address(list[*count], value, error, cap);
     if (err < 0)
         return err;
-    c->listen_count++;
+    ++*count;
     return 0;
 }
 
-static int parse_addresses(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+static int copy_path(char to[HF_CONFIG_PATH_MAX], struct hf_str path, char *error, size_t cap)
 {
-    c->listen_count = 0;
+    if (path.len >= HF_CONFIG_PATH_MAX || memchr(path.data, '\0', path.len) != NULL)
+        return refuse(error, cap, "'%s' is no path of up to %d bytes", show(path).text,
+                      HF_CONFIG_PATH_MAX - 1);
+    memcpy(to, path.data, path.len);
+    to[path.len] = '\0';
+    return 0;
+}
+
+int hf_config_certificate_append(struct hf_config *c, struct hf_str certificate, struct hf_str key,
+                                 char *error, size_t cap)
+{
+    struct hf_certificate_files *files = &c->certificates[c->certificate_count];
+    int err;
+
+    if (c->certificate_count == HF_CERTIFICATES_MAX)
+        return refuse(error, cap, "more than %d certificates", HF_CERTIFICATES_MAX);
+    if (certificate.len == 0)
+        return refuse(error, cap, "has no certificate; allowed is CERTIFICATE:KEY, paths of PEM files");
+    err = copy_path(files->certificate, certificate, error, cap);
+    if (err == 0)
+        err = copy_path(files->key, key, error, cap);
+    c->certificate_count += err == 0;
+    return err;
+}
+
+/* "CERTIFICATE:KEY"; without a colon both are in one file. */
+static int append_certificate(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    const char *colon = memchr(value.data, ':', value.len);
+    size_t len = colon == NULL ? value.len : (size_t)(colon - value.data);
+    struct hf_str key = {value.data + len, 0};
+
+    if (colon != NULL)
+        key = (struct hf_str){colon + 1, value.len - len - 1};
+    return hf_config_certificate_append(c, (struct hf_str){value.data, len}, key, error, cap);
+}
+
+int hf_config_list_append(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
+                          char *error, size_t cap)
+{
+    return key->kind == HF_CONFIG_CERTIFICATES ? append_certificate(c, value, error, cap)
+                                               : append_address(key, c, value, error, cap);
+}
+
+static int parse_list(const struct hf_config_key *key, struct hf_config *c, struct hf_str value, char *error,
+                      size_t cap)
+{
+    *hf_config_list_count(key, c) = 0;
+    if (hf_str_eq(value, HF_STR("none")))
+        return 0;
     for (;;) {
         const char *comma = memchr(value.data, ',', value.len);
         size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
-        int err = hf_config_listen_append(c, (struct hf_str){value.data, len}, error, cap);
+        int err = hf_config_list_append(key, c, (struct hf_str){value.data, len}, error, cap);
 
         if (err < 0 || comma == NULL)
             return err;
@@ -297,7 +361,9 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
         memcpy(to, "none", sizeof("none"));
         return 0;
     case HF_CONFIG_ADDRESSES:
-        return parse_addresses(c, value, error, cap);
+    case HF_CONFIG_CERTIFICATES:
+        return parse_list(key, c, value, error, cap);
+    case HF_CONFIG_CIPHERS:
     case HF_CONFIG_SECRET:
         return parse_secret(to, value, error, cap);
     }

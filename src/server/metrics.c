@@ -95,6 +95,20 @@ static void put_gauge(struct hf_buf *out, const char *metric, const char *help, 
     hf_buf_putf(out, "holdfast_%s %llu\n", metric, value);
 }
 
+/* What the supervisor counts, and what follows from the time. */
+static void put_tls(const struct hf_hub *hub, struct hf_buf *out)
+{
+    const struct hf_region_header *h = hub->region->header;
+
+    put_head(out, "tls_reloads_total", "counter", "times that certificates were read anew, by result");
+    hf_buf_putf(out, "holdfast_tls_reloads_total{result=\"ok\"} %u\n", atomic_load(&h->tls_reloads));
+    hf_buf_putf(out, "holdfast_tls_reloads_total{result=\"failed\"} %u\n",
+                atomic_load(&h->tls_reloads_failed));
+    if (hub->config->certificate_count > 0)
+        put_gauge(out, "tls_ticket_key_age_seconds", "age of the key that new session tickets are made with",
+                  hub->now.wall_ms % hub->config->ticket_rotation_ms / 1000);
+}
+
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
 {
     struct census n = take_census(hub);
@@ -112,20 +126,24 @@ int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
     put_gauge(out, "log_bytes", "bytes of messages in the shared logs", n.log_bytes);
     put_head(out, "worker_restarts_total", "counter", "workers that were replaced");
     hf_buf_putf(out, "holdfast_worker_restarts_total %llu\n", n.restarts);
+    put_tls(hub, out);
     return out->failed ? HF_ELIMIT : 0;
 }
 
 /* ---- JSON ---- */
 
-/* "closes_total{code="1000"}" becomes "closes_total_1000". */
+/* "closes_total{code="1000"}" becomes "closes_total_1000"; of several labels each adds its value. */
 static void put_key(struct hf_buf *out, const char *metric, const char *label)
 {
+    const char *value = strchr(label, '"');
+
     hf_buf_putf(out, ",\"%s", metric);
-    if (label[0] != '\0') {
-        const char *value = strchr(label, '"') + 1;
+    while (value != NULL) {
+        size_t len = strcspn(value + 1, "\"");
 
         hf_buf_puts(out, "_");
-        hf_buf_put(out, value, strcspn(value, "\""));
+        hf_buf_put(out, value + 1, len);
+        value = strchr(value + len + 2, '"');
     }
     hf_buf_puts(out, "\":");
 }

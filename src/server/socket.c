@@ -2,6 +2,7 @@
 
 #include "net/listen.h"
 #include "server/hub_state.h"
+#include "server/logger.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,28 +15,113 @@ enum {
     NOTSENT_LOWAT =
         16 *
         1024, /* research/protocol.md 4.2: what is not sent yet stays in the shared log, not in the kernel */
+    HANDSHAKES_PER_TURN = 16, /* of TLS: 4 ms at 250 us each, which those who are connected may notice */
+    TLS_LOG_MS = 1000,        /* a log line about failed handshakes at most so often */
+    TLS_RECORD_HANDSHAKE = 22,
 };
 
 struct client {
     struct hf_watch watch;
     struct hf_sockets *all;
     struct hf_conn *conn;
-    struct hf_list unread; /* in all->unread: readable, and not read to the end */
+    struct hf_list unread;     /* in all->unread: readable, and not read to the end */
+    struct hf_tls_stream *tls; /* NULL: plain */
+    bool begun;                /* the first byte has come */
     bool paused, readable;
     bool ended; /* the end stands behind what is unread, and has had its edge */
 };
 
-int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now)
+int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
+                    struct hf_counters *counters, struct hf_tls *tls)
 {
-    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now};
+    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now, .counters = counters};
     hf_list_init(&s->unread);
     s->buffer = malloc(HF_READ_BYTES);
-    return s->buffer == NULL ? HF_ENOMEM : 0;
+    if (s->buffer == NULL)
+        return HF_ENOMEM;
+    if (tls == NULL)
+        return 0;
+    s->tls = hf_tls_hold(tls);
+    return hf_tls_io_init(&s->tls_io, counters);
 }
 
 void hf_sockets_release(struct hf_sockets *s)
 {
     free(s->buffer);
+    hf_tls_drop(s->tls);
+    hf_tls_io_release(&s->tls_io);
+}
+
+void hf_sockets_set_tls(struct hf_sockets *s, struct hf_tls *tls)
+{
+    hf_tls_drop(s->tls);
+    s->tls = hf_tls_hold(tls);
+}
+
+/* ---- The stages ---- */
+
+static long read_plain(struct client *c, uint8_t *buf, size_t cap, bool *more)
+{
+    ssize_t n = recv(c->watch.fd, buf, cap, 0);
+
+    if (n > 0 && !c->begun && buf[0] == TLS_RECORD_HANDSHAKE) /* What it is told is the hub's affair. */
+        hf_count(c->all->counters, HF_COUNT_TLS_ON_PLAIN, 1);
+    c->begun |= n > 0;
+    /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
+    *more = n > 0 ? (size_t)n == cap || c->ended : n < 0 && errno == EINTR;
+    if (n > 0)
+        return n;
+    if (n == 0)
+        return HF_ECLOSED;
+    return errno == EAGAIN || errno == EINTR ? HF_EAGAIN : HF_EIO;
+}
+
+/* A refused or failed handshake is logged with its cause, one a second; the others are counted. */
+static void log_tls(struct hf_sockets *s, const struct hf_tls_stream *tls, int fd)
+{
+    char text[HF_ADDRESS_BYTES] = "gone";
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+
+    s->tls_failures++;
+    if (s->tls_logged_ms != 0 && s->now->mono_ms < s->tls_logged_ms + TLS_LOG_MS)
+        return;
+    if (getpeername(fd, (struct sockaddr *)&address, &len) == 0)
+        hf_address_format(&address, text, sizeof(text));
+    hf_log(HF_LOG_INFO, "tls_failed", hf_kv_text("why", hf_tls_stream_why(tls)), hf_kv_text("address", text),
+           hf_kv_u64("count", s->tls_failures));
+    s->tls_failures = 0;
+    s->tls_logged_ms = s->now->mono_ms;
+}
+
+long hf_sockets_read_tls(struct hf_sockets *s, struct hf_tls_stream *tls, int fd, uint8_t *buf, size_t cap,
+                         bool ended, bool *more)
+{
+    enum hf_tls_state before = hf_tls_stream_state(tls), after;
+    long n = hf_tls_stream_read(tls, buf, cap, ended, more);
+
+    after = hf_tls_stream_state(tls);
+    if (before != after && (after == HF_TLS_REFUSED || after == HF_TLS_BROKEN))
+        log_tls(s, tls, fd);
+    return n;
+}
+
+static long read_stages(struct client *c, uint8_t *buf, size_t cap, bool *more)
+{
+    return c->tls != NULL ? hf_sockets_read_tls(c->all, c->tls, c->watch.fd, buf, cap, c->ended, more)
+                          : read_plain(c, buf, cap, more);
+}
+
+static long write_plain(struct client *c, const struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    ssize_t n = count == 1
+                    ? send(c->watch.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) /* the shorter way in */
+                    : sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
+
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? HF_EAGAIN : HF_ECLOSED;
 }
 
 /* ---- The transport ---- */
@@ -43,15 +129,9 @@ void hf_sockets_release(struct hf_sockets *s)
 long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count)
 {
     struct client *c = socket;
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
-    ssize_t n = count == 1
-                    ? send(c->watch.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) /* the shorter way in */
-                    : sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
 
     (void)ctx;
-    if (n >= 0)
-        return n;
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? HF_EAGAIN : HF_ECLOSED;
+    return c->tls != NULL ? hf_tls_stream_write(c->tls, iov, count) : write_plain(c, iov, count);
 }
 
 static void want_read(struct client *c)
@@ -77,7 +157,10 @@ void hf_socket_finish(void *ctx, void *socket)
     struct client *c = socket;
 
     (void)ctx;
-    shutdown(c->watch.fd, SHUT_WR);
+    if (c->tls != NULL)
+        hf_tls_stream_finish(c->tls);
+    else
+        shutdown(c->watch.fd, SHUT_WR);
 }
 
 void hf_socket_close(void *ctx, void *socket)
@@ -87,6 +170,7 @@ void hf_socket_close(void *ctx, void *socket)
     (void)ctx;
     hf_list_del(&c->unread);
     hf_loop_remove(c->all->loop, &c->watch);
+    hf_tls_stream_free(c->tls);
     close(c->watch.fd);
     free(c);
 }
@@ -96,29 +180,39 @@ void hf_socket_close(void *ctx, void *socket)
 static void read_once(struct client *c)
 {
     struct hf_sockets *s = c->all;
-    ssize_t n = recv(c->watch.fd, s->buffer, HF_READ_BYTES, 0);
+    bool more;
+    long n = read_stages(c, s->buffer, HF_READ_BYTES, &more);
 
-    if (n > 0) {
-        /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
-        c->readable = (size_t)n == HF_READ_BYTES || c->ended;
-        want_read(c);
-        hf_hub_input(c->conn, s->buffer, (size_t)n, *s->now);
-    } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        c->readable = errno == EINTR;
-        want_read(c);
-    } else {
-        hf_hub_lost(c->conn, n < 0, *s->now);
+    if (n < 0 && n != HF_EAGAIN) {
+        hf_hub_lost(c->conn, n != HF_ECLOSED, *s->now);
+        return;
     }
+    c->readable = more;
+    want_read(c);
+    if (n > 0)
+        hf_hub_input(c->conn, s->buffer, (size_t)n, *s->now);
+}
+
+static bool in_handshake(const struct client *c)
+{
+    return c->tls != NULL && hf_tls_stream_state(c->tls) == HF_TLS_HANDSHAKE;
 }
 
 void hf_sockets_read(struct hf_sockets *s)
 {
     struct hf_list now, *node;
+    unsigned handshakes = 0;
 
     hf_list_init(&now);
     hf_list_splice(&now, &s->unread);
-    while ((node = hf_list_pop(&now)) != NULL)
-        read_once(HF_CONTAINER(node, struct client, unread));
+    while ((node = hf_list_pop(&now)) != NULL) {
+        struct client *c = HF_CONTAINER(node, struct client, unread);
+
+        if (in_handshake(c) && ++handshakes > HANDSHAKES_PER_TURN)
+            hf_list_add_tail(&s->unread, node);
+        else
+            read_once(c);
+    }
 }
 
 bool hf_sockets_busy(const struct hf_sockets *s)
@@ -130,7 +224,8 @@ static void client_ready(struct hf_watch *watch, unsigned what)
 {
     struct client *c = HF_CONTAINER(watch, struct client, watch);
 
-    if (what & HF_READY_WRITE)
+    /* Where the rest of a record cannot be sent any more, reading meets the end. */
+    if ((what & HF_READY_WRITE) && (c->tls == NULL || hf_tls_stream_flush(c->tls) == 0))
         hf_hub_writable(c->conn, *c->all->now); /* Never closes it. */
     if (what & (HF_READY_READ | HF_READY_ENDED)) {
         c->readable = true;
@@ -141,7 +236,7 @@ static void client_ready(struct hf_watch *watch, unsigned what)
 
 /* ---- Beginning ---- */
 
-static void set_options(int fd)
+void hf_socket_set_options(int fd)
 {
     int on = 1, lowat = NOTSENT_LOWAT;
 
@@ -149,18 +244,23 @@ static void set_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
 }
 
-bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage *address)
+bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage *address, bool secure)
 {
     char text[HF_ADDRESS_BYTES];
     struct client *c = calloc(1, sizeof(*c));
 
     if (c == NULL)
         goto failed;
-    set_options(fd);
+    hf_socket_set_options(fd);
     hf_address_format(address, text, sizeof(text));
     c->all = s;
     c->watch = (struct hf_watch){fd, client_ready};
     hf_list_init(&c->unread);
+    if (secure) {
+        c->tls = hf_tls_stream_new(&s->tls_io, s->tls, fd);
+        if (c->tls == NULL)
+            goto failed;
+    }
     if (hf_loop_add(s->loop, &c->watch, false) < 0)
         goto failed;
     c->conn = hf_hub_open(s->hub, c, text, *s->now);
@@ -168,6 +268,8 @@ bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage
         return true;
     hf_loop_remove(s->loop, &c->watch);
 failed:
+    if (c != NULL)
+        hf_tls_stream_free(c->tls);
     close(fd);
     free(c);
     return false;

@@ -3,7 +3,9 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "net/tls_place.h"
 #include "server/capacity.h"
+#include "server/certificates.h"
 #include "server/logger.h"
 #include "server/worker.h"
 #include "shm/memory.h"
@@ -39,8 +41,8 @@ enum {
 };
 
 struct slot {
-    pid_t pid; /* 0: none */
-    int listen_fds[HF_LISTEN_MAX];
+    pid_t pid;                         /* 0: none */
+    int listen_fds[2 * HF_LISTEN_MAX]; /* those without TLS, then those with */
     int api_fd;
     uint64_t started_ms, start_at_ms;
     uint32_t failures; /* deaths in a row without a stable life between them */
@@ -61,6 +63,8 @@ struct supervisor {
     bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
     int signal_fd;
+    struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
+    uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
     bool ready_said, draining;
     uint64_t drain_end_ms;
 };
@@ -178,12 +182,36 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
     return 0;
 }
 
+/* The certificates, and the secret of the session tickets, which the workers inherit and nobody else ever sees. */
+static int load_certificates(struct supervisor *s)
+{
+    char error[512];
+
+    /* OpenSSL has not been used yet, and only where clients come by TLS there will be many of its connections. */
+    if (s->config->tls_listen_count > 0 && !hf_tls_places_setup())
+        hf_log_event(HF_LOG_WARNING, "tls_places_unused");
+    if (getrandom(s->tls_secret, sizeof(s->tls_secret), 0) != (ssize_t)sizeof(s->tls_secret))
+        return cannot_start("get random bytes", "", strerror(errno));
+    return hf_certificates_load(s->config, s->tls_secret, true, &s->tls, error, sizeof(error)) < 0
+               ? cannot_start("use the certificates", "tls.certificates", error)
+               : 0;
+}
+
+static size_t listener_count(const struct supervisor *s)
+{
+    return s->config->listen_count + s->config->tls_listen_count;
+}
+
 static int open_sockets(struct supervisor *s)
 {
     int fds[HF_WORKERS_MAX], status;
 
-    for (size_t i = 0; i < s->config->listen_count; i++) {
-        status = listen_on(s, "listen", s->config->listen[i], fds);
+    for (size_t i = 0; i < listener_count(s); i++) {
+        bool plain = i < s->config->listen_count;
+
+        status =
+            listen_on(s, plain ? "listen" : "tls.listen",
+                      plain ? s->config->listen[i] : s->config->tls_listen[i - s->config->listen_count], fds);
         if (status != 0)
             return status;
         for (uint32_t slot = 0; slot < s->config->workers; slot++)
@@ -212,6 +240,7 @@ static int open_descriptors(struct supervisor *s)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -225,7 +254,7 @@ static void close_one_by_one(const struct supervisor *s, uint32_t mine)
     for (uint32_t slot = 0; slot < s->config->workers; slot++) {
         if (slot == mine)
             continue;
-        for (size_t i = 0; i < s->config->listen_count; i++)
+        for (size_t i = 0; i < listener_count(s); i++)
             close(s->slots[slot].listen_fds[i]);
         if (s->slots[slot].api_fd >= 0)
             close(s->slots[slot].api_fd);
@@ -244,8 +273,8 @@ static void close_sockets_of_others(const struct supervisor *s, uint32_t slot)
         close_one_by_one(s, slot);
         return;
     }
-    for (size_t i = 0; i <= s->config->listen_count; i++) {
-        int own = i < s->config->listen_count ? s->slots[slot].listen_fds[i] : s->slots[slot].api_fd;
+    for (size_t i = 0; i <= listener_count(s); i++) {
+        int own = i < listener_count(s) ? s->slots[slot].listen_fds[i] : s->slots[slot].api_fd;
 
         if (own < 0)
             continue;
@@ -265,7 +294,11 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
                                     .region = &s->region,
                                     .slot = slot,
                                     .listen_fds = s->slots[slot].listen_fds,
-                                    .listen_count = s->config->listen_count,
+                                    .listen_count = listener_count(s),
+                                    .plain_count = s->config->listen_count,
+                                    .tls = s->tls,
+                                    .tls_generation = atomic_load(&s->region.header->tls_generation),
+                                    .tls_secret = s->tls_secret,
                                     .api_fd = s->slots[slot].api_fd,
                                     .wake_fds = s->wake_fds};
 
@@ -403,6 +436,40 @@ static void begin_drain(struct supervisor *s, int signal_number)
     }
 }
 
+static void wake_all(struct supervisor *s)
+{
+    uint64_t one = 1;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++)
+        (void)!write(s->wake_fds[slot], &one, sizeof(one));
+}
+
+/*
+ * Read the certificates anew. Bad ones change nothing; good ones are told to the workers, and those that start later inherit them. Connections that
+ * stand keep what they have.
+ */
+static void reload(struct supervisor *s)
+{
+    struct hf_tls *tls;
+    char error[512];
+
+    if (s->tls == NULL) {
+        hf_log_event(HF_LOG_INFO, "nothing_to_reload");
+        return;
+    }
+    if (hf_certificates_load(s->config, s->tls_secret, true, &tls, error, sizeof(error)) < 0) {
+        atomic_fetch_add(&s->region.header->tls_reloads_failed, 1);
+        hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_tls_drop(s->tls);
+    s->tls = tls;
+    atomic_fetch_add(&s->region.header->tls_reloads, 1);
+    atomic_fetch_add_explicit(&s->region.header->tls_generation, 1, memory_order_release);
+    wake_all(s);
+    hf_log(HF_LOG_INFO, "certificates_reloaded", hf_kv_u64("certificates", s->config->certificate_count));
+}
+
 static void take_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
@@ -410,6 +477,10 @@ static void take_signals(struct supervisor *s)
     while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGCHLD)
             continue;
+        if (info.ssi_signo == SIGHUP) {
+            reload(s);
+            continue;
+        }
         if (s->draining) {
             hf_log(HF_LOG_WARNING, "stopping_at_once", hf_kv_i64("signal", (int)info.ssi_signo));
             kill_workers(s);
@@ -476,6 +547,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     hf_logger_identify(-1);
     status = plan_capacity(s);
     if (status == 0)
+        status = load_certificates(s);
+    if (status == 0)
         status = open_sockets(s);
     if (status == 0)
         status = map_memory(s);
@@ -483,6 +556,7 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
         status = open_descriptors(s);
     if (status == 0)
         status = serve(s);
+    hf_tls_drop(s->tls);
     hf_memory_unmap(s->memory, s->memory_bytes);
     free(s); /* Sockets end with the process. */
     return status;

@@ -6,14 +6,18 @@
 
 #include "server/config.h"
 
+#include <sys/socket.h>
+
 struct hf_hub;
 
 /*
  * The HTTP API of a worker, seen from its loop. Given from above (cli/serve.c), because api/ lies below server/.
- * start(): listen_fd is a listening, non-blocking socket of this worker slot; returns NULL with a logged error where it fails.
+ * start(): listen_fd is a listening, non-blocking socket of this worker slot, or -1: connections come by add(); returns NULL with a logged error
+ * where it fails. add(): a connected, non-blocking socket, which is taken, and whose peer it is; returns 0 or a negative enum hf_err.
  */
 struct hf_api_ops {
     void *(*start)(struct hf_hub *hub, const struct hf_config *config, int listen_fd);
+    int (*add)(void *api, int fd, const struct sockaddr_storage *address);
     int (*fd)(void *api);         /* descriptor that is readable when run() has something to do */
     int (*timeout_ms)(void *api); /* run() is due in that time at the latest; -1: no need */
     void (*run)(void *api);

@@ -4,9 +4,11 @@
 #include "net/listen.h"
 #include "net/loop.h"
 #include "server/capacity.h"
+#include "server/certificates.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/relay.h"
 #include "server/socket.h"
 
 #include <errno.h>
@@ -29,6 +31,7 @@ struct worker;
 struct listener {
     struct hf_watch watch;
     struct worker *worker;
+    bool secure;
 };
 
 struct worker {
@@ -38,9 +41,13 @@ struct worker {
     struct hf_now now;
     struct hf_sockets sockets;
     struct hf_watch wake, api_watch;
-    struct listener listeners[HF_LISTEN_MAX];
+    struct listener listeners[2 * HF_LISTEN_MAX];
+    struct hf_relays relays; /* of the API's port, where it speaks TLS */
+    struct hf_watch api_listener;
+    bool api_listening;
     void *api;
-    bool api_due; /* its descriptor is readable */
+    uint32_t tls_generation; /* of what sockets.tls is */
+    bool api_due;            /* its descriptor is readable */
     bool listening;
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
     uint64_t accept_again_ms;  /* 0: accepting */
@@ -176,7 +183,8 @@ static void measure_room(struct worker *w)
 
 static void listener_ready(struct hf_watch *watch, unsigned what)
 {
-    struct worker *w = HF_CONTAINER(watch, struct listener, watch)->worker;
+    struct listener *listener = HF_CONTAINER(watch, struct listener, watch);
+    struct worker *w = listener->worker;
 
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
@@ -185,7 +193,7 @@ static void listener_ready(struct hf_watch *watch, unsigned what)
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            if (!hf_sockets_open(&w->sockets, fd, &address))
+            if (!hf_sockets_open(&w->sockets, fd, &address, listener->secure))
                 hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
             continue;
         }
@@ -212,8 +220,52 @@ static void api_ready(struct hf_watch *watch, unsigned what)
     HF_CONTAINER(watch, struct worker, api_watch)->api_due = true;
 }
 
+/* The API's port is listened on as long as there is room; those beyond wait in the queue. */
+static void listen_for_api(struct worker *w)
+{
+    bool want =
+        w->api != NULL && w->setup->config->api_tls && hf_relays_room(&w->relays) && w->accept_again_ms == 0;
+
+    if (want == w->api_listening)
+        return;
+    if (!want)
+        hf_loop_remove(w->loop, &w->api_listener);
+    else if (hf_loop_add(w->loop, &w->api_listener, true) < 0)
+        return; /* The next turn tries again. */
+    w->api_listening = want;
+}
+
+static void api_listener_ready(struct hf_watch *watch, unsigned what)
+{
+    struct worker *w = HF_CONTAINER(watch, struct worker, api_listener);
+
+    (void)what;
+    while (hf_relays_room(&w->relays)) {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof(address);
+        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(w, errno);
+            return;
+        }
+        if (!hf_relays_open(&w->relays, fd, &address))
+            hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_ACCEPT_ERRORS, 1);
+    }
+}
+
+static void run_relays(struct worker *w)
+{
+    if (w->api == NULL || !w->setup->config->api_tls)
+        return;
+    hf_relays_run(&w->relays);
+    listen_for_api(w);
+}
+
 static void run_api(struct worker *w)
 {
+    run_relays(w);
     if (w->api == NULL || (!w->api_due && w->setup->api->timeout_ms(w->api) != 0))
         return;
     w->api_due = false;
@@ -224,11 +276,35 @@ static bool start_api(struct worker *w)
 {
     if (w->setup->api == NULL || w->setup->api_fd < 0)
         return true;
-    w->api = w->setup->api->start(w->hub, w->setup->config, w->setup->api_fd);
+    w->api =
+        w->setup->api->start(w->hub, w->setup->config, w->setup->config->api_tls ? -1 : w->setup->api_fd);
     if (w->api == NULL)
         return false;
+    hf_relays_init(&w->relays, &w->sockets, w->setup->api, w->api, w->setup->config->handshake_timeout_ms);
+    w->api_listener = (struct hf_watch){w->setup->api_fd, api_listener_ready};
+    listen_for_api(w);
     w->api_watch = (struct hf_watch){w->setup->api->fd(w->api), api_ready};
     return hf_loop_add(w->loop, &w->api_watch, true) == 0;
+}
+
+/* The supervisor has found the certificates' files good; should they be bad by now, the old ones stay in force. */
+static void follow_reload(struct worker *w)
+{
+    uint32_t generation =
+        atomic_load_explicit(&w->setup->region->header->tls_generation, memory_order_acquire);
+    struct hf_tls *tls;
+    char error[512];
+
+    if (generation == w->tls_generation)
+        return;
+    w->tls_generation = generation;
+    if (hf_certificates_load(w->setup->config, w->setup->tls_secret, false, &tls, error, sizeof(error)) < 0) {
+        hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_TLS_RELOADS_MISSED, 1);
+        hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_sockets_set_tls(&w->sockets, tls);
+    hf_tls_drop(tls);
 }
 
 static void begin_drain(struct worker *w)
@@ -267,6 +343,8 @@ static int timeout_ms(struct worker *w)
         at = w->accept_again_ms;
     if (w->drain_end_ms != 0 && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
+    if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
+        at = hf_relays_deadline_ms(&w->relays);
     wait = hf_sockets_busy(&w->sockets) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
     return api >= 0 && api < wait ? api : wait;
 }
@@ -283,6 +361,7 @@ static void turn(struct worker *w)
     hf_region_awake(region, slot);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         start_listening(w);
+    follow_reload(w);
     hf_sockets_read(&w->sockets);
     check_room(w);
     run_api(w);
@@ -297,14 +376,18 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     w->now = hf_now_read();
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
-    if (w->loop == NULL || w->hub == NULL || hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now) < 0)
+    if (w->loop == NULL || w->hub == NULL ||
+        hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now, &setup->region->slots[setup->slot].counters,
+                        setup->tls) < 0)
         return false;
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
     if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
         return false;
     for (size_t i = 0; i < setup->listen_count; i++)
-        w->listeners[i] = (struct listener){{setup->listen_fds[i], listener_ready}, w};
+        w->listeners[i] =
+            (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
     measure_room(w);
+    w->tls_generation = setup->tls_generation;
     start_listening(w);
     return true;
 }
@@ -333,6 +416,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
     if (w->api != NULL) {
         hf_loop_remove(w->loop, &w->api_watch);
         setup->api->stop(w->api);
+        hf_relays_release(&w->relays);
     }
     hf_hub_free(w->hub);
     hf_sockets_release(&w->sockets);

@@ -4,6 +4,7 @@
 #ifndef HF_SERVER_WORKER_H
 #define HF_SERVER_WORKER_H
 
+#include "net/tls.h"
 #include "server/config.h"
 #include "server/supervisor.h"
 #include "shm/region.h"
@@ -14,10 +15,13 @@ struct hf_worker_setup {
     const struct hf_api_ops *api; /* NULL: no API */
     struct hf_region *region;
     uint32_t slot;
-    const int *listen_fds; /* of this slot, one per configured address */
-    size_t listen_count;
-    int api_fd;          /* of this slot, or -1 */
-    const int *wake_fds; /* eventfd of each slot */
+    const int *listen_fds; /* of this slot, one per configured address: those without TLS, then those with */
+    size_t listen_count, plain_count;
+    struct hf_tls *tls;        /* as the supervisor has checked it; NULL: no certificate is configured */
+    uint32_t tls_generation;   /* which it is */
+    const uint8_t *tls_secret; /* of the session tickets */
+    int api_fd;                /* of this slot, or -1 */
+    const int *wake_fds;       /* eventfd of each slot */
 };
 
 /* Serve until the slot is told to drain, then until the connections have gone or the time is up. Returns the process's exit status. */

@@ -63,6 +63,27 @@
       "compressed messages refused, by cause")                                                               \
     X(INFLATE_MALFORMED, "inflate_refused_total", "{cause=\"malformed\"}", "")                               \
     X(INFLATE_NO_MEMORY, "inflate_refused_total", "{cause=\"no_memory\"}", "")                               \
+    X(TLS_1_2_FULL, "tls_handshakes_total", "{version=\"1.2\",resumed=\"no\"}",                              \
+      "TLS handshakes, by version and whether a ticket spared the certificate")                              \
+    X(TLS_1_2_RESUMED, "tls_handshakes_total", "{version=\"1.2\",resumed=\"yes\"}", "")                      \
+    X(TLS_1_3_FULL, "tls_handshakes_total", "{version=\"1.3\",resumed=\"no\"}", "")                          \
+    X(TLS_1_3_RESUMED, "tls_handshakes_total", "{version=\"1.3\",resumed=\"yes\"}", "")                      \
+    X(TLS_FAILED_PLAIN, "tls_handshakes_failed_total", "{cause=\"plain_http\"}",                             \
+      "TLS handshakes that failed, by cause")                                                                \
+    X(TLS_FAILED_GARBAGE, "tls_handshakes_failed_total", "{cause=\"no_tls\"}", "")                           \
+    X(TLS_FAILED_VERSION, "tls_handshakes_failed_total", "{cause=\"version\"}", "")                          \
+    X(TLS_FAILED_CIPHER, "tls_handshakes_failed_total", "{cause=\"nothing_shared\"}", "")                    \
+    X(TLS_FAILED_ALPN, "tls_handshakes_failed_total", "{cause=\"alpn\"}", "")                                \
+    X(TLS_FAILED_CERTIFICATE, "tls_handshakes_failed_total", "{cause=\"certificate_refused\"}", "")          \
+    X(TLS_FAILED_UNFINISHED, "tls_handshakes_failed_total", "{cause=\"unfinished\"}", "")                    \
+    X(TLS_FAILED_OTHER, "tls_handshakes_failed_total", "{cause=\"other\"}", "")                              \
+    X(TLS_TRUNCATED, "tls_connections_broken_total", "{cause=\"truncated\"}",                                \
+      "TLS connections that broke after their handshake, by cause")                                          \
+    X(TLS_BROKEN, "tls_connections_broken_total", "{cause=\"bad_record\"}", "")                              \
+    X(TLS_FLOODED, "tls_connections_broken_total", "{cause=\"key_updates\"}", "")                            \
+    X(TLS_RELOADS_MISSED, "tls_reloads_missed_total", "",                                                    \
+      "times that a worker could not load certificates that the supervisor had found good")                  \
+    X(TLS_ON_PLAIN, "tls_on_plain_port_total", "", "connections that began with TLS on a port without")      \
     X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
     X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
     X(CLOSE_1002, "closes_total", "{code=\"1002\"}", "")                                                     \

@@ -65,6 +65,9 @@ struct hf_region_header {
     struct hf_region_config config;
     uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
         channels_bytes, sessions_at, bytes;
+    /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
+    _Atomic uint32_t tls_generation;
+    _Atomic uint32_t tls_reloads, tls_reloads_failed;
 };
 
 /* One process's view. Plain; nothing to release but what its parts say. */

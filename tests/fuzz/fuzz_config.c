@@ -32,6 +32,12 @@ static void check_values(const struct hf_config *c)
     hf_assert(c->listen_count <= HF_LISTEN_MAX);
     for (size_t i = 0; i < c->listen_count; i++)
         hf_assert(strrchr(c->listen[i], ':') != NULL);
+    hf_assert(c->tls_listen_count <= HF_LISTEN_MAX && c->certificate_count <= HF_CERTIFICATES_MAX);
+    for (size_t i = 0; i < c->tls_listen_count; i++)
+        hf_assert(strrchr(c->tls_listen[i], ':') != NULL);
+    for (size_t i = 0; i < c->certificate_count; i++)
+        hf_assert(c->certificates[i].certificate[0] != '\0' &&
+                  strlen(c->certificates[i].key) < HF_CONFIG_PATH_MAX);
     hf_assert(strlen(c->api_key) < sizeof(c->api_key));
 }
 
@@ -49,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         check_values(&c);
         if (hf_config_check(&c, error, sizeof(error)) == 0)
-            hf_assert(c.heartbeat_min_ms <= c.heartbeat_max_ms && c.listen_count > 0);
+            hf_assert(c.heartbeat_min_ms <= c.heartbeat_max_ms && c.listen_count + c.tls_listen_count > 0 &&
+                      (c.tls_listen_count == 0 || c.certificate_count > 0));
     }
     close(fd);
     return 0;

@@ -298,6 +298,115 @@ static void addresses_are_numeric_with_a_port(void **state)
     assert_string_equal(error, "--listen: more than 8 addresses");
 }
 
+static void certificates_are_a_list_of_pairs(void **state)
+{
+    static const char text[] = "listen: []\n"
+                               "tls:\n"
+                               "  listen: [127.0.0.1:8443, \"[::1]:8443\"]\n"
+                               "  certificates:\n"
+                               "    - {certificate: /etc/a.pem, key: /etc/a.key}\n"
+                               "    - certificate: /etc/b.pem\n"
+                               "    - /etc/c.pem:/etc/c.key\n"
+                               "  min_version: \"1.3\"\n"
+                               "  ciphers: ECDHE+AESGCM:!SHA1\n"
+                               "  ticket_rotation: 1h\n"
+                               "api: {tls: true}\n";
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(c.tls_listen_count, 0);
+    assert_int_equal(c.certificate_count, 0);
+    assert_int_equal(c.tls_min_version, HF_TLS_1_2);
+    assert_int_equal(c.ticket_rotation_ms, 12 * 3600000);
+    assert_false(c.api_tls);
+    assert_int_equal(load(&c, text, strlen(text)), 0);
+    assert_int_equal(c.listen_count, 0);
+    assert_int_equal(c.tls_listen_count, 2);
+    assert_string_equal(c.tls_listen[1], "[::1]:8443");
+    assert_int_equal(c.certificate_count, 3);
+    assert_string_equal(c.certificates[0].certificate, "/etc/a.pem");
+    assert_string_equal(c.certificates[0].key, "/etc/a.key");
+    assert_string_equal(c.certificates[1].certificate, "/etc/b.pem");
+    assert_string_equal(c.certificates[1].key, "");
+    assert_string_equal(c.certificates[2].key, "/etc/c.key");
+    assert_int_equal(c.tls_min_version, HF_TLS_1_3);
+    assert_string_equal(c.tls_ciphers, "ECDHE+AESGCM:!SHA1");
+    assert_int_equal(c.ticket_rotation_ms, 3600000);
+    assert_true(c.api_tls);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), 0);
+    assert_int_equal(hf_config_set(&c, "tls.certificates=x.pem:x.key,y.pem", "--set", error, sizeof(error)),
+                     0);
+    assert_int_equal(c.certificate_count, 2);
+    assert_string_equal(c.certificates[0].key, "x.key");
+    assert_string_equal(c.certificates[1].certificate, "y.pem");
+    assert_string_equal(c.certificates[1].key, "");
+    assert_int_equal(hf_config_set(&c, "tls.certificates=none", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_non_null(strstr(error, ":3: tls.listen: needs a certificate: set tls.certificates"));
+    assert_int_equal(hf_config_set(&c, "tls.listen=none", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_set(&c, "listen=127.0.0.1:1", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_non_null(strstr(error, ":11: api.tls: needs a certificate: set tls.certificates"));
+}
+
+static void what_is_wrong_with_certificates_is_told(void **state)
+{
+    char assignment[400] = "tls.certificates=";
+    struct hf_config c;
+
+    (void)state;
+    assert_load_fails("tls:\n  certificates:\n    - {key: a}\n",
+                      ":3: tls.certificates: has no `certificate`");
+    assert_load_fails("tls:\n  certificates:\n    - {certificate: a, kay: b}\n",
+                      ":3: tls.certificates: expected `certificate` and `key` here");
+    assert_load_fails("tls:\n  certificates:\n    - certificate: a\n      certificate: b\n",
+                      ":4: tls.certificates: `certificate` is given twice");
+    assert_load_fails("tls:\n  certificates:\n    - {certificate: [a]}\n",
+                      ":3: tls.certificates: expected the path of a file");
+    assert_load_fails("tls:\n  certificates:\n    - {certificate: }\n",
+                      ":3: tls.certificates: expected the path of a file");
+    assert_load_fails("tls:\n  certificates:\n    - [a]\n",
+                      ":3: tls.certificates: expected a list of {certificate: FILE, key: FILE}");
+    assert_load_fails("tls:\n  certificates: {certificate: a}\n",
+                      ":2: tls.certificates: expected a single value, not a mapping; allowed is "
+                      "CERTIFICATE:KEY, paths of PEM "
+                      "files; or {certificate, key} in the file");
+    assert_load_fails("tls: {listen: [{a: b}]}\n", ":1: tls.listen: expected a list of ADDR:PORT");
+    assert_load_fails("tls: {min_version: 1.1}\n",
+                      ":1: tls.min_version: '1.1' is not known; allowed is 1.2 or 1.3");
+    assert_set_fails(
+        "tls.certificates=:a",
+        "--set: tls.certificates: has no certificate; allowed is CERTIFICATE:KEY, paths of PEM files");
+    assert_set_fails("tls.ciphers=a b",
+                     "--set: tls.ciphers: must be up to 255 printable ASCII characters without spaces");
+    memset(assignment + strlen(assignment), 'x', HF_CONFIG_PATH_MAX);
+    hf_config_default(&c);
+    assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), HF_EINVAL);
+    assert_non_null(strstr(error, "is no path of up to 255 bytes"));
+    snprintf(assignment, sizeof(assignment), "tls.certificates=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a");
+    assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), 0);
+    assert_int_equal(c.certificate_count, HF_CERTIFICATES_MAX);
+    memcpy(assignment + strlen(assignment), ",a", 3);
+    assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "--set: tls.certificates: more than 16 certificates");
+}
+
+static void an_address_is_used_once(void **state)
+{
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(hf_config_set(&c, "tls.certificates=a", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_set(&c, "tls.listen=127.0.0.1:8000", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "tls.listen: 127.0.0.1:8000 is given twice");
+    assert_int_equal(hf_config_set(&c, "tls.listen=127.0.0.1:8001", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "api.listen: 127.0.0.1:8001 is an address for clients (tls.listen) already");
+}
+
 static void a_secret_is_not_shown(void **state)
 {
     struct hf_config c;
@@ -440,6 +549,9 @@ int main(void)
         cmocka_unit_test(what_is_no_yaml_is_told_with_its_line),
         cmocka_unit_test(a_file_that_cannot_be_read_is_told),
         cmocka_unit_test(addresses_are_numeric_with_a_port),
+        cmocka_unit_test(certificates_are_a_list_of_pairs),
+        cmocka_unit_test(what_is_wrong_with_certificates_is_told),
+        cmocka_unit_test(an_address_is_used_once),
         cmocka_unit_test(a_secret_is_not_shown),
         cmocka_unit_test(what_does_not_go_together_is_told_with_its_place),
         cmocka_unit_test(a_file_cut_anywhere_is_loaded_or_refused_in_one_line),
