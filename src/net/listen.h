@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /* Read "ADDR:PORT" or "[ADDR6]:PORT" (numbers only). Returns 0 or HF_EINVAL. */
 int hf_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *len) HF_MUST_CHECK;
@@ -21,5 +22,12 @@ void hf_address_format(const struct sockaddr_storage *address, char *out, size_t
  */
 int hf_listen_many(const struct sockaddr_storage *address, socklen_t len, int *fds,
                    size_t count) HF_MUST_CHECK;
+
+/*
+ * The same on a Unix socket, which has no SO_REUSEPORT: `count` descriptors of one socket. A socket file that nobody listens on any more, as a server that was
+ * killed leaves it, is replaced; one that is served, or a file of another kind, is not: EADDRINUSE, EEXIST. mode: the file's permissions, from
+ * the first moment on.
+ */
+int hf_listen_unix(const char *path, mode_t mode, int *fds, size_t count) HF_MUST_CHECK;
 
 #endif
