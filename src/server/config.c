@@ -21,7 +21,7 @@ void hf_config_default(struct hf_config *c)
 {
     char what[WHAT_MAX];
 
-    *c = (struct hf_config){.workers = cpus_online()};
+    *c = (struct hf_config){.workers = cpus_online(), .admission_rate = HF_ADMISSION_PER_CPU * cpus_online()};
     for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
         const struct hf_config_key *key = &hf_config_keys[i];
 
@@ -145,6 +145,14 @@ static int check_addresses(const struct hf_config *c, char *error, size_t cap)
     return 0;
 }
 
+static int check_proxy(const struct hf_config *c, char *error, size_t cap)
+{
+    if (c->proxy_protocol && c->proxy_trusted_count == 0)
+        return conflict(c, "proxy.protocol",
+                        "needs proxy.trusted: the proxies that may send the PROXY header", error, cap);
+    return 0;
+}
+
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
@@ -153,5 +161,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_heartbeat(c, error, error_cap);
     if (err == 0)
         err = check_segment(c, error, error_cap);
+    if (err == 0)
+        err = check_proxy(c, error, error_cap);
     return err;
 }

@@ -93,6 +93,22 @@ static int load_addresses(struct loader *l, const struct hf_config_key *key, con
     return 0;
 }
 
+static int load_networks(struct loader *l, const struct hf_config_key *key, const yaml_node_t *node)
+{
+    l->config->proxy_trusted_count = 0;
+    for (const yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top;
+         i++) {
+        const yaml_node_t *item = yaml_document_get_node(&l->document, *i);
+        char what[WHAT_MAX];
+
+        if (item->type != YAML_SCALAR_NODE)
+            return fail_at(l, line_of(item), key->name, "expected a list of ADDR/BITS");
+        if (hf_config_network_append(l->config, scalar(item), what, sizeof(what)) < 0)
+            return fail_at(l, line_of(item), key->name, "%s", what);
+    }
+    return 0;
+}
+
 static int load_value(struct loader *l, const struct hf_config_key *key, size_t line, const yaml_node_t *node)
 {
     uint32_t *seen = &l->lines[key - hf_config_keys];
@@ -105,6 +121,8 @@ static int load_value(struct loader *l, const struct hf_config_key *key, size_t 
         return load_scalar(l, key, node);
     if (node->type == YAML_SEQUENCE_NODE && key->kind == HF_CONFIG_ADDRESSES)
         return load_addresses(l, key, node);
+    if (node->type == YAML_SEQUENCE_NODE && key->kind == HF_CONFIG_NETWORKS)
+        return load_networks(l, key, node);
     hf_config_key_allowed(key, allowed, sizeof(allowed));
     return fail_at(l, line, key->name, "expected a single value, not a %s; allowed is %s",
                    node->type == YAML_SEQUENCE_NODE ? "list" : "mapping", allowed);

@@ -14,8 +14,9 @@ enum hf_config_kind {
     HF_CONFIG_BYTES,     /* uint32_t: "64KiB" */
     HF_CONFIG_BOOL,      /* bool: true, false */
     HF_CONFIG_CHOICE,    /* an enum: one of names */
-    HF_CONFIG_ADDRESS,   /* char[HF_ADDRESS_MAX]: ADDR:PORT, or "none" */
+    HF_CONFIG_ADDRESS,   /* char[HF_ADDRESS_MAX]: ADDR:PORT, unix:PATH or "none" */
     HF_CONFIG_ADDRESSES, /* hf_config.listen: a list of ADDR:PORT; in one text with commas between */
+    HF_CONFIG_NETWORKS,  /* hf_config.proxy_trusted: a list of ADDR/BITS; likewise, or "none" */
     HF_CONFIG_SECRET,    /* char[256]: printable ASCII without spaces; never shown in an error */
 };
 
@@ -52,6 +53,10 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
 /* Append one address to the list. As above. */
 int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *error,
                             size_t error_cap) HF_MUST_CHECK;
+
+/* Append one network to hf_config.proxy_trusted. As above. */
+int hf_config_network_append(struct hf_config *c, struct hf_str value, char *error,
+                             size_t error_cap) HF_MUST_CHECK;
 
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);

@@ -71,10 +71,13 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
                                      key->names[i]);
         break;
     case HF_CONFIG_ADDRESS:
-        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8001 or [::1]:8001, or none");
+        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8001 or [::1]:8001, unix:PATH, or none");
         break;
     case HF_CONFIG_ADDRESSES:
         snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8000 or [::1]:8000");
+        break;
+    case HF_CONFIG_NETWORKS:
+        snprintf(out, cap, "ADDR/BITS such as 10.0.0.0/8 or 2001:db8::/32, or none");
         break;
     case HF_CONFIG_SECRET:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
@@ -181,7 +184,8 @@ static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str
     return refuse(error, cap, "'%s' is not known; allowed is %s", show(value).text, allowed);
 }
 
-static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int),
+static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int) &&
+                  sizeof(enum hf_socket_mode) == sizeof(int) && sizeof(enum hf_proxy_says) == sizeof(int),
               "parse_choice() writes an int");
 
 static bool port_valid(const char *text)
@@ -189,7 +193,7 @@ static bool port_valid(const char *text)
     uint64_t n;
 
     return strlen(text) <= 5 && read_number(units_of(HF_CONFIG_COUNT), hf_str_from(text), &n) == 0 &&
-           n <= 65535;
+           n >= 1 && n <= 65535; /* 0 would give each worker another port. */
 }
 
 static bool host_valid(char *host, size_t len)
@@ -221,7 +225,7 @@ static int parse_address(char to[HF_ADDRESS_MAX], struct hf_str value, char *err
     memcpy(host, text, sizeof(host));
     colon = strrchr(host, ':');
     if (colon == NULL || !port_valid(colon + 1))
-        return refuse(error, cap, "'%s' has no port from 0 to 65535; allowed is ADDR:PORT", show(value).text);
+        return refuse(error, cap, "'%s' has no port from 1 to 65535; allowed is ADDR:PORT", show(value).text);
     *colon = '\0';
     if (!host_valid(host, (size_t)(colon - host)))
         return refuse(
@@ -243,6 +247,61 @@ int hf_config_listen_append(struct hf_config *c, struct hf_str value, char *erro
         return err;
     c->listen_count++;
     return 0;
+}
+
+/* unix:/PATH. sockaddr_un has room for 107 bytes. */
+static int parse_unix(char to[HF_ADDRESS_MAX], struct hf_str value, char *error, size_t cap)
+{
+    enum { SCHEME = sizeof("unix:") - 1, PATH_BYTES_MAX = 107 };
+
+    if (value.len <= SCHEME || value.data[SCHEME] != '/' || value.len > SCHEME + PATH_BYTES_MAX ||
+        memchr(value.data, '\0', value.len) != NULL)
+        return refuse(error, cap,
+                      "'%s' is no Unix socket; allowed is unix: with an absolute path of up to %d bytes",
+                      show(value).text, PATH_BYTES_MAX);
+    memcpy(to, value.data, value.len);
+    to[value.len] = '\0';
+    return 0;
+}
+
+static int parse_address_or_none(char to[HF_ADDRESS_MAX], struct hf_str value, char *error, size_t cap)
+{
+    if (value.len >= 5 && memcmp(value.data, "unix:", 5) == 0)
+        return parse_unix(to, value, error, cap);
+    if (!hf_str_eq(value, HF_STR("none")))
+        return parse_address(to, value, error, cap);
+    memcpy(to, "none", sizeof("none"));
+    return 0;
+}
+
+int hf_config_network_append(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    if (c->proxy_trusted_count == HF_NETWORKS_MAX)
+        return refuse(error, cap, "more than %d networks", HF_NETWORKS_MAX);
+    if (hf_network_parse(value, &c->proxy_trusted[c->proxy_trusted_count]) < 0)
+        return refuse(error, cap,
+                      "'%s' is no network; allowed is ADDR/BITS with all bits behind the first BITS 0, such "
+                      "as 10.0.0.0/8 or "
+                      "2001:db8::/32",
+                      show(value).text);
+    c->proxy_trusted_count++;
+    return 0;
+}
+
+static int parse_networks(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    c->proxy_trusted_count = 0;
+    if (hf_str_eq(value, HF_STR("none")))
+        return 0;
+    for (;;) {
+        const char *comma = memchr(value.data, ',', value.len);
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
+        int err = hf_config_network_append(c, (struct hf_str){value.data, len}, error, cap);
+
+        if (err < 0 || comma == NULL)
+            return err;
+        value = (struct hf_str){comma + 1, value.len - len - 1};
+    }
 }
 
 static int parse_addresses(struct hf_config *c, struct hf_str value, char *error, size_t cap)
@@ -287,12 +346,11 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_CHOICE:
         return parse_choice(key, to, value, error, cap);
     case HF_CONFIG_ADDRESS:
-        if (!hf_str_eq(value, HF_STR("none")))
-            return parse_address(to, value, error, cap);
-        memcpy(to, "none", sizeof("none"));
-        return 0;
+        return parse_address_or_none(to, value, error, cap);
     case HF_CONFIG_ADDRESSES:
         return parse_addresses(c, value, error, cap);
+    case HF_CONFIG_NETWORKS:
+        return parse_networks(c, value, error, cap);
     case HF_CONFIG_SECRET:
         return parse_secret(to, value, error, cap);
     }

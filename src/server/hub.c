@@ -3,6 +3,7 @@
  */
 #include "server/hub.h"
 
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include <stdlib.h>
@@ -88,6 +89,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->now = now;
     /* Answers to our predecessor carry its numbers: ours must differ. */
     hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
+    hf_admission_init(hub);
     hf_list_init(&hub->conns);
     hf_list_init(&hub->due);
     hf_list_init(&hub->dirty_topics);
@@ -129,6 +131,7 @@ static void forget_connections(struct hf_hub *hub)
 {
     struct hf_list *node;
 
+    hf_list_splice(&hub->conns, &hub->young);
     while ((node = hf_list_pop(&hub->conns)) != NULL) {
         struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
 
@@ -303,6 +306,8 @@ void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 
     hub->now = now;
     hf_service_end_all(hub);
+    while (!hf_list_empty(&hub->young))
+        hf_conn_drop(HF_CONTAINER(hub->young.next, struct hf_conn, link), HF_CLOSE_GOING_AWAY);
     for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
         struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
 

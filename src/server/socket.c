@@ -2,6 +2,8 @@
 
 #include "net/listen.h"
 #include "server/hub_state.h"
+#include "server/logger.h"
+#include "server/proxy_stage.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 enum {
+    HANDSHAKES_PER_TURN = 64, /* of some 50 us each: what those who are connected may notice */
     NOTSENT_LOWAT =
         16 *
         1024, /* research/protocol.md 4.2: what is not sent yet stays in the shared log, not in the kernel */
@@ -20,14 +23,17 @@ struct client {
     struct hf_watch watch;
     struct hf_sockets *all;
     struct hf_conn *conn;
-    struct hf_list unread; /* in all->unread: readable, and not read to the end */
+    struct hf_list unread; /* in all->unread or all->young: readable, and not read to the end */
     bool paused, readable;
-    bool ended; /* the end stands behind what is unread, and has had its edge */
+    bool proxied; /* its PROXY header has not come yet */
+    bool ended;   /* the end stands behind what is unread, and has had its edge */
 };
 
-int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now)
+int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
+                    const struct hf_config *config)
 {
-    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now};
+    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now, .config = config};
+    hf_list_init(&s->young);
     hf_list_init(&s->unread);
     s->buffer = malloc(HF_READ_BYTES);
     return s->buffer == NULL ? HF_ENOMEM : 0;
@@ -55,7 +61,7 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
 static void want_read(struct client *c)
 {
     if (c->readable && !c->paused && hf_list_empty(&c->unread))
-        hf_list_add_tail(&c->all->unread, &c->unread);
+        hf_list_add_tail(hf_hub_young(c->conn) ? &c->all->young : &c->all->unread, &c->unread);
 }
 
 void hf_socket_pause(void *ctx, void *socket, bool paused)
@@ -91,10 +97,36 @@ void hf_socket_close(void *ctx, void *socket)
 
 /* ---- Reading ---- */
 
+/* The PROXY header comes before all else. Returns whether what follows may be read now. */
+static bool take_proxy_header(struct client *c)
+{
+    struct hf_proxy_header h;
+    int got = hf_proxy_stage_take(c->watch.fd, &h);
+
+    if (got == 1) {
+        c->proxied = false;
+        if (h.source != HF_PROXY_OWN)
+            hf_hub_name(c->conn, h.source == HF_PROXY_CLIENT ? &h.client : NULL);
+        return true;
+    }
+    c->readable = false; /* The rest is a new edge. */
+    if (got == HF_EBADMSG) {
+        hf_log(HF_LOG_DEBUG, "proxy_header", hf_kv_text("reason", h.reason));
+        hf_hub_abort(c->conn, *c->all->now);
+    } else if (got == HF_ECLOSED || c->ended) {
+        hf_hub_lost(c->conn, false, *c->all->now);
+    }
+    return false;
+}
+
 static void read_once(struct client *c)
 {
     struct hf_sockets *s = c->all;
-    ssize_t n = recv(c->watch.fd, s->buffer, HF_READ_BYTES, 0);
+    ssize_t n;
+
+    if (c->proxied && !take_proxy_header(c))
+        return;
+    n = recv(c->watch.fd, s->buffer, HF_READ_BYTES, 0);
 
     if (n > 0) {
         /* Edge-triggered: a short read has emptied it, and what comes later is a new edge. */
@@ -117,11 +149,19 @@ void hf_sockets_read(struct hf_sockets *s)
     hf_list_splice(&now, &s->unread);
     while ((node = hf_list_pop(&now)) != NULL)
         read_once(HF_CONTAINER(node, struct client, unread));
+    /* However many come at once, those who are connected have their turn in between. */
+    for (int i = 0; i < HANDSHAKES_PER_TURN && (node = hf_list_pop(&s->young)) != NULL; i++)
+        read_once(HF_CONTAINER(node, struct client, unread));
+}
+
+bool hf_socket_idle(const void *socket)
+{
+    return hf_list_empty(&((const struct client *)socket)->unread);
 }
 
 bool hf_sockets_busy(const struct hf_sockets *s)
 {
-    return !hf_list_empty(&s->unread);
+    return !hf_list_empty(&s->unread) || !hf_list_empty(&s->young);
 }
 
 static void client_ready(struct hf_watch *watch, unsigned what)
@@ -157,6 +197,7 @@ bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage
     set_options(fd);
     hf_address_format(address, text, sizeof(text));
     c->all = s;
+    c->proxied = hf_proxy_stage_due(s->config, address);
     c->watch = (struct hf_watch){fd, client_ready};
     hf_list_init(&c->unread);
     if (hf_loop_add(s->loop, &c->watch, false) < 0)

@@ -54,6 +54,7 @@ struct supervisor {
     size_t memory_bytes;
     struct slot slots[HF_WORKERS_MAX];
     int wake_fds[HF_WORKERS_MAX];
+    const char *unix_path; /* of the API's socket, once it is ours; NULL: none */
     int signal_fd;
     bool ready_said, draining;
     uint64_t drain_end_ms;
@@ -107,6 +108,32 @@ static uint32_t ring_bytes(const struct hf_config *config)
     return bytes;
 }
 
+/* Room for half a million addresses at a load of one half: eight MiB, of which what is not used costs nothing. */
+static uint32_t address_cells(const struct hf_config *config)
+{
+    return config->address_connections_max == 0 ? 0 : HF_GATE_CELLS_MAX;
+}
+
+/* The logs fill up in time, whatever happens: what does not fit into the machine would end it then, and not now. */
+static int check_memory(const struct supervisor *s)
+{
+    const struct hf_config *c = s->config;
+    uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t logs = (uint64_t)c->shards * c->segments_per_shard * c->segment_bytes;
+    char why[200];
+
+    if (logs <= ram) {
+        hf_log(HF_LOG_INFO, "memory", hf_kv_u64("logs_bytes", logs),
+               hf_kv_u64("shared_bytes_at_most", s->memory_bytes), hf_kv_u64("machine_bytes", ram));
+        return 0;
+    }
+    snprintf(why, sizeof(why),
+             "the logs would take %llu MiB (memory.shards x memory.segments x memory.segment), and the "
+             "machine has %llu MiB",
+             (unsigned long long)(logs >> 20), (unsigned long long)(ram >> 20));
+    return cannot_start("start", "memory.segments", why);
+}
+
 static int map_memory(struct supervisor *s)
 {
     const struct hf_config *c = s->config;
@@ -116,11 +143,17 @@ static int map_memory(struct supervisor *s)
                                   .segment_count = c->segments_per_shard,
                                   .channels_max = c->channels_max,
                                   .sessions_max = c->sessions_max,
+                                  .address_cells = address_cells(c),
                                   .ring_bytes = ring_bytes(c)};
+    int status;
 
-    if (getrandom(&rc.boot_id, sizeof(rc.boot_id), 0) != (ssize_t)sizeof(rc.boot_id))
+    if (getrandom(&rc.boot_id, sizeof(rc.boot_id), 0) != (ssize_t)sizeof(rc.boot_id) ||
+        getrandom(&rc.gate_secret, sizeof(rc.gate_secret), 0) != (ssize_t)sizeof(rc.gate_secret))
         return cannot_start("get random bytes", "", strerror(errno));
     s->memory_bytes = hf_region_bytes(&rc);
+    status = check_memory(s);
+    if (status != 0)
+        return status;
     s->memory = hf_memory_map(s->memory_bytes);
     if (s->memory == NULL)
         return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
@@ -144,6 +177,27 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
     return 0;
 }
 
+static const char *unix_path(const struct hf_config *config)
+{
+    return strncmp(config->api_listen, "unix:", 5) == 0 ? config->api_listen + 5 : NULL;
+}
+
+static int listen_on_unix(struct supervisor *s, const char *path, int *fds)
+{
+    static const mode_t modes[] = {[HF_SOCKET_0600] = 0600, [HF_SOCKET_0660] = 0660, [HF_SOCKET_0666] = 0666};
+    char what[HF_ADDRESS_MAX + 16];
+
+    if (hf_listen_unix(path, modes[s->config->api_socket_mode], fds, s->config->workers) == 0) {
+        s->unix_path = path;
+        return 0;
+    }
+    snprintf(what, sizeof(what), "listen on unix:%s", path);
+    return cannot_start(what, "api.listen",
+                        errno == EADDRINUSE ? "another process serves that socket"
+                        : errno == EEXIST   ? "there is a file, and it is no socket"
+                                            : strerror(errno));
+}
+
 static int open_sockets(struct supervisor *s)
 {
     int fds[HF_WORKERS_MAX], status;
@@ -159,7 +213,8 @@ static int open_sockets(struct supervisor *s)
         s->slots[slot].api_fd = -1;
     if (s->api == NULL || strcmp(s->config->api_listen, "none") == 0)
         return 0;
-    status = listen_on(s, "api.listen", s->config->api_listen, fds);
+    status = unix_path(s->config) != NULL ? listen_on_unix(s, unix_path(s->config), fds)
+                                          : listen_on(s, "api.listen", s->config->api_listen, fds);
     for (uint32_t slot = 0; status == 0 && slot < s->config->workers; slot++)
         s->slots[slot].api_fd = fds[slot];
     return status;
@@ -416,6 +471,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
         status = open_descriptors(s);
     if (status == 0)
         status = serve(s);
+    if (s->unix_path != NULL)
+        (void)unlink(s->unix_path);
     hf_memory_unmap(s->memory, s->memory_bytes);
     free(s); /* Sockets end with the process. */
     return status;

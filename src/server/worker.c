@@ -3,21 +3,27 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "server/complaints.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
 #include "server/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     ACCEPTS_PER_EVENT = 256, /* then the others have their turn; level-triggered, so the rest comes again */
     ACCEPT_PAUSE_MS = 100,   /* without descriptors: try again after that */
+    CROWDED_PAUSE_MS = 10,   /* too many handshakes, all of them young or waiting for us */
+    REFUSALS_AT_ONCE = 32,   /* descriptors for those who are told that there are none */
+    API_DESCRIPTORS = 64,    /* and for the API, the log and what else there is; a quarter of all at most */
     RANDOM_POOL = 4096,
 };
 
@@ -39,6 +45,7 @@ struct worker {
     void *api;
     bool api_due; /* its descriptor is readable */
     bool listening;
+    struct hf_complaints complaints;
     uint64_t accept_again_ms; /* 0: accepting */
     uint64_t drain_end_ms;    /* 0: not draining */
     uint8_t random[RANDOM_POOL];
@@ -106,6 +113,16 @@ static void pause_accepting(struct worker *w, int error)
     w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
 }
 
+/* Room for another connection, made by ending the slowest handshake if need be. */
+static bool make_room(struct worker *w)
+{
+    if (!hf_hub_crowded(w->hub, REFUSALS_AT_ONCE) || hf_hub_shed(w->hub, hf_socket_idle, w->now))
+        return true;
+    stop_listening(w);
+    w->accept_again_ms = w->now.mono_ms + CROWDED_PAUSE_MS;
+    return false;
+}
+
 static void listener_ready(struct hf_watch *watch, unsigned what)
 {
     struct worker *w = HF_CONTAINER(watch, struct listener, watch)->worker;
@@ -114,7 +131,11 @@ static void listener_ready(struct hf_watch *watch, unsigned what)
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sockaddr_storage address;
         socklen_t len = sizeof(address);
-        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd;
+
+        if (!make_room(w))
+            return;
+        fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             if (!hf_sockets_open(&w->sockets, fd, &address))
@@ -218,6 +239,24 @@ static void turn(struct worker *w)
     hf_sockets_read(&w->sockets);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
+    hf_complaints_tick(&w->complaints, &region->slots[slot].counters, w->now.mono_ms);
+}
+
+/* The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken. */
+static uint32_t descriptors_for_clients(void)
+{
+    struct rlimit limit;
+    int lowest =
+        fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* All below are in use: about as many as there are. */
+    uint64_t all, reserve;
+
+    if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1;
+    close(lowest);
+    all = limit.rlim_cur - (rlim_t)lowest;
+    reserve = API_DESCRIPTORS + REFUSALS_AT_ONCE;
+    reserve = reserve < all / 4 ? reserve : all / 4;
+    return all - reserve < UINT32_MAX ? (uint32_t)(all - reserve) : UINT32_MAX;
 }
 
 static bool set_up(struct worker *w, const struct hf_transport *transport)
@@ -228,13 +267,16 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     w->now = hf_now_read();
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
-    if (w->loop == NULL || w->hub == NULL || hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now) < 0)
+    if (w->loop == NULL || w->hub == NULL ||
+        hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now, setup->config) < 0)
         return false;
+    hf_complaints_init(&w->complaints, &setup->region->slots[setup->slot].counters, w->now.mono_ms);
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
     if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
         return false;
     for (size_t i = 0; i < setup->listen_count; i++)
         w->listeners[i] = (struct listener){{setup->listen_fds[i], listener_ready}, w};
+    hf_hub_set_room(w->hub, descriptors_for_clients());
     start_listening(w);
     return true;
 }

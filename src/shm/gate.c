@@ -53,6 +53,15 @@ static bool take(struct hf_gate_shm *g, const struct hf_gate_config *c, enum hf_
     return true;
 }
 
+/*
+ * What one kind leaves in the other's bucket. New ones take only what would be lost to resumes anyway, their bucket being all but full; resumes take half
+ * of that of the new ones.
+ */
+static uint32_t kept(enum hf_gate_kind taker, uint32_t tokens)
+{
+    return taker == HF_GATE_NEW ? (uint32_t)((uint64_t)tokens * 7 / 8) : tokens / 2;
+}
+
 bool hf_gate_admit(struct hf_gate_shm *g, const struct hf_gate_config *c, enum hf_gate_kind kind,
                    uint64_t now_ms)
 {
@@ -61,7 +70,7 @@ bool hf_gate_admit(struct hf_gate_shm *g, const struct hf_gate_config *c, enum h
 
     if (c->rate == 0)
         return true;
-    return take(g, c, kind, 0, now_ns) || take(g, c, other, share(other, c->burst) / 2, now_ns);
+    return take(g, c, kind, 0, now_ns) || take(g, c, other, kept(kind, share(other, c->burst)), now_ns);
 }
 
 uint32_t hf_gate_wait_ms(struct hf_gate_shm *g, const struct hf_gate_config *c, enum hf_gate_kind kind,

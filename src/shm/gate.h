@@ -7,8 +7,8 @@
  * between the workers, however unevenly connections reach them, and a worker that dies has either taken a token or not. It costs
  * one contended cache line per handshake, of some 50 us of work.
  *
- * 70 % of the rate belong to resumes, 30 % to new sessions. Either kind may take of the other's bucket what is above its middle: alone it has the whole rate,
- * and when both are too many each has its share. research/protocol.md "Admission".
+ * 70 % of the rate belong to resumes, 30 % to new sessions. Either kind may take of the other's bucket what is above a mark (its middle for resumes, seven eighths
+ * for new ones): alone it has the whole rate, and when both are too many each has its share. research/protocol.md "Admission".
  *
  * The line. Who is refused is told when to come back: his place in a line that moves at the rate of his kind.
  *

@@ -115,8 +115,8 @@ static bool hub_at_rest(struct hf_hub *hub)
     for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = node->next)
         if (!conn_at_rest(HF_CONTAINER(node, struct hf_conn, link)))
             return false;
-    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hf_list_empty(&hub->due) &&
-           hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
+    return hf_list_empty(&hub->young) && hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) &&
+           hf_list_empty(&hub->due) && hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
 }
 
 static uint32_t live_clients(const struct sim *sim)
