@@ -47,6 +47,21 @@ KEYS = {
     'segment': 'memory.segment',
     'segments': 'memory.segments',
     'idempotency_age': 'idempotency.age',
+    'admission_rate': 'admission.rate',
+    'admission_burst': 'admission.burst',
+    'address_max': 'limits.connections_per_address',
+    'address_bits_v4': 'limits.address_bits_v4',
+    'handshakes_max': 'limits.handshakes',
+    'header_bytes': 'limits.header_bytes',
+    'headers_max': 'limits.headers',
+    'write_timeout': 'limits.write',
+    'publish_rate': 'limits.publish_rate',
+    'publish_burst': 'limits.publish_burst',
+    'proxy_trusted': 'proxy.trusted',
+    'proxy_protocol': 'proxy.protocol',
+    'proxy_header': 'proxy.header',
+    'api_listen': 'api.listen',
+    'socket_mode': 'api.socket_mode',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -166,7 +181,8 @@ class Answer:
 class Server:
     """One `holdfast serve` with its workers."""
 
-    def __init__(self, workers=2, echo=False, arguments=(), **config):
+    def __init__(self, workers=2, echo=False, arguments=(), descriptors=None, **config):
+        self.descriptors = descriptors
         self.port, self.api_port, self.workers = free_port(), free_port(), workers
         self.arguments = [HOLDFAST, 'serve', '--listen', f'127.0.0.1:{self.port}', '--api', f'127.0.0.1:{self.api_port}',
                           '--workers', str(workers)]
@@ -180,7 +196,7 @@ class Server:
 
     def start(self, ready=True):
         check(os.path.exists(HOLDFAST), f'no holdfast binary at {HOLDFAST} (environment variable HOLDFAST)')
-        self.process = start_process(self.arguments, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
+        self.process = start_process(self.arguments, self.descriptors, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
         SERVERS.append(self)
         if ready:
             self.wait_ready()
