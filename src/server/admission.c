@@ -122,6 +122,8 @@ const struct hf_refusal *hf_admission_judge(struct hf_conn *c, enum hf_gate_kind
         return &hf_refused_draining;
     if (hub->room != 0 && hub->conn_count > hub->room)
         return &refused_descriptors;
+    if (hub->short_of_memory)
+        return &hf_refused_memory;
     if (most != 0 && hf_gate_connections(hub->gate) >= most)
         return &refused_connections;
     if (!count_address(c))
@@ -182,6 +184,11 @@ void hf_young_end(struct hf_conn *c)
 void hf_hub_set_room(struct hf_hub *hub, uint32_t room)
 {
     hub->room = room;
+}
+
+void hf_hub_set_short(struct hf_hub *hub, bool is_short)
+{
+    hub->short_of_memory = is_short;
 }
 
 bool hf_hub_crowded(const struct hf_hub *hub, uint32_t spare)

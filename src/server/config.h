@@ -17,7 +17,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 43,
+    HF_CONFIG_KEYS = 44,
     HF_CONFIG_PATH_MAX = 256,
     HF_NETWORKS_MAX = 32,
     HF_ADMISSION_PER_CPU = 12000 /* handshakes a second; measured: 28 us for a resume, so a third of a core */
@@ -80,12 +80,13 @@ struct hf_config {
     uint32_t address_bits_v6; /* limits.address_bits_v6, 64; 16 to 128 */
     uint32_t
         handshakes_max; /* limits.handshakes, 65,536; 16 to 1,048,576: begun at a time, all workers together */
-    uint32_t header_bytes_max; /* limits.header_bytes, 8 KiB; 512 B to 64 KiB */
-    uint32_t headers_max;      /* limits.headers, 100; 8 to 256 */
-    uint32_t write_timeout_ms; /* limits.write, 60 s; 0: none, to 1 h */
-    uint32_t publish_rate;     /* limits.publish_rate: of a session, a second; 0: no bound */
-    uint32_t publish_burst;    /* limits.publish_burst, 0: those of one second */
-    uint32_t channels_max;     /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
+    uint32_t header_bytes_max;  /* limits.header_bytes, 8 KiB; 512 B to 64 KiB */
+    uint32_t headers_max;       /* limits.headers, 100; 8 to 256 */
+    uint32_t write_timeout_ms;  /* limits.write, 60 s; 0: none, to 1 h */
+    uint32_t worker_memory_max; /* limits.worker_memory, 0: no bound, to 3 GiB */
+    uint32_t publish_rate;      /* limits.publish_rate: of a session, a second; 0: no bound */
+    uint32_t publish_burst;     /* limits.publish_burst, 0: those of one second */
+    uint32_t channels_max;      /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
     uint32_t inflight_max; /* limits.inflight, 1,024; 1 to 65,535: publishes of a session not answered yet */
     uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */
 

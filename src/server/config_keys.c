@@ -112,6 +112,8 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Headers in a handshake"},
     {"limits.write", DURATION(write_timeout_ms, 0, HOUR_MS), .initial = "60s",
      .about = "Time in which a client must take something of what waits for it, else it is ended with 4005; 0: no bound"},
+    {"limits.worker_memory", BYTES(worker_memory_max, 0, 3 * GIB), .initial = "0", .initial_text = "0: no bound",
+     .about = "Memory of its own, for connections and their buffers, with which a worker takes no more connections"},
     {"limits.publish_rate", COUNT(publish_rate, 0, 1000000), .initial = "0", .initial_text = "0: no bound",
      .about = "Publishes of a session, a second; what is more is answered with nack `rate_limited`"},
     {"limits.publish_burst", COUNT(publish_burst, 0, 1000000), .initial = "0", .initial_text = "0: limits.publish_rate",

@@ -43,6 +43,8 @@ bool hf_hub_young(const struct hf_conn *conn);
 
 /* How many connections this worker can hold, by its descriptors; beyond that it refuses. 0: nothing is known of that. */
 void hf_hub_set_room(struct hf_hub *hub, uint32_t room);
+/* Whether the worker has more memory than it should: then it refuses. */
+void hf_hub_set_short(struct hf_hub *hub, bool is_short);
 /* Whether nothing more may be accepted now: too many handshakes, or more than room + spare connections. */
 bool hf_hub_crowded(const struct hf_hub *hub, uint32_t spare);
 /*

@@ -146,6 +146,7 @@ struct hf_hub {
     struct hf_gate_config gate_config;
     struct hf_list young; /* connections in their handshake, the oldest first */
     uint32_t young_count, young_max;
+    bool short_of_memory;
     uint32_t room; /* connections that the descriptors allow; 0: unknown */
     struct hf_list conns, due, dirty_topics, stalled, pending, dead;
     uint32_t conn_count;

@@ -7,6 +7,7 @@
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/memory_watch.h"
 #include "server/socket.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ struct worker {
     bool api_due; /* its descriptor is readable */
     bool listening;
     struct hf_complaints complaints;
+    struct hf_memory_watch memory;
     uint64_t accept_again_ms; /* 0: accepting */
     uint64_t drain_end_ms;    /* 0: not draining */
     uint8_t random[RANDOM_POOL];
@@ -236,6 +238,7 @@ static void turn(struct worker *w)
     hf_region_awake(region, slot);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         start_listening(w);
+    hf_hub_set_short(w->hub, hf_memory_watch_tick(&w->memory, w->now.mono_ms));
     hf_sockets_read(&w->sockets);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
@@ -265,6 +268,7 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
 
     w->random_used = RANDOM_POOL;
     w->now = hf_now_read();
+    hf_memory_watch_init(&w->memory, setup->config->worker_memory_max);
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
     if (w->loop == NULL || w->hub == NULL ||
@@ -307,6 +311,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         setup->api->stop(w->api);
     }
     hf_hub_free(w->hub);
+    hf_memory_watch_release(&w->memory);
     hf_sockets_release(&w->sockets);
     hf_loop_free(w->loop);
     hf_log_event(HF_LOG_INFO, "worker_stopped");

@@ -55,6 +55,7 @@ KEYS = {
     'header_bytes': 'limits.header_bytes',
     'headers_max': 'limits.headers',
     'write_timeout': 'limits.write',
+    'worker_memory': 'limits.worker_memory',
     'publish_rate': 'limits.publish_rate',
     'publish_burst': 'limits.publish_burst',
     'proxy_trusted': 'proxy.trusted',

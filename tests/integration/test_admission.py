@@ -9,7 +9,7 @@ from holdfast_client import Client
 from holdfast_fixture import expect
 from holdfast_server import Command, Server, url_of
 from holdfast_test import DEADLINE_S, Skip, check, check_equal, main, test, wait_until
-from raw_ws import ConnectionEnded, RawWs, Wire
+from raw_ws import CONTINUATION, TEXT, ConnectionEnded, RawWs, Wire, frame
 
 JSON = ['holdfast.v1.json']
 
@@ -305,6 +305,25 @@ def without_memory_the_old_are_served(t):
         ws.close()
     wait_until(lambda: knock(t, server)[1].status == 101, 'when they have gone, others come in')
     check_equal(server.worker_pids(), [pid], 'the worker lives')
+
+
+@test
+def a_worker_with_enough_memory_takes_no_more(t):
+    server = start(t, workers=1, worker_memory='24MiB')
+    old = t.own(Client(server.port)).connect()
+    old.subscribe('room', wait=True)
+    half = [session(t, server)[0] for _ in range(400)]
+    for ws in half:  # each holds the beginning of a message
+        ws.send(frame(TEXT, b'x' * 100000, fin=False))
+    wait_until(lambda: knock(t, server)[1].status == 503, 'new ones are refused')
+    check(refused(server, 'memory') >= 1, 'counted by cause')
+    for n in range(20):
+        old.publish('room', n)
+    old.pump_count('room', 20)
+    for ws in half:
+        ws.send(frame(CONTINUATION, b'', fin=True))
+        ws.close()
+    wait_until(lambda: knock(t, server)[1].status == 101, 'when it is given back, new ones come in')
 
 
 @test
