@@ -1,7 +1,7 @@
 #include "server/memory_watch.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { LOOK_MS = 1000 };
@@ -23,16 +23,17 @@ void hf_memory_watch_release(struct hf_memory_watch *w)
 /* proc(5), statm: "size ... resident ... shared" in pages; what is resident and not shared is ours. */
 static uint64_t own_bytes(int fd)
 {
-    char text[128];
-    unsigned long long size, resident, shared;
+    unsigned long long resident, shared;
+    char text[128], *rest;
     ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || resident < shared)
-        return 0;
-    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+    (void)strtoull(text, &rest, 10);
+    resident = strtoull(rest, &rest, 10);
+    shared = strtoull(rest, &rest, 10);
+    return resident < shared ? 0 : (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 bool hf_memory_watch_tick(struct hf_memory_watch *w, uint64_t now_ms)
