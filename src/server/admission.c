@@ -5,12 +5,15 @@
 #include "ws/handshake.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     WAIT_MS_LEAST = 1000, /* Retry-After is in whole seconds */
     YOUNG_GRACE_MS =
         3000, /* time for a lost packet to be sent again twice, or for a machine that opens thousands to get around to each */
+    MEMORY_KEPT = 1 << 20, /* for those who are connected; a guess: some hundred messages of 4 KiB */
+    MEMORY_PIECES = 32,
     SHED_LOOK = 16,           /* of those that have waited longest, so many are looked at */
     PER_SECOND_UNKNOWN = 4000 /* with no rate configured: research/protocol.md 3.2 */
 };
@@ -189,6 +192,21 @@ void hf_hub_set_room(struct hf_hub *hub, uint32_t room)
 void hf_hub_set_short(struct hf_hub *hub, bool is_short)
 {
     hub->short_of_memory = is_short;
+}
+
+/* In pieces, because what others gave back lies about in pieces too. */
+bool hf_hub_memory_left(void)
+{
+    void *volatile piece[MEMORY_PIECES]; /* volatile: or the compiler may leave out the calls. */
+    bool left = true;
+
+    for (int i = 0; i < MEMORY_PIECES; i++) {
+        piece[i] = malloc(MEMORY_KEPT / MEMORY_PIECES);
+        left = left && piece[i] != NULL;
+    }
+    for (int i = 0; i < MEMORY_PIECES; i++)
+        free(piece[i]);
+    return left;
 }
 
 bool hf_hub_crowded(const struct hf_hub *hub, uint32_t spare)

@@ -303,6 +303,8 @@ static void take_handshake(struct hf_conn *c)
     int used = hf_handshake_parse_within(&h, (char *)c->in.data, c->in.len, c->hub->config->header_bytes_max,
                                          c->hub->config->headers_max);
 
+    if (used == 0 && !hf_hub_memory_left()) /* It will hold memory for as long as it likes. */
+        hf_conn_refuse(c, HF_COUNT_REFUSED_MEMORY, 503, HF_CODE_OVERLOADED, hf_refused_memory.reason, 1);
     if (used == 0)
         return;
     if (used < 0) {

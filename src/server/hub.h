@@ -45,6 +45,11 @@ bool hf_hub_young(const struct hf_conn *conn);
 void hf_hub_set_room(struct hf_hub *hub, uint32_t room);
 /* Whether the worker has more memory than it should: then it refuses. */
 void hf_hub_set_short(struct hf_hub *hub, bool is_short);
+/*
+ * Whether there is memory for those who are connected already, so that a newcomer may have some: else an allocation for one of them fails, and
+ * he is cut. To be asked once for some hundred newcomers.
+ */
+bool hf_hub_memory_left(void);
 /* Whether nothing more may be accepted now: too many handshakes, or more than room + spare connections. */
 bool hf_hub_crowded(const struct hf_hub *hub, uint32_t spare);
 /*

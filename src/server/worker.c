@@ -130,6 +130,10 @@ static void listener_ready(struct hf_watch *watch, unsigned what)
     struct worker *w = HF_CONTAINER(watch, struct listener, watch)->worker;
 
     (void)what;
+    if (!hf_hub_memory_left()) {
+        pause_accepting(w, ENOMEM);
+        return;
+    }
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sockaddr_storage address;
         socklen_t len = sizeof(address);
