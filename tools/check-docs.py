@@ -9,7 +9,7 @@ KEYS = 'src/server/config_keys.c'
 
 
 def key_problems(root, page):
-    known = set(re.findall(r'^\s*\{"([a-z_.]+)", *[A-Z]', tap.read(root, KEYS), re.M))
+    known = set(re.findall(r'^\s*\{"([a-z0-9_.]+)", *[A-Z]', tap.read(root, KEYS), re.M))
     section = re.search(r'^\.SH CONFIGURATION\n(.*?)^\.SH', page, re.M | re.S)
     # The tags of its list: .BR a ", " b " (default)"
     tags = re.findall(r'^\.TP\n\.BR? (.*)$', section[1] if section else '', re.M)

@@ -79,6 +79,9 @@ struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller 
                                                 ? "the header Authorization: Bearer KEY is missing"
                                                 : "the key in Authorization is not the configured one");
     }
+    /* Who may open a Unix socket is decided by its file's permissions (api.socket_mode). */
+    if (caller->peer != NULL && caller->peer->sa_family == AF_UNIX)
+        return (struct hf_api_verdict){HF_CODE_NONE, NULL};
     if (!peer_is_loopback(caller->peer))
         return refuse(HF_CODE_UNAUTHORIZED,
                       "no api.key is configured, so that only requests from a loopback address are served");

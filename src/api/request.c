@@ -252,12 +252,12 @@ static uint64_t now_ms(void)
 static void log_refused(struct hf_api *api, const struct sockaddr *peer, const char *reason)
 {
     uint64_t now = now_ms();
-    char name[NI_MAXHOST] = "";
+    char name[NI_MAXHOST] = "unix";
 
     api->refused++;
     if (api->refused_logged_ms != 0 && now - api->refused_logged_ms < REFUSED_LOG_MS)
         return;
-    if (peer != NULL)
+    if (peer != NULL && peer->sa_family != AF_UNIX)
         getnameinfo(peer,
                     peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
                     name, sizeof(name), NULL, 0, NI_NUMERICHOST);

@@ -39,7 +39,8 @@ static const char help_head[] =
     "Serve in the foreground until SIGTERM or SIGINT, logging to standard error.\n\n"
     "  --config FILE         read this YAML file; the dots in a key are its nesting\n"
     "  --listen ADDR:PORT    serve clients here; may be given up to 8 times (127.0.0.1:8000)\n"
-    "  --api ADDR:PORT|none  serve the HTTP API here (127.0.0.1:8001)\n"
+    "  --api ADDR:PORT       serve the HTTP API here (127.0.0.1:8001); unix:PATH: on a Unix\n"
+    "                        socket; none: not at all\n"
     "  --workers N|auto      worker processes (one per CPU, or more where limits.connections needs them)\n"
     "  --echo                serve a plain WebSocket echo on /echo\n"
     "  --set KEY=VALUE       set one of the keys below; may be given again\n"
@@ -204,7 +205,11 @@ static void put_addresses(struct hf_buf *out, const struct hf_config *c)
     for (size_t i = 0; i < c->tls_listen_count; i++)
         hf_buf_putf(out, "    clients   wss://%s/ws%s\n", c->tls_listen[i], c->echo ? " and /echo" : "");
     if (strcmp(c->api_listen, "none") != 0)
-        hf_buf_putf(out, "    HTTP API  http%s://%s%s\n", c->api_tls ? "s" : "", c->api_listen,
+        hf_buf_putf(out, "    HTTP API  %s%s%s\n",
+                    strncmp(c->api_listen, "unix:", 5) == 0 ? ""
+                    : c->api_tls                            ? "https://"
+                                                            : "http://",
+                    c->api_listen,
                     c->api_key[0] != '\0' ? " (with api.key)"
                                           : " (from this machine only: no api.key is set)");
 }

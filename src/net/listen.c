@@ -5,11 +5,15 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -152,4 +156,88 @@ int hf_listen_steer(int fd, const uint32_t *members, uint32_t count)
         code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, members[i]);
     }
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0 ? 0 : HF_EIO;
+}
+
+/* ---- Unix sockets ---- */
+
+/* Whether a server answers there. */
+static bool is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool served;
+
+    if (fd < 0)
+        return true; /* Nothing is known: it is left alone. */
+    /* EAGAIN: it listens, and its backlog is full. */
+    served = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno != ECONNREFUSED;
+    close(fd);
+    return served;
+}
+
+/* What lies at the path, if anything, goes. Returns 0, or -1 with errno. */
+static int clear_path(const struct sockaddr_un *address)
+{
+    struct stat st;
+
+    if (lstat(address->sun_path, &st) < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (!S_ISSOCK(st.st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (is_served(address)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    return unlink(address->sun_path);
+}
+
+/* bind() makes the file with what the umask leaves of 0777. The umask is the process's own: this is the supervisor before it has workers. */
+static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)
+{
+    mode_t before = umask(0777 & ~mode);
+    int err = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+    umask(before);
+    return err;
+}
+
+static int open_unix(const struct sockaddr_un *address, mode_t mode)
+{
+    int fd, saved;
+
+    if (clear_path(address) < 0)
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (bind_with_mode(fd, address, mode) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int hf_listen_unix(const char *path, mode_t mode, int *fds, size_t count)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        errno = ENAMETOOLONG;
+        return HF_EIO;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = i == 0 ? open_unix(&address, mode) : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[i] < 0) {
+            int saved = errno;
+
+            while (i > 0)
+                close(fds[--i]);
+            errno = saved;
+            return HF_EIO;
+        }
+    }
+    return 0;
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /* Read "ADDR:PORT" or "[ADDR6]:PORT" (numbers only). Returns 0 or HF_EINVAL. */
 int hf_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *len) HF_MUST_CHECK;
@@ -29,5 +30,12 @@ int hf_listen_many(const struct sockaddr_storage *address, socklen_t len, int *f
  * first. Connections that wait already stay where they are. Returns 0, or HF_EIO with errno where the kernel cannot.
  */
 int hf_listen_steer(int fd, const uint32_t *members, uint32_t count) HF_MUST_CHECK;
+
+/*
+ * The same on a Unix socket, which has no SO_REUSEPORT: `count` descriptors of one socket. A socket file that nobody listens on any more, as a server that was
+ * killed leaves it, is replaced; one that is served, or a file of another kind, is not: EADDRINUSE, EEXIST. mode: the file's permissions, from
+ * the first moment on.
+ */
+int hf_listen_unix(const char *path, mode_t mode, int *fds, size_t count) HF_MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
  * attach.c - how a connection gets its session: a new one, its own again (resume), or one that another connection or worker still holds
  * (takeover). PROTOCOL.md "Opening" and "Resume".
  */
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include "base/assert.h"
@@ -151,51 +152,50 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
         hf_ws_allow_deflate(&c->ws);
         hf_count(c->hub->counters, HF_COUNT_DEFLATE_CONNECTIONS, 1);
     }
+    hf_young_end(c);
     c->phase = HF_CONN_OPEN;
-    hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
-    hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
+    hf_admission_opened(c);
     /* Phases are spread, so that connections that came together are not asked together for ever. */
     c->spread_ms = (uint32_t)hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
     hf_conn_schedule(c);
     hf_conn_due(c);
 }
 
-static unsigned loss_spread_ms(const struct hf_hub *hub)
+/* A ticket alone makes no resume: anybody could write one to be let in first. */
+static enum hf_gate_kind kind_of(const struct hf_conn *c, const struct hf_upgrade *u)
 {
-    return (unsigned)((uint64_t)hub->conns.count * 1000 / HF_ADMIT_PER_SECOND);
+    const struct hf_session *s = u->has_ticket ? hf_sessions_by_ticket(&c->hub->sessions, u->ticket) : NULL;
+
+    return s != NULL && hf_state_phase(atomic_load(&s->state)) != HF_SESSION_ENDED ? HF_GATE_RESUME
+                                                                                   : HF_GATE_NEW;
 }
 
 /* "to a client that sends Origin the server answers 429 and 503 as 101, reconnect {after, code} and close 1013" */
-static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, enum hf_code code, const char *reason)
+static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, const struct hf_refusal *why)
 {
+    bool draining = why->code == HF_CODE_DRAINING;
+    uint32_t wait_ms = hf_admission_wait_ms(c, kind_of(c, u));
     struct hf_msg m = {.type = HF_MSG_RECONNECT,
                        .has = HF_HAS_CODE,
-                       .code =
-                           hf_str_from(hf_code_name(code == HF_CODE_DRAINING ? code : HF_CODE_OVERLOADED)),
-                       .after_min_ms = 1000,
-                       .after_max_ms = 2000 + loss_spread_ms(c->hub)};
+                       .code = hf_str_from(hf_code_name(draining ? HF_CODE_DRAINING : HF_CODE_OVERLOADED)),
+                       .after_min_ms = wait_ms,
+                       .after_max_ms = wait_ms + 1000};
 
     if (!u->from_browser) {
-        hf_conn_refuse(c, 503, code == HF_CODE_DRAINING ? HF_CODE_UNAVAILABLE : code, reason, 1);
+        hf_conn_refuse(c, why->cause, why->status, draining ? HF_CODE_UNAVAILABLE : why->code, why->reason,
+                       wait_ms / 1000);
         return;
     }
+    hf_count(c->hub->counters, why->cause, 1);
     accept_upgrade(c, u);
     hf_conn_send(c, &m);
     if (c->phase == HF_CONN_OPEN)
-        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, reason);
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, why->reason);
 }
 
-/* limits.connections counts open WebSockets of all workers; a handshake more than that is answered, and ends. */
-static bool at_connection_limit(const struct hf_hub *hub)
+void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why)
 {
-    uint64_t open = 0;
-
-    if (hub->config->connections_max == 0)
-        return false;
-    for (uint32_t slot = 0; slot < hub->workers; slot++)
-        open += atomic_load_explicit(&hub->region->slots[slot].counters.gauge[HF_GAUGE_CONNECTIONS],
-                                     memory_order_relaxed);
-    return open >= hub->config->connections_max;
+    refuse_busy(c, c->upgrade, why);
 }
 
 static void put_position(struct hf_buf *out, struct hf_hub *hub, const struct hf_sub *s)
@@ -229,7 +229,7 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
                        .interval_ms = c->heartbeat_ms,
                        .heartbeat_min_ms = config->heartbeat_min_ms,
                        .heartbeat_max_ms = config->heartbeat_max_ms,
-                       .loss_spread_ms = loss_spread_ms(hub),
+                       .loss_spread_ms = hf_admission_spread_ms(hub),
                        .max_message = config->message_bytes_max,
                        .address = hf_str_from(c->address)};
 
@@ -281,7 +281,7 @@ static void attach_new(struct hf_conn *c, const struct hf_upgrade *u, const stru
     hub->transport->random(hub->transport->ctx, random, sizeof(random));
     s = hf_sessions_add(&hub->sessions, random);
     if (s == NULL || !bind_session(c, s, 1, 0)) {
-        refuse_busy(c, u, HF_CODE_LIMIT, "the server holds as many sessions as it may");
+        refuse_busy(c, u, &hf_refused_sessions);
         return;
     }
     if (u->has_attempt)
@@ -344,7 +344,7 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
 
     atomic_store(&s->last_seq, w.last_seq);
     if (!bind_session(c, s, generation, w.last_seq)) {
-        refuse_busy(c, u, HF_CODE_OVERLOADED, "the server is short of memory");
+        refuse_busy(c, u, &hf_refused_memory);
         return;
     }
     if (u->has_attempt)
@@ -411,7 +411,8 @@ static void try_resume(struct hf_conn *c)
     /* "the server takes none that is not above the session's last" */
     if (u->has_attempt && atomic_load(&s->attempt) >= u->attempt) {
         hf_count(hub->counters, HF_COUNT_RESUMES_STALE, 1);
-        hf_conn_refuse(c, 409, HF_CODE_BAD_SEQ, "a newer attempt of this session has been taken", 0);
+        hf_conn_refuse(c, HF_COUNT_REFUSED_ATTEMPT, 409, HF_CODE_BAD_SEQ,
+                       "a newer attempt of this session has been taken", 0);
         return;
     }
     if (free_to_take(c, u, s, atomic_load(&s->state))) {
@@ -426,6 +427,7 @@ static void try_resume(struct hf_conn *c)
             return;
         }
     }
+    hf_young_end(c);
     c->phase = HF_CONN_TAKING; /* Asked, or somebody was faster: look again soon. */
     hf_wheel_add(&hub->wheel, &c->timer, hub->now.mono_ms + TAKE_POLL_MS);
 }
@@ -446,35 +448,36 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
 {
     struct hf_upgrade u = {.from_browser = h->origin.data != NULL};
     bool ticket_given = false;
+    const struct hf_refusal *no;
     const char *wrong;
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
     memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
     if (c->hub->compressed != NULL)
         u.deflate = h->deflate;
+    hf_admission_name(c, h);
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
-        if (at_connection_limit(c->hub))
-            hf_conn_refuse(c, 503, HF_CODE_LIMIT, "the server has as many connections as it may", 1);
+        no = hf_admission_judge(c, HF_GATE_NEW);
+        if (no != NULL)
+            refuse_busy(c, &u, no);
         else
             accept_upgrade(c, &u);
         return;
     }
     if (!hf_str_eq(h->path, HF_STR("/ws"))) {
-        hf_conn_refuse(c, 404, HF_CODE_NOT_FOUND, "there is nothing here: connect to /ws", 0);
+        hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 404, HF_CODE_NOT_FOUND,
+                       "there is nothing here: connect to /ws", 0);
         return;
     }
     wrong = read_request(&u, h, &ticket_given);
     if (wrong != NULL) {
-        hf_conn_refuse(c, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
+        hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
         return;
     }
-    if (c->hub->draining) {
-        refuse_busy(c, &u, HF_CODE_DRAINING, "the server is shutting down");
-        return;
-    }
-    if (at_connection_limit(c->hub)) {
-        refuse_busy(c, &u, HF_CODE_LIMIT, "the server has as many connections as it may");
+    no = hf_admission_judge(c, kind_of(c, &u));
+    if (no != NULL) {
+        refuse_busy(c, &u, no);
         return;
     }
     if (!ticket_given) {
@@ -483,7 +486,7 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
     }
     c->upgrade = malloc(sizeof(u));
     if (c->upgrade == NULL) {
-        refuse_busy(c, &u, HF_CODE_OVERLOADED, "the server is short of memory");
+        refuse_busy(c, &u, &hf_refused_memory);
         return;
     }
     *c->upgrade = u;

@@ -152,11 +152,22 @@ static int check_tls(const struct hf_config *c, char *error, size_t cap)
 {
     static const char missing[] = "needs a certificate: set tls.certificates";
 
+    if (c->api_tls && strncmp(c->api_listen, "unix:", 5) == 0)
+        return conflict(c, "api.tls", "is for an address: nobody else hears what goes through a Unix socket",
+                        error, cap);
     if (c->certificate_count > 0)
         return 0;
     if (c->tls_listen_count > 0)
         return conflict(c, "tls.listen", missing, error, cap);
     return c->api_tls ? conflict(c, "api.tls", missing, error, cap) : 0;
+}
+
+static int check_proxy(const struct hf_config *c, char *error, size_t cap)
+{
+    if (c->proxy_protocol && c->proxy_trusted_count == 0)
+        return conflict(c, "proxy.protocol",
+                        "needs proxy.trusted: the proxies that may send the PROXY header", error, cap);
+    return 0;
 }
 
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
@@ -169,5 +180,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_heartbeat(c, error, error_cap);
     if (err == 0)
         err = check_segment(c, error, error_cap);
+    if (err == 0)
+        err = check_proxy(c, error, error_cap);
     return err;
 }

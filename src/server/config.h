@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/ip.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,13 +17,18 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 39,
+    HF_CONFIG_KEYS = 55,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
+    HF_NETWORKS_MAX = 32,
+    HF_ADMISSION_PER_CPU =
+        12000 /* handshakes a second; measured: 15 to 25 us for a resume, so a third of a core */
 };
 
 enum hf_tls_version { HF_TLS_1_2, HF_TLS_1_3 };
 enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
+enum hf_socket_mode { HF_SOCKET_0600, HF_SOCKET_0660, HF_SOCKET_0666 };
+enum hf_proxy_says { HF_PROXY_SAYS_NOTHING, HF_PROXY_SAYS_X_FORWARDED_FOR, HF_PROXY_SAYS_FORWARDED };
 enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARNING, HF_LOG_ERROR };
 
 /* A certificate with its chain, and its private key, both PEM; key "": it is in the certificate's file. */
@@ -36,7 +42,9 @@ struct hf_config {
         [HF_LISTEN_MAX]
         [HF_ADDRESS_MAX]; /* listen: list of ADDR:PORT ("[::1]:8000" for IPv6), default 127.0.0.1:8000 */
     size_t listen_count;
-    char api_listen[HF_ADDRESS_MAX]; /* api.listen: ADDR:PORT, default 127.0.0.1:8001; "none": no API */
+    char api_listen
+        [HF_ADDRESS_MAX]; /* api.listen: ADDR:PORT or unix:PATH, default 127.0.0.1:8001; "none": no API */
+    enum hf_socket_mode api_socket_mode; /* api.socket_mode: 0600, 0660, 0666; default 0600 */
     char api_key
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
     uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
@@ -52,6 +60,16 @@ struct hf_config {
     enum hf_tls_version tls_min_version; /* tls.min_version: 1.2, 1.3; default 1.2 */
     char tls_ciphers[256];               /* tls.ciphers: of TLS 1.2, OpenSSL's notation; "": ours */
     uint32_t ticket_rotation_ms;         /* tls.ticket_rotation, 12 h; 1 s to 7 d */
+
+    struct hf_network proxy_trusted[HF_NETWORKS_MAX]; /* proxy.trusted: list of ADDR/BITS; default none */
+    size_t proxy_trusted_count;
+    bool proxy_protocol; /* proxy.protocol: they begin with a PROXY header; default false */
+    enum hf_proxy_says
+        proxy_says; /* proxy.header: none, x-forwarded-for, forwarded; default x-forwarded-for */
+
+    uint32_t
+        admission_rate; /* admission.rate: handshakes a second of all workers; 0: no bound; default 12,000 a CPU */
+    uint32_t admission_burst; /* admission.burst, 0: those of one second */
 
     enum hf_log_level log_level;   /* log.level: debug, info, warning, error; default info */
     enum hf_log_format log_format; /* log.format: logfmt, json; default logfmt */
@@ -76,6 +94,17 @@ struct hf_config {
 
     uint32_t message_bytes_max; /* limits.message, 64 KiB; 16 B to 4 MiB: bytes of a payload */
     uint32_t connections_max;   /* limits.connections, 0: what the descriptors allow; all workers together */
+    uint32_t address_connections_max; /* limits.connections_per_address, 0: no bound */
+    uint32_t address_bits_v4; /* limits.address_bits_v4, 32; 8 to 32: of which prefix an "address" is */
+    uint32_t address_bits_v6; /* limits.address_bits_v6, 64; 16 to 128 */
+    uint32_t
+        handshakes_max; /* limits.handshakes, 65,536; 16 to 1,048,576: begun at a time, all workers together */
+    uint32_t header_bytes_max;  /* limits.header_bytes, 8 KiB; 512 B to 64 KiB */
+    uint32_t headers_max;       /* limits.headers, 100; 8 to 256 */
+    uint32_t write_timeout_ms;  /* limits.write, 60 s; 0: none, to 1 h */
+    uint32_t worker_memory_max; /* limits.worker_memory, 0: no bound, to 3 GiB */
+    uint32_t publish_rate;      /* limits.publish_rate: of a session, a second; 0: no bound */
+    uint32_t publish_burst;     /* limits.publish_burst, 0: those of one second */
     uint32_t channels_max;      /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
     uint32_t inflight_max; /* limits.inflight, 1,024; 1 to 65,535: publishes of a session not answered yet */
     uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */

@@ -35,10 +35,12 @@ static const char intro[] =
     "\n"
     "- A duration is `500ms`, `25s`, `10m`, `24h` or `7d`; a number alone is milliseconds.\n"
     "- A size is `64KiB`, `1MiB` or `1GiB`; a number alone is bytes.\n"
-    "- An address is numeric, with a port: `127.0.0.1:8000`, `[::1]:8000`; `0.0.0.0:8000` and `[::]:8000` "
-    "are all addresses of\n"
-    "  the machine. `localhost` stands for 127.0.0.1. With `--set` a list is written with commas; `none` is "
-    "the empty list.\n"
+    "- An address is numeric, with a port from 1 to 65535: `127.0.0.1:8000`, `[::1]:8000`. `0.0.0.0:8000` is "
+    "every IPv4 address "
+    "of\n"
+    "  the machine, `[::]:8000` every IPv6 address and no IPv4 one: for both give both. `localhost` stands "
+    "for 127.0.0.1.\n"
+    "- With `--set` a list is written with commas; `none` is the empty list.\n"
     "- A certificate is a PEM file, with its chain behind it; in one text with its key's file it is "
     "`CERTIFICATE:KEY`. Without a key both are in one file.\n"
     "- Better write `api.key` into the file than on the command line, where other users of the machine can "
@@ -54,7 +56,8 @@ static const char intro[] =
     "```\n"
     "\n"
     "Some must fit each other: `heartbeat.min` ≤ `heartbeat.interval` ≤ `heartbeat.max`, and "
-    "`memory.segment` ≥ 4 × `limits.message` + 64KiB.\n";
+    "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
+    "`proxy.protocol` needs `proxy.trusted`.\n";
 
 static const char *initial_of(const struct hf_config_key *key)
 {

@@ -123,7 +123,9 @@ static int load_files(struct loader *l, const struct hf_config_key *key, const y
 
 static int load_list(struct loader *l, const struct hf_config_key *key, const yaml_node_t *node)
 {
-    const char *items = key->kind == HF_CONFIG_ADDRESSES ? "ADDR:PORT" : "{certificate: FILE, key: FILE}";
+    const char *items = key->kind == HF_CONFIG_ADDRESSES  ? "ADDR:PORT"
+                        : key->kind == HF_CONFIG_NETWORKS ? "ADDR/BITS"
+                                                          : "{certificate: FILE, key: FILE}";
     int err = 0;
 
     *hf_config_list_count(key, l->config) = 0;

@@ -15,6 +15,9 @@ static const char *const level_names[] = {"debug", "info", "warning", "error", N
 static const char *const version_names[] = {"1.2", "1.3", NULL};
 static const char *const format_names[] = {"logfmt", "json", NULL};
 
+static const char *const mode_names[] = {"0600", "0660", "0666", NULL};
+static const char *const says_names[] = {"none", "x-forwarded-for", "forwarded", NULL};
+
 #define AT(member) .offset = offsetof(struct hf_config, member)
 #define LIST(member, count_member) AT(member), .count_offset = offsetof(struct hf_config, count_member)
 #define COUNT(member, low, high) HF_CONFIG_COUNT, AT(member), .min = (low), .max = (high)
@@ -31,7 +34,7 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Serve a plain WebSocket echo on /echo"},
 
     {"api.listen", HF_CONFIG_ADDRESS, AT(api_listen), .initial = "127.0.0.1:8001",
-     .about = "Address of the HTTP API"},
+     .about = "Address of the HTTP API, or a Unix socket: `unix:/run/holdfast/api`"},
     {"api.key", HF_CONFIG_SECRET, AT(api_key), .initial = "", .initial_text = "none",
      .about = "Key that API requests carry in `Authorization: Bearer KEY`; without one only requests from this machine are served"},
     {"api.tls", HF_CONFIG_BOOL, AT(api_tls), .initial = "false",
@@ -47,6 +50,21 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Cipher suites of TLS 1.2 in OpenSSL's notation; those of 1.3 are OpenSSL's own"},
     {"tls.ticket_rotation", DURATION(ticket_rotation_ms, SECOND_MS, 7 * DAY_MS), .initial = "12h",
      .about = "How long session tickets are made with one key; it opens them for as long again"},
+
+    {"api.socket_mode", HF_CONFIG_CHOICE, AT(api_socket_mode), .names = mode_names, .initial = "0600",
+     .about = "Who may use the API's Unix socket: the server's own user, its group too, or all"},
+
+    {"proxy.trusted", HF_CONFIG_NETWORKS, LIST(proxy_trusted, proxy_trusted_count), .initial = "none",
+     .about = "Proxies that are believed when they say whose connection they pass on, up to 32 networks"},
+    {"proxy.protocol", HF_CONFIG_BOOL, AT(proxy_protocol), .initial = "false",
+     .about = "A connection from a trusted proxy begins with a PROXY header of version 2; from anybody else it must not"},
+    {"proxy.header", HF_CONFIG_CHOICE, AT(proxy_says), .names = says_names, .initial = "x-forwarded-for",
+     .about = "The header in which a trusted proxy names its client; any other may come from the client itself, and is ignored"},
+
+    {"admission.rate", COUNT(admission_rate, 0, 1000000), .initial_text = "12000 per CPU",
+     .about = "Handshakes a second, of all workers together; 70 % of them for resumes. 0: no bound"},
+    {"admission.burst", COUNT(admission_burst, 0, 1000000), .initial = "0", .initial_text = "0: admission.rate",
+     .about = "Handshakes that may come at once after a pause"},
 
     {"log.level", HF_CONFIG_CHOICE, AT(log_level), .names = level_names, .initial = "info",
      .about = "The least important lines that are written"},
@@ -88,12 +106,33 @@ const struct hf_config_key hf_config_keys[] = {
     {"limits.connections", COUNT(connections_max, 0, 16777216), .initial = "0",
      .initial_text = "0: what the file descriptors allow",
      .about = "Connections of all workers together"},
+    {"limits.connections_per_address", COUNT(address_connections_max, 0, 1048575), .initial = "0",
+     .initial_text = "0: no bound",
+     .about = "Connections of one address, in all workers together"},
+    {"limits.address_bits_v4", COUNT(address_bits_v4, 8, 32), .initial = "32",
+     .about = "IPv4 addresses that agree in so many bits count as one"},
+    {"limits.address_bits_v6", COUNT(address_bits_v6, 16, 128), .initial = "64",
+     .about = "IPv6 addresses that agree in so many bits count as one"},
     {"limits.channels", COUNT(channels_max, 1, 16777216), .initial = "1048576",
      .about = "Channels of all shards together"},
     {"limits.inflight", COUNT(inflight_max, 1, 65535), .initial = "1024",
      .about = "Publishes of a session that are not answered yet"},
     {"limits.handshake", DURATION(handshake_timeout_ms, 100, 10 * MINUTE_MS), .initial = "10s",
      .about = "Time for a connection's handshake"},
+    {"limits.handshakes", COUNT(handshakes_max, 16, 1048576), .initial = "65536",
+     .about = "Connections of all workers together that are in their handshake; beyond that those that have waited longest for their client are ended"},
+    {"limits.header_bytes", BYTES(header_bytes_max, 512, 64 * KIB), .initial = "8KiB",
+     .about = "Size of a handshake's head"},
+    {"limits.headers", COUNT(headers_max, 8, 256), .initial = "100",
+     .about = "Headers in a handshake"},
+    {"limits.write", DURATION(write_timeout_ms, 0, HOUR_MS), .initial = "60s",
+     .about = "Time in which a client must take something of what waits for it, else it is ended with 4005; 0: no bound"},
+    {"limits.worker_memory", BYTES(worker_memory_max, 0, 3 * GIB), .initial = "0", .initial_text = "0: no bound",
+     .about = "Memory of its own, for connections and their buffers, with which a worker takes no more connections"},
+    {"limits.publish_rate", COUNT(publish_rate, 0, 1000000), .initial = "0", .initial_text = "0: no bound",
+     .about = "Publishes of a session, a second; what is more is answered with nack `rate_limited`"},
+    {"limits.publish_burst", COUNT(publish_burst, 0, 1000000), .initial = "0", .initial_text = "0: limits.publish_rate",
+     .about = "Publishes that a session may make at once after a pause"},
 
     {"compression.enabled", HF_CONFIG_BOOL, AT(compression_enabled), .initial = "false",
      .about = "Compress messages for clients that offer permessage-deflate (RFC 7692)"},

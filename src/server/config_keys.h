@@ -14,10 +14,11 @@ enum hf_config_kind {
     HF_CONFIG_BYTES,    /* uint32_t: "64KiB" */
     HF_CONFIG_BOOL,     /* bool: true, false */
     HF_CONFIG_CHOICE,   /* an enum: one of names */
-    HF_CONFIG_ADDRESS,  /* char[HF_ADDRESS_MAX]: ADDR:PORT, or "none" */
+    HF_CONFIG_ADDRESS,  /* char[HF_ADDRESS_MAX]: ADDR:PORT, unix:PATH or "none" */
     HF_CONFIG_ADDRESSES, /* char[HF_LISTEN_MAX][HF_ADDRESS_MAX]: a list of ADDR:PORT; in one text with commas between, or "none" */
-    HF_CONFIG_SECRET,  /* char[256]: printable ASCII without spaces; never shown in an error */
-    HF_CONFIG_CIPHERS, /* char[256]: as a secret, but shown */
+    HF_CONFIG_NETWORKS, /* hf_config.proxy_trusted: a list of ADDR/BITS; likewise */
+    HF_CONFIG_SECRET,   /* char[256]: printable ASCII without spaces; never shown in an error */
+    HF_CONFIG_CIPHERS,  /* char[256]: as a secret, but shown */
     HF_CONFIG_CERTIFICATES, /* hf_config.certificates: a list of CERTIFICATE:KEY; in one text with commas between */
 };
 
@@ -63,8 +64,13 @@ int hf_config_certificate_append(struct hf_config *c, struct hf_str certificate,
 size_t *hf_config_list_count(const struct hf_config_key *key, struct hf_config *c);
 static inline bool hf_config_is_list(const struct hf_config_key *key)
 {
-    return key->kind == HF_CONFIG_ADDRESSES || key->kind == HF_CONFIG_CERTIFICATES;
+    return key->kind == HF_CONFIG_ADDRESSES || key->kind == HF_CONFIG_CERTIFICATES ||
+           key->kind == HF_CONFIG_NETWORKS;
 }
+
+/* Append one network to hf_config.proxy_trusted. As above. */
+int hf_config_network_append(struct hf_config *c, struct hf_str value, char *error,
+                             size_t error_cap) HF_MUST_CHECK;
 
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);

@@ -72,7 +72,7 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
                                      key->names[i]);
         break;
     case HF_CONFIG_ADDRESS:
-        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8001 or [::1]:8001, or none");
+        snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8001 or [::1]:8001, unix:PATH, or none");
         break;
     case HF_CONFIG_ADDRESSES:
         snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8000 or [::1]:8000");
@@ -82,6 +82,9 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
         break;
     case HF_CONFIG_CERTIFICATES:
         snprintf(out, cap, "CERTIFICATE:KEY, paths of PEM files; or {certificate, key} in the file");
+        break;
+    case HF_CONFIG_NETWORKS:
+        snprintf(out, cap, "ADDR/BITS such as 10.0.0.0/8 or 2001:db8::/32, or none");
         break;
     case HF_CONFIG_SECRET:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
@@ -193,7 +196,8 @@ static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str
 }
 
 static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int) &&
-                  sizeof(enum hf_tls_version) == sizeof(int),
+                  sizeof(enum hf_tls_version) == sizeof(int) && sizeof(enum hf_socket_mode) == sizeof(int) &&
+                  sizeof(enum hf_proxy_says) == sizeof(int),
               "parse_choice() writes an int");
 
 static bool port_valid(const char *text)
@@ -201,7 +205,7 @@ static bool port_valid(const char *text)
     uint64_t n;
 
     return strlen(text) <= 5 && read_number(units_of(HF_CONFIG_COUNT), hf_str_from(text), &n) == 0 &&
-           n <= 65535;
+           n >= 1 && n <= 65535; /* 0 would give each worker another port. */
 }
 
 static bool host_valid(char *host, size_t len)
@@ -233,7 +237,7 @@ static int parse_address(char to[HF_ADDRESS_MAX], struct hf_str value, char *err
     memcpy(host, text, sizeof(host));
     colon = strrchr(host, ':');
     if (colon == NULL || !port_valid(colon + 1))
-        return refuse(error, cap, "'%s' has no port from 0 to 65535; allowed is ADDR:PORT", show(value).text);
+        return refuse(error, cap, "'%s' has no port from 1 to 65535; allowed is ADDR:PORT", show(value).text);
     *colon = '\0';
     if (!host_valid(host, (size_t)(colon - host)))
         return refuse(
@@ -262,6 +266,45 @@ static int append_address(const struct hf_config_key *key, struct hf_config *c, 
     if (err < 0)
         return err;
     ++*count;
+    return 0;
+}
+
+/* unix:/PATH. sockaddr_un has room for 107 bytes. */
+static int parse_unix(char to[HF_ADDRESS_MAX], struct hf_str value, char *error, size_t cap)
+{
+    enum { SCHEME = sizeof("unix:") - 1, PATH_BYTES_MAX = 107 };
+
+    if (value.len <= SCHEME || value.data[SCHEME] != '/' || value.len > SCHEME + PATH_BYTES_MAX ||
+        memchr(value.data, '\0', value.len) != NULL)
+        return refuse(error, cap,
+                      "'%s' is no Unix socket; allowed is unix: with an absolute path of up to %d bytes",
+                      show(value).text, PATH_BYTES_MAX);
+    memcpy(to, value.data, value.len);
+    to[value.len] = '\0';
+    return 0;
+}
+
+static int parse_address_or_none(char to[HF_ADDRESS_MAX], struct hf_str value, char *error, size_t cap)
+{
+    if (value.len >= 5 && memcmp(value.data, "unix:", 5) == 0)
+        return parse_unix(to, value, error, cap);
+    if (!hf_str_eq(value, HF_STR("none")))
+        return parse_address(to, value, error, cap);
+    memcpy(to, "none", sizeof("none"));
+    return 0;
+}
+
+int hf_config_network_append(struct hf_config *c, struct hf_str value, char *error, size_t cap)
+{
+    if (c->proxy_trusted_count == HF_NETWORKS_MAX)
+        return refuse(error, cap, "more than %d networks", HF_NETWORKS_MAX);
+    if (hf_network_parse(value, &c->proxy_trusted[c->proxy_trusted_count]) < 0)
+        return refuse(error, cap,
+                      "'%s' is no network; allowed is ADDR/BITS with all bits behind the first BITS 0, such "
+                      "as 10.0.0.0/8 or "
+                      "2001:db8::/32",
+                      show(value).text);
+    c->proxy_trusted_count++;
     return 0;
 }
 
@@ -307,8 +350,14 @@ static int append_certificate(struct hf_config *c, struct hf_str value, char *er
 int hf_config_list_append(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
                           char *error, size_t cap)
 {
-    return key->kind == HF_CONFIG_CERTIFICATES ? append_certificate(c, value, error, cap)
-                                               : append_address(key, c, value, error, cap);
+    switch (key->kind) {
+    case HF_CONFIG_CERTIFICATES:
+        return append_certificate(c, value, error, cap);
+    case HF_CONFIG_NETWORKS:
+        return hf_config_network_append(c, value, error, cap);
+    default:
+        return append_address(key, c, value, error, cap);
+    }
 }
 
 static int parse_list(const struct hf_config_key *key, struct hf_config *c, struct hf_str value, char *error,
@@ -356,12 +405,10 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_CHOICE:
         return parse_choice(key, to, value, error, cap);
     case HF_CONFIG_ADDRESS:
-        if (!hf_str_eq(value, HF_STR("none")))
-            return parse_address(to, value, error, cap);
-        memcpy(to, "none", sizeof("none"));
-        return 0;
+        return parse_address_or_none(to, value, error, cap);
     case HF_CONFIG_ADDRESSES:
     case HF_CONFIG_CERTIFICATES:
+    case HF_CONFIG_NETWORKS:
         return parse_list(key, c, value, error, cap);
     case HF_CONFIG_CIPHERS:
     case HF_CONFIG_SECRET:

@@ -1,6 +1,7 @@
 /*
  * connection.c - one connection's bytes: the handshake, WebSocket events, control output, heartbeat and the ways to end.
  */
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include "base/assert.h"
@@ -45,13 +46,14 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
     hf_timer_init(&c->timer);
+    hf_young_begin(c);
     hf_ws_init(&c->ws, HF_WS_SERVER, hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1, hub->config->inflight_max);
     snprintf(c->address, sizeof(c->address), "%s", address);
     c->heartbeat_ms = hub->config->heartbeat_interval_ms;
-    c->received_ms = now.mono_ms;
+    c->received_ms = c->began_ms = now.mono_ms;
     c->deadline_ms = now.mono_ms + hub->config->handshake_timeout_ms;
     hf_conn_schedule(c);
     return c;
@@ -87,6 +89,7 @@ static enum hf_counter close_counter(uint16_t code)
         CASE(4001)
         CASE(4003)
         CASE(4004)
+        CASE(4005)
 #undef CASE
     default:
         return HF_COUNT_CLOSE_OTHER;
@@ -100,7 +103,7 @@ static void count_close(struct hf_conn *c, uint16_t code)
         return;
     c->close_code = code;
     hf_count(c->hub->counters, close_counter(code), 1);
-    hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, -1);
+    hf_admission_closed(c);
 }
 
 void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
@@ -113,6 +116,8 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
         count_close(c, code_for_statistics);
     hf_detach(c, false);
     hf_stall_free(c);
+    hf_admission_left(c);
+    hf_young_end(c);
     c->phase = HF_CONN_DEAD;
     hf_conns_remove(&hub->conns, c);
     hf_wheel_remove(&hub->wheel, &c->timer);
@@ -125,6 +130,8 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
 
 static void begin_closing(struct hf_conn *c)
 {
+    hf_young_end(c);
+    hf_admission_left(c);
     c->phase = HF_CONN_CLOSING;
     hf_stall_free(c);
     hf_buf_reset(&c->in);
@@ -148,10 +155,10 @@ void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason)
     begin_closing(c);
 }
 
-void hf_conn_refuse(struct hf_conn *c, int status, enum hf_code code, const char *reason,
-                    unsigned retry_after_s)
+void hf_conn_refuse(struct hf_conn *c, enum hf_counter cause, int status, enum hf_code code,
+                    const char *reason, unsigned retry_after_s)
 {
-    hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_REFUSED, 1);
+    hf_count(c->hub->counters, cause, 1);
     (void)hf_handshake_put_refusal(hf_conn_out(c), status, hf_code_name(code), reason, retry_after_s);
     begin_closing(c);
 }
@@ -330,12 +337,15 @@ static void drop_waiting(struct hf_conn *c, size_t used)
 static void take_handshake(struct hf_conn *c)
 {
     struct hf_handshake h;
-    int used = hf_handshake_parse(&h, (char *)c->in.data, c->in.len);
+    int used = hf_handshake_parse_within(&h, (char *)c->in.data, c->in.len, c->hub->config->header_bytes_max,
+                                         c->hub->config->headers_max);
 
+    if (used == 0 && !hf_hub_memory_left()) /* It will hold memory for as long as it likes. */
+        hf_conn_refuse(c, HF_COUNT_REFUSED_MEMORY, 503, HF_CODE_OVERLOADED, hf_refused_memory.reason, 1);
     if (used == 0)
         return;
     if (used < 0) {
-        hf_conn_refuse(c, h.status, HF_CODE_BAD_MESSAGE, h.reason, 0);
+        hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, h.status, HF_CODE_BAD_MESSAGE, h.reason, 0);
         return;
     }
     hf_attach_begin(c, &h);
@@ -418,8 +428,12 @@ void hf_conn_schedule(struct hf_conn *c)
 {
     uint64_t at = c->deadline_ms;
 
-    if (c->phase == HF_CONN_OPEN)
+    if (c->phase == HF_CONN_OPEN) {
+        uint64_t write_at = hf_limits_write_deadline_ms(c);
+
         at = c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - c->spread_ms);
+        at = at < write_at ? at : write_at;
+    }
     hf_wheel_add(&c->hub->wheel, &c->timer, at);
 }
 
@@ -451,6 +465,10 @@ static void heartbeat(struct hf_conn *c)
 
 void hf_conn_timer(struct hf_conn *c)
 {
+    if (c->phase == HF_CONN_OPEN && c->hub->now.mono_ms >= hf_limits_write_deadline_ms(c)) {
+        hf_conn_close(c, HF_CLOSE_TOO_SLOW, "nothing of what waits was taken for too long");
+        return;
+    }
     if (c->phase == HF_CONN_OPEN) {
         heartbeat(c);
         return;
@@ -462,12 +480,12 @@ void hf_conn_timer(struct hf_conn *c)
     switch (c->phase) {
     case HF_CONN_HANDSHAKE:
         hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_TIMED_OUT, 1);
-        hf_conn_refuse(c, HTTP_REQUEST_TIMEOUT, HF_CODE_TIMEOUT,
+        hf_conn_refuse(c, HF_COUNT_REFUSED_TIMEOUT, HTTP_REQUEST_TIMEOUT, HF_CODE_TIMEOUT,
                        "the upgrade request was not complete in time", 0);
         break;
     case HF_CONN_TAKING:
         hf_count(c->hub->counters, HF_COUNT_RESUMES_FAILED, 1);
-        hf_conn_refuse(c, 503, HF_CODE_UNAVAILABLE, "the session's worker did not hand it over in time", 1);
+        hf_attach_refuse(c, &hf_refused_takeover);
         break;
     default:
         hf_conn_drop(c, HF_CLOSE_ABNORMAL);

@@ -2,6 +2,7 @@
  * deliver.c - from the logs to the sockets: what is due to a connection is gathered from the logs at its cursors and written at once.
  * Nothing is queued: a message that does not fit into the socket stays where it is, in the log.
  */
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include "base/assert.h"
@@ -271,6 +272,7 @@ bool hf_deliver_flush(struct hf_conn *c)
     hf_count(hub->counters, HF_COUNT_WRITES, 1);
     hf_count(hub->counters, HF_COUNT_BYTES_OUT, (uint64_t)written);
     c->blocked = (size_t)written < g->bytes;
+    hf_limits_wrote(c, (size_t)written);
     settle(c, g, (size_t)written);
     if (c->phase == HF_CONN_DEAD)
         return false;

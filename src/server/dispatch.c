@@ -223,6 +223,7 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
         return true;
     }
     if (c->sub_count >= c->hub->config->session_subscriptions_max) {
+        hf_count(c->hub->counters, HF_COUNT_SUBSCRIPTIONS_REFUSED_SESSION, 1);
         hf_send_error(c, m, HF_CODE_LIMIT, "the session has as many subscriptions as it may");
         return true;
     }
@@ -235,6 +236,7 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
     case FOUND_WAIT:
         return false;
     case FOUND_LIMIT:
+        hf_count(c->hub->counters, HF_COUNT_SUBSCRIPTIONS_REFUSED_CHANNELS, 1);
         hf_send_error(c, m, HF_CODE_LIMIT, "the server holds as many channels as it may");
         return true;
     }
@@ -425,6 +427,7 @@ static bool carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall
     switch (m->type) {
     case HF_MSG_SUBSCRIBE:
         if (stalled != NULL && stalled->open_err < 0) {
+            hf_count(c->hub->counters, HF_COUNT_SUBSCRIPTIONS_REFUSED_CHANNELS, 1);
             hf_send_error(c, m, HF_CODE_LIMIT, "the server holds as many channels as it may");
             return true;
         }

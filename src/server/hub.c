@@ -3,6 +3,7 @@
  */
 #include "server/hub.h"
 
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include <stdlib.h>
@@ -97,6 +98,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->slice_subs = HF_SLICE_SUBS;
     /* Answers to our predecessor carry its numbers: ours must differ. */
     hub->conns.life = (uint16_t)atomic_load(&hub->self->starts);
+    hf_admission_init(hub);
     hf_list_init(&hub->dirty_topics);
     hf_list_init(&hub->stalled);
     hf_list_init(&hub->pending);

@@ -10,6 +10,7 @@
 #define HF_SERVER_HUB_H
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/now.h"
 #include "server/config.h"
 #include "server/service.h"
@@ -33,6 +34,30 @@ void hf_hub_free(struct hf_hub *hub);
 
 /* A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory is short: close it. */
 struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now);
+/* A proxy has told whose connection it is; NULL: that of a Unix socket, which has no address. Before its first byte of HTTP. */
+void hf_hub_name(struct hf_conn *conn, const struct hf_endpoint *client);
+/* What should have come from a proxy is no such thing: end it without a word. */
+void hf_hub_abort(struct hf_conn *conn, struct hf_now now);
+/* Whether its handshake is still under way. */
+bool hf_hub_young(const struct hf_conn *conn);
+
+/* How many connections this worker can hold, by its descriptors; beyond that it refuses. 0: nothing is known of that. */
+void hf_hub_set_room(struct hf_hub *hub, uint32_t room);
+/* Whether the worker has more memory than it should: then it refuses. */
+void hf_hub_set_short(struct hf_hub *hub, bool is_short);
+/*
+ * Whether there is memory for those who are connected already, so that a newcomer may have some: else an allocation for one of them fails, and
+ * he is cut. To be asked once for some hundred newcomers.
+ */
+bool hf_hub_memory_left(void);
+/* Whether nothing more may be accepted now: too many handshakes, or more than room + spare connections. */
+bool hf_hub_crowded(const struct hf_hub *hub, uint32_t spare);
+/*
+ * End one handshake whose client has been silent for longest: idle(socket) says whether nothing of its is waiting to be read. Returns false where all
+ * are young, or wait for us.
+ */
+bool hf_hub_shed(struct hf_hub *hub, bool (*idle)(const void *socket), struct hf_now now);
+
 /* Bytes came. data may be written to. The connection may be closed (transport.close) within the call. */
 void hf_hub_input(struct hf_conn *conn, uint8_t *data, size_t len, struct hf_now now);
 /* The peer has ended its direction (FIN), or the connection broke (broken). */

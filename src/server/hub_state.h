@@ -36,8 +36,6 @@ enum {
     HF_CLOSE_LINGER_MS = 2000, /* from our close frame to the peer's end of the connection */
     HF_SERVICE_TIMEOUT_MS = 10000, /* a backend's request waits so long for another worker */
     HF_BAD_MESSAGES_MAX = 32,      /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
-    HF_ADMIT_PER_SECOND =
-        4000,            /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
     HF_SLICE_SUBS = 256, /* at some 4 us for each write, small channels wait a millisecond at the most */
     HF_UPKEEP_MS = 250,  /* expiry of sessions, as long as some wait for it */
     HF_IDLE_MS = 1000,   /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
@@ -125,9 +123,14 @@ struct hf_conn {
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
-    uint32_t spread_ms;    /* the first heartbeat goes out that much earlier */
-    uint64_t deadline_ms;  /* HANDSHAKE, TAKING, CLOSING: the end of patience */
-    struct hf_timer timer; /* in hub->wheel; in hub->dead in the end */
+    uint32_t spread_ms;   /* the first heartbeat goes out that much earlier */
+    uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
+    uint64_t began_ms;    /* accepted */
+    uint64_t progress_ms; /* something waits to be written: the last time that some of it was taken; else 0 */
+    uint64_t publish_full_us; /* base/rate.h, for limits.publish_rate */
+    uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
+    struct hf_list young;     /* in hub->young during the handshake */
+    struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
     uint64_t number, generation;
     uint64_t serial;            /* unlike any other of this server's life */
@@ -164,6 +167,12 @@ struct hf_hub {
     struct hf_rng rng;
     struct hf_now now;
     struct hf_wheel wheel;
+    struct hf_gate_shm *gate;
+    struct hf_gate_config gate_config;
+    struct hf_list young; /* connections in their handshake, the oldest first */
+    uint32_t young_count, young_max;
+    bool short_of_memory;
+    uint32_t room; /* connections that the descriptors allow; 0: unknown */
     struct hf_list dirty_topics, stalled, pending, dead;
     struct hf_conns conns;
     struct hf_due due,
@@ -206,8 +215,8 @@ void hf_conn_due(struct hf_conn *c);
 void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason);
 /* End it without a word. */
 void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics);
-void hf_conn_refuse(struct hf_conn *c, int status, enum hf_code code, const char *reason,
-                    unsigned retry_after_s);
+void hf_conn_refuse(struct hf_conn *c, enum hf_counter cause, int status, enum hf_code code,
+                    const char *reason, unsigned retry_after_s);
 /* Go on with what waits in c->in. */
 void hf_conn_resume_input(struct hf_conn *c);
 /* Set the timer to the connection's next deadline. */
@@ -222,6 +231,9 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h);
 /* Another worker has given the session up (or cannot be asked any more). */
 void hf_attach_taken(struct hf_conn *c);
 void hf_attach_release(struct hf_conn *c);
+struct hf_refusal;
+/* End the wait of a TAKING connection. */
+void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why);
 /* Part from the session: it is parked, or ended for good. */
 void hf_detach(struct hf_conn *c, bool end);
 /* Give a session up to another worker: flush, close with 4001. */

@@ -1,6 +1,7 @@
 /*
  * publish.c - from a client's `data` to the shard's owner and back: sequence, window, acks and nacks.
  */
+#include "server/admission.h"
 #include "server/hub_state.h"
 
 #include "base/assert.h"
@@ -17,6 +18,8 @@ const char *hf_refusal_reason(enum hf_code code)
         return "the message was malformed";
     case HF_CODE_LIMIT:
         return "the server holds as many channels as it may";
+    case HF_CODE_RATE_LIMITED:
+        return "this session publishes more than it may";
     default:
         return "refused";
     }
@@ -221,6 +224,22 @@ static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct
         send_ack(c, m, result);
 }
 
+/*
+ * Only what would be applied now takes a token: not a repeated seq or one beyond the next, not one that finds the window full and comes
+ * again, and not one that waits for room already.
+ */
+static bool too_fast(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall, bool seq_added)
+{
+    bool fresh = m->has & HF_HAS_SEQ ? !seq_added && m->seq == hf_window_next_seq(&c->window) &&
+                                           c->window.count < c->window.count_max
+                                     : stall == NULL;
+
+    if (!fresh || hf_limits_publish(c))
+        return false;
+    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_RATE_LIMITED, 1);
+    return true;
+}
+
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
                      bool *opening)
 {
@@ -233,6 +252,9 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
         return hf_publish_refuse(c, m, HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE), *seq_added);
     if (stall != NULL && stall->open_err < 0)
         return hf_publish_refuse(c, m, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT), *seq_added);
+    if (too_fast(c, m, stall, *seq_added))
+        return hf_publish_refuse(c, m, HF_CODE_RATE_LIMITED, hf_refusal_reason(HF_CODE_RATE_LIMITED),
+                                 *seq_added);
     if ((m->has & HF_HAS_SEQ) && !*seq_added) {
         enum sequence sequence = take_seq(c, m);
 

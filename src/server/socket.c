@@ -3,6 +3,7 @@
 #include "net/listen.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/proxy_stage.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,11 +13,12 @@
 #include <unistd.h>
 
 enum {
+    HANDSHAKES_PER_TURN = 64, /* of some 50 us each: what those who are connected may notice */
     NOTSENT_LOWAT =
         16 *
         1024, /* research/protocol.md 4.2: what is not sent yet stays in the shared log, not in the kernel */
-    HANDSHAKES_PER_TURN = 16, /* of TLS: 4 ms at 250 us each, which those who are connected may notice */
-    TLS_LOG_MS = 1000,        /* a log line about failed handshakes at most so often */
+    TLS_HANDSHAKE_WORK = 4, /* one of TLS counts as so many of them */
+    TLS_LOG_MS = 1000,      /* a log line about failed handshakes at most so often */
     TLS_RECORD_HANDSHAKE = 22,
 };
 
@@ -24,17 +26,19 @@ struct client {
     struct hf_watch watch;
     struct hf_sockets *all;
     struct hf_conn *conn;
-    struct hf_list unread;     /* in all->unread: readable, and not read to the end */
+    struct hf_list unread;     /* in all->unread or all->young: readable, and not read to the end */
     struct hf_tls_stream *tls; /* NULL: plain */
     bool begun;                /* the first byte has come */
     bool paused, readable;
-    bool ended; /* the end stands behind what is unread, and has had its edge */
+    bool proxied; /* its PROXY header has not come yet */
+    bool ended;   /* the end stands behind what is unread, and has had its edge */
 };
 
 int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
-                    struct hf_counters *counters, struct hf_tls *tls)
+                    struct hf_counters *counters, const struct hf_config *config, struct hf_tls *tls)
 {
-    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now, .counters = counters};
+    *s = (struct hf_sockets){.hub = hub, .loop = loop, .now = now, .counters = counters, .config = config};
+    hf_list_init(&s->young);
     hf_list_init(&s->unread);
     s->buffer = malloc(HF_READ_BYTES);
     if (s->buffer == NULL)
@@ -137,7 +141,7 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
 static void want_read(struct client *c)
 {
     if (c->readable && !c->paused && hf_list_empty(&c->unread))
-        hf_list_add_tail(&c->all->unread, &c->unread);
+        hf_list_add_tail(hf_hub_young(c->conn) ? &c->all->young : &c->all->unread, &c->unread);
 }
 
 void hf_socket_pause(void *ctx, void *socket, bool paused)
@@ -177,11 +181,37 @@ void hf_socket_close(void *ctx, void *socket)
 
 /* ---- Reading ---- */
 
+/* The PROXY header comes before all else. Returns whether what follows may be read now. */
+static bool take_proxy_header(struct client *c)
+{
+    struct hf_proxy_header h;
+    int got = hf_proxy_stage_take(c->watch.fd, &h);
+
+    if (got == 1) {
+        c->proxied = false;
+        if (h.source != HF_PROXY_OWN)
+            hf_hub_name(c->conn, h.source == HF_PROXY_CLIENT ? &h.client : NULL);
+        return true;
+    }
+    c->readable = false; /* The rest is a new edge. */
+    if (got == HF_EBADMSG) {
+        hf_log(HF_LOG_DEBUG, "proxy_header", hf_kv_text("reason", h.reason));
+        hf_hub_abort(c->conn, *c->all->now);
+    } else if (got == HF_ECLOSED || c->ended) {
+        hf_hub_lost(c->conn, false, *c->all->now);
+    }
+    return false;
+}
+
 static void read_once(struct client *c)
 {
     struct hf_sockets *s = c->all;
     bool more;
-    long n = read_stages(c, s->buffer, HF_READ_BYTES, &more);
+    long n;
+
+    if (c->proxied && !take_proxy_header(c))
+        return;
+    n = read_stages(c, s->buffer, HF_READ_BYTES, &more);
 
     if (n < 0 && n != HF_EAGAIN) {
         hf_hub_lost(c->conn, n != HF_ECLOSED, *s->now);
@@ -201,23 +231,29 @@ static bool in_handshake(const struct client *c)
 void hf_sockets_read(struct hf_sockets *s)
 {
     struct hf_list now, *node;
-    unsigned handshakes = 0;
+    unsigned work = 0;
 
     hf_list_init(&now);
     hf_list_splice(&now, &s->unread);
-    while ((node = hf_list_pop(&now)) != NULL) {
+    while ((node = hf_list_pop(&now)) != NULL)
+        read_once(HF_CONTAINER(node, struct client, unread));
+    /* However many come at once, those who are connected have their turn in between. */
+    while (work < HANDSHAKES_PER_TURN && (node = hf_list_pop(&s->young)) != NULL) {
         struct client *c = HF_CONTAINER(node, struct client, unread);
 
-        if (in_handshake(c) && ++handshakes > HANDSHAKES_PER_TURN)
-            hf_list_add_tail(&s->unread, node);
-        else
-            read_once(c);
+        work += in_handshake(c) ? TLS_HANDSHAKE_WORK : 1;
+        read_once(c);
     }
+}
+
+bool hf_socket_idle(const void *socket)
+{
+    return hf_list_empty(&((const struct client *)socket)->unread);
 }
 
 bool hf_sockets_busy(const struct hf_sockets *s)
 {
-    return !hf_list_empty(&s->unread);
+    return !hf_list_empty(&s->unread) || !hf_list_empty(&s->young);
 }
 
 static void client_ready(struct hf_watch *watch, unsigned what)
@@ -254,6 +290,7 @@ bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage
     hf_socket_set_options(fd);
     hf_address_format(address, text, sizeof(text));
     c->all = s;
+    c->proxied = hf_proxy_stage_due(s->config, address);
     c->watch = (struct hf_watch){fd, client_ready};
     hf_list_init(&c->unread);
     if (secure) {

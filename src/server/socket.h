@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
+#include "server/config.h"
 #include "server/hub.h"
 
 #include <stdbool.h>
@@ -23,8 +24,11 @@ struct hf_sockets {
     struct hf_hub *hub;
     struct hf_loop *loop;
     const struct hf_now *now; /* the worker's */
-    struct hf_list unread;    /* readable, and not read to the end */
-    uint8_t *buffer;          /* one read of any of them */
+    const struct hf_config *config;
+    struct hf_list unread; /* readable, and not read to the end */
+    struct hf_list
+        young;       /* the same, and still in their handshake: they come behind the others, some a turn */
+    uint8_t *buffer; /* one read of any of them */
     struct hf_counters *counters;
     struct hf_tls *tls; /* what new connections on a port with TLS take; NULL: there is none. Held. */
     struct hf_tls_io tls_io;
@@ -33,12 +37,15 @@ struct hf_sockets {
 
 /* All are borrowed but tls, which may be NULL and is held. Returns 0 or HF_ENOMEM. */
 int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
-                    struct hf_counters *counters, struct hf_tls *tls) HF_MUST_CHECK;
+                    struct hf_counters *counters, const struct hf_config *config,
+                    struct hf_tls *tls) HF_MUST_CHECK;
 void hf_sockets_release(struct hf_sockets *s);
 /* New connections take this one from now on; those that stand go on with theirs. */
 void hf_sockets_set_tls(struct hf_sockets *s, struct hf_tls *tls);
 /* An accepted, non-blocking descriptor, which is taken; `secure`: of a port with TLS. Returns false where there is no memory for it: it has been closed. */
 bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage *address, bool secure);
+/* For hf_hub_shed(): nothing of this socket waits to be read. */
+bool hf_socket_idle(const void *socket);
 /* Read once from each that is readable. */
 void hf_sockets_read(struct hf_sockets *s);
 /* Whether hf_sockets_read() has work left, so that the loop must not wait. */

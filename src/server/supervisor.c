@@ -62,6 +62,7 @@ struct supervisor {
     uint32_t sockets_count;
     bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
+    const char *unix_path; /* of the API's socket, once it is ours; NULL: none */
     int signal_fd;
     struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
     uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
@@ -140,6 +141,32 @@ static uint32_t ring_bytes(const struct hf_config *config)
     return bytes;
 }
 
+/* Room for half a million addresses at a load of one half: eight MiB, of which what is not used costs nothing. */
+static uint32_t address_cells(const struct hf_config *config)
+{
+    return config->address_connections_max == 0 ? 0 : HF_GATE_CELLS_MAX;
+}
+
+/* The logs fill up in time, whatever happens: what does not fit into the machine would end it then, and not now. */
+static int check_memory(const struct supervisor *s)
+{
+    const struct hf_config *c = s->config;
+    uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t logs = (uint64_t)c->shards * c->segments_per_shard * c->segment_bytes;
+    char why[200];
+
+    if (logs <= ram) {
+        hf_log(HF_LOG_INFO, "memory", hf_kv_u64("logs_bytes", logs),
+               hf_kv_u64("shared_bytes_at_most", s->memory_bytes), hf_kv_u64("machine_bytes", ram));
+        return 0;
+    }
+    snprintf(why, sizeof(why),
+             "the logs would take %llu MiB (memory.shards x memory.segments x memory.segment), and the "
+             "machine has %llu MiB",
+             (unsigned long long)(logs >> 20), (unsigned long long)(ram >> 20));
+    return cannot_start("start", "memory.segments", why);
+}
+
 static int map_memory(struct supervisor *s)
 {
     const struct hf_config *c = s->config;
@@ -149,11 +176,17 @@ static int map_memory(struct supervisor *s)
                                   .segment_count = c->segments_per_shard,
                                   .channels_max = c->channels_max,
                                   .sessions_max = c->sessions_max,
+                                  .address_cells = address_cells(c),
                                   .ring_bytes = ring_bytes(c)};
+    int status;
 
-    if (getrandom(&rc.boot_id, sizeof(rc.boot_id), 0) != (ssize_t)sizeof(rc.boot_id))
+    if (getrandom(&rc.boot_id, sizeof(rc.boot_id), 0) != (ssize_t)sizeof(rc.boot_id) ||
+        getrandom(&rc.gate_secret, sizeof(rc.gate_secret), 0) != (ssize_t)sizeof(rc.gate_secret))
         return cannot_start("get random bytes", "", strerror(errno));
     s->memory_bytes = hf_region_bytes(&rc);
+    status = check_memory(s);
+    if (status != 0)
+        return status;
     s->memory = hf_memory_map(s->memory_bytes);
     if (s->memory == NULL)
         return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
@@ -161,6 +194,16 @@ static int map_memory(struct supervisor *s)
     return hf_region_open(&s->region, s->memory) == 0
                ? 0
                : cannot_start("map the shared memory", "", "bad layout");
+}
+
+/* Of each slot one: see close_sockets_of_others(). */
+static void note_sockets(struct supervisor *s, const int *fds)
+{
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        if (s->sockets_count == 0)
+            s->sockets_first = fds[slot];
+        s->sockets_scattered |= fds[slot] != s->sockets_first + (int)s->sockets_count++;
+    }
 }
 
 static int listen_on(struct supervisor *s, const char *key, const char *text, int *fds)
@@ -174,11 +217,7 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
         return cannot_start(what, key, "not ADDRESS:PORT");
     if (hf_listen_many(&address, len, fds, s->config->workers) < 0)
         return cannot_start(what, key, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
-    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
-        if (s->sockets_count == 0)
-            s->sockets_first = fds[slot];
-        s->sockets_scattered |= fds[slot] != s->sockets_first + (int)s->sockets_count++;
-    }
+    note_sockets(s, fds);
     return 0;
 }
 
@@ -202,6 +241,28 @@ static size_t listener_count(const struct supervisor *s)
     return s->config->listen_count + s->config->tls_listen_count;
 }
 
+static const char *unix_path(const struct hf_config *config)
+{
+    return strncmp(config->api_listen, "unix:", 5) == 0 ? config->api_listen + 5 : NULL;
+}
+
+static int listen_on_unix(struct supervisor *s, const char *path, int *fds)
+{
+    static const mode_t modes[] = {[HF_SOCKET_0600] = 0600, [HF_SOCKET_0660] = 0660, [HF_SOCKET_0666] = 0666};
+    char what[HF_ADDRESS_MAX + 16];
+
+    if (hf_listen_unix(path, modes[s->config->api_socket_mode], fds, s->config->workers) == 0) {
+        note_sockets(s, fds);
+        s->unix_path = path;
+        return 0;
+    }
+    snprintf(what, sizeof(what), "listen on unix:%s", path);
+    return cannot_start(what, "api.listen",
+                        errno == EADDRINUSE ? "another process serves that socket"
+                        : errno == EEXIST   ? "there is a file, and it is no socket"
+                                            : strerror(errno));
+}
+
 static int open_sockets(struct supervisor *s)
 {
     int fds[HF_WORKERS_MAX], status;
@@ -221,7 +282,8 @@ static int open_sockets(struct supervisor *s)
         s->slots[slot].api_fd = -1;
     if (s->api == NULL || strcmp(s->config->api_listen, "none") == 0)
         return 0;
-    status = listen_on(s, "api.listen", s->config->api_listen, fds);
+    status = unix_path(s->config) != NULL ? listen_on_unix(s, unix_path(s->config), fds)
+                                          : listen_on(s, "api.listen", s->config->api_listen, fds);
     for (uint32_t slot = 0; status == 0 && slot < s->config->workers; slot++)
         s->slots[slot].api_fd = fds[slot];
     return status;
@@ -557,6 +619,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     if (status == 0)
         status = serve(s);
     hf_tls_drop(s->tls);
+    if (s->unix_path != NULL)
+        (void)unlink(s->unix_path);
     hf_memory_unmap(s->memory, s->memory_bytes);
     free(s); /* Sockets end with the process. */
     return status;

@@ -5,13 +5,16 @@
 #include "net/loop.h"
 #include "server/capacity.h"
 #include "server/certificates.h"
+#include "server/complaints.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
+#include "server/memory_watch.h"
 #include "server/relay.h"
 #include "server/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,6 +26,9 @@ enum {
     ACCEPTS_PER_EVENT = 256, /* then the others have their turn; level-triggered, so the rest comes again */
     ACCEPT_PAUSE_MS = 100,   /* without descriptors: try again after that */
     FULL_MARGIN = 1024,      /* see measure_room(); a guess at what a backlog holds in a storm */
+    CROWDED_PAUSE_MS = 10,   /* too many handshakes, all of them young or waiting for us */
+    REFUSALS_AT_ONCE = 32,   /* descriptors for those who are told that there are none */
+    API_DESCRIPTORS = 64,    /* and for the API, the log and what else there is; a quarter of all at most */
     RANDOM_POOL = 4096,
 };
 
@@ -49,6 +55,8 @@ struct worker {
     uint32_t tls_generation; /* of what sockets.tls is */
     bool api_due;            /* its descriptor is readable */
     bool listening;
+    struct hf_complaints complaints;
+    struct hf_memory_watch memory;
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
     uint64_t accept_again_ms;  /* 0: accepting */
     uint64_t drain_end_ms;     /* 0: not draining */
@@ -181,16 +189,34 @@ static void measure_room(struct worker *w)
         steer(w); /* The last process of this slot may have been full. */
 }
 
+/* Room for another connection, made by ending the slowest handshake if need be. */
+static bool make_room(struct worker *w)
+{
+    if (!hf_hub_crowded(w->hub, REFUSALS_AT_ONCE) || hf_hub_shed(w->hub, hf_socket_idle, w->now))
+        return true;
+    stop_listening(w);
+    w->accept_again_ms = w->now.mono_ms + CROWDED_PAUSE_MS;
+    return false;
+}
+
 static void listener_ready(struct hf_watch *watch, unsigned what)
 {
     struct listener *listener = HF_CONTAINER(watch, struct listener, watch);
     struct worker *w = listener->worker;
 
     (void)what;
+    if (!hf_hub_memory_left()) {
+        pause_accepting(w, ENOMEM);
+        return;
+    }
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sockaddr_storage address;
         socklen_t len = sizeof(address);
-        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd;
+
+        if (!make_room(w))
+            return;
+        fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             if (!hf_sockets_open(&w->sockets, fd, &address, listener->secure))
@@ -362,10 +388,29 @@ static void turn(struct worker *w)
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         start_listening(w);
     follow_reload(w);
+    hf_hub_set_short(w->hub, hf_memory_watch_tick(&w->memory, w->now.mono_ms));
     hf_sockets_read(&w->sockets);
     check_room(w);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
+    hf_complaints_tick(&w->complaints, &region->slots[slot].counters, w->now.mono_ms);
+}
+
+/* The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken. */
+static uint32_t descriptors_for_clients(void)
+{
+    struct rlimit limit;
+    int lowest =
+        fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* All below are in use: about as many as there are. */
+    uint64_t all, reserve;
+
+    if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1;
+    close(lowest);
+    all = limit.rlim_cur - (rlim_t)lowest;
+    reserve = API_DESCRIPTORS + REFUSALS_AT_ONCE;
+    reserve = reserve < all / 4 ? reserve : all / 4;
+    return all - reserve < UINT32_MAX ? (uint32_t)(all - reserve) : UINT32_MAX;
 }
 
 static bool set_up(struct worker *w, const struct hf_transport *transport)
@@ -374,12 +419,14 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
 
     w->random_used = RANDOM_POOL;
     w->now = hf_now_read();
+    hf_memory_watch_init(&w->memory, setup->config->worker_memory_max);
     w->loop = hf_loop_new();
     w->hub = hf_hub_new(setup->region, setup->slot, setup->config, transport, w->now);
     if (w->loop == NULL || w->hub == NULL ||
         hf_sockets_init(&w->sockets, w->hub, w->loop, &w->now, &setup->region->slots[setup->slot].counters,
-                        setup->tls) < 0)
+                        setup->config, setup->tls) < 0)
         return false;
+    hf_complaints_init(&w->complaints, &setup->region->slots[setup->slot].counters, w->now.mono_ms);
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
     if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
         return false;
@@ -388,6 +435,7 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
             (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
     measure_room(w);
     w->tls_generation = setup->tls_generation;
+    hf_hub_set_room(w->hub, descriptors_for_clients());
     start_listening(w);
     return true;
 }
@@ -419,6 +467,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         hf_relays_release(&w->relays);
     }
     hf_hub_free(w->hub);
+    hf_memory_watch_release(&w->memory);
     hf_sockets_release(&w->sockets);
     hf_loop_free(w->loop);
     hf_log_event(HF_LOG_INFO, "worker_stopped");

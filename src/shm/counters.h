@@ -12,9 +12,26 @@
 /* name in C, metric name without the prefix "holdfast_" (and label where it has one), help text */
 #define HF_COUNTER_LIST(X)                                                                                   \
     X(CONNECTIONS_OPENED, "connections_opened_total", "", "WebSocket connections accepted")                  \
-    X(HANDSHAKES_REFUSED, "handshakes_refused_total", "", "upgrade requests answered with an HTTP error")    \
+    X(REFUSED_REQUEST, "handshakes_refused_total", "{cause=\"request\"}",                                    \
+      "upgrade requests that were refused, by cause")                                                        \
+    X(REFUSED_TIMEOUT, "handshakes_refused_total", "{cause=\"timeout\"}", "")                                \
+    X(REFUSED_HANDSHAKES, "handshakes_refused_total", "{cause=\"handshakes\"}", "")                          \
+    X(REFUSED_DRAINING, "handshakes_refused_total", "{cause=\"draining\"}", "")                              \
+    X(REFUSED_CONNECTIONS, "handshakes_refused_total", "{cause=\"connections\"}", "")                        \
+    X(REFUSED_DESCRIPTORS, "handshakes_refused_total", "{cause=\"descriptors\"}", "")                        \
+    X(REFUSED_ADDRESS, "handshakes_refused_total", "{cause=\"address\"}", "")                                \
+    X(REFUSED_RATE, "handshakes_refused_total", "{cause=\"rate\"}", "")                                      \
+    X(REFUSED_SESSIONS, "handshakes_refused_total", "{cause=\"sessions\"}", "")                              \
+    X(REFUSED_MEMORY, "handshakes_refused_total", "{cause=\"memory\"}", "")                                  \
+    X(REFUSED_TAKEOVER, "handshakes_refused_total", "{cause=\"takeover\"}", "")                              \
+    X(REFUSED_ATTEMPT, "handshakes_refused_total", "{cause=\"attempt\"}", "")                                \
+    X(REFUSED_PROXY_HEADER, "handshakes_refused_total", "{cause=\"proxy_header\"}", "")                      \
     X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
       "upgrade requests that were not whole by the deadline")                                                \
+    X(ADDRESSES_UNCOUNTED, "addresses_uncounted_total", "",                                                  \
+      "connections whose address found no room in the table of limits.connections_per_address")              \
+    X(FORWARDED_MALFORMED, "forwarded_malformed_total", "",                                                  \
+      "headers of trusted proxies that name their client, and are malformed")                                \
     X(RESUMES_OK, "resumes_total", "{result=\"resumed\"}", "attempts to take a session over, by result")     \
     X(RESUMES_EXPIRED, "resumes_total", "{result=\"unknown\"}", "")                                          \
     X(RESUMES_TOMBSTONE, "resumes_total", "{result=\"tombstone\"}", "")                                      \
@@ -28,6 +45,11 @@
     X(PUBLISHES, "publishes_total", "", "publishes applied by the shards of this worker")                    \
     X(PUBLISHES_REPEATED, "publishes_repeated_total", "", "publishes recognised as applied already")         \
     X(PUBLISHES_REFUSED, "publishes_refused_total", "", "publishes answered with nack")                      \
+    X(PUBLISHES_RATE_LIMITED, "publishes_rate_limited_total", "",                                            \
+      "publishes refused because their session makes more than it may")                                      \
+    X(SUBSCRIPTIONS_REFUSED_SESSION, "subscriptions_refused_total", "{cause=\"session\"}",                   \
+      "subscriptions refused at a limit: of the session, of all channels")                                   \
+    X(SUBSCRIPTIONS_REFUSED_CHANNELS, "subscriptions_refused_total", "{cause=\"channels\"}", "")             \
     X(DELIVERIES, "deliveries_total", "", "messages written to subscribers")                                 \
     X(GAP_EVICTED, "gap_messages_total", "{code=\"evicted\"}",                                               \
       "messages that subscribers were told they cannot have")                                                \
@@ -97,6 +119,7 @@
     X(CLOSE_4001, "closes_total", "{code=\"4001\"}", "")                                                     \
     X(CLOSE_4003, "closes_total", "{code=\"4003\"}", "")                                                     \
     X(CLOSE_4004, "closes_total", "{code=\"4004\"}", "")                                                     \
+    X(CLOSE_4005, "closes_total", "{code=\"4005\"}", "")                                                     \
     X(CLOSE_OTHER, "closes_total", "{code=\"other\"}", "")
 
 #define HF_GAUGE_LIST(X)                                                                                     \

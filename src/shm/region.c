@@ -35,7 +35,8 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.channels_at = h.shards_at + h.log_bytes * c->shards;
     h.channels_bytes = page_up(hf_channels_bytes(channels_per_shard(c)));
     h.sessions_at = h.channels_at + h.channels_bytes * c->shards;
-    h.bytes = h.sessions_at + page_up(hf_sessions_bytes(c->sessions_max, c->workers));
+    h.gate_at = h.sessions_at + page_up(hf_sessions_bytes(c->sessions_max, c->workers));
+    h.bytes = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
     return h;
 }
 
@@ -57,6 +58,7 @@ void hf_region_format(void *memory, const struct hf_region_config *config)
         hf_channels_format(hf_region_channels(&r, shard), shard, channels_per_shard(config));
     }
     hf_sessions_format(hf_region_sessions(&r), config->sessions_max, config->workers);
+    hf_gate_format(hf_region_gate(&r), config->address_cells, config->workers, config->gate_secret);
 }
 
 int hf_region_open(struct hf_region *r, void *memory)
@@ -119,6 +121,11 @@ struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r)
     return at(r, r->header->sessions_at);
 }
 
+struct hf_gate_shm *hf_region_gate(const struct hf_region *r)
+{
+    return at(r, r->header->gate_at);
+}
+
 /* ---- Bells ---- */
 
 bool hf_region_ring_bell(struct hf_region *r, uint32_t from, uint32_t to)
@@ -169,6 +176,8 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
 
 void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
 {
+    hf_gate_reset_worker(hf_region_gate(r), slot,
+                         atomic_load(&r->slots[slot].counters.gauge[HF_GAUGE_CONNECTIONS]));
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);

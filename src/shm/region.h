@@ -7,6 +7,7 @@
 
 #include "shm/channels.h"
 #include "shm/counters.h"
+#include "shm/gate.h"
 #include "shm/log.h"
 #include "shm/ring.h"
 #include "shm/sessions.h"
@@ -20,6 +21,8 @@ struct hf_region_config {
     uint32_t segment_bytes, segment_count; /* of each shard's log */
     uint32_t channels_max, sessions_max;   /* all together */
     uint32_t ring_bytes;                   /* of each ring's data, a power of two */
+    uint64_t gate_secret;                  /* random, never told to anybody */
+    uint32_t address_cells;                /* of the gate's tables; 0: addresses are not counted */
     uint64_t boot_id;                      /* random; names this server's life */
 };
 
@@ -64,7 +67,7 @@ struct hf_region_header {
     uint64_t magic;
     struct hf_region_config config;
     uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
-        channels_bytes, sessions_at, bytes;
+        channels_bytes, sessions_at, gate_at, bytes;
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;
@@ -95,6 +98,7 @@ struct hf_tally *hf_region_tallies(const struct hf_region *r, uint32_t slot);
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
 struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
+struct hf_gate_shm *hf_region_gate(const struct hf_region *r);
 
 /* Which slot owns a shard: for the server's life. */
 static inline uint32_t hf_region_owner(const struct hf_region *r, uint32_t shard)

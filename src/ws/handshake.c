@@ -207,6 +207,8 @@ static int take_fields(struct hf_handshake *h, struct hf_http_head *head)
      * the lines of one that is joined later lie around it: hence each is looked up again. */
     hf_http_joined(head, HF_STR("Sec-WebSocket-Protocol"));
     hf_http_joined(head, HF_STR("Sec-WebSocket-Extensions"));
+    hf_http_joined(head, HF_STR("X-Forwarded-For"));
+    h->forwarded = hf_http_joined(head, HF_STR("Forwarded"));
     h->forwarded_for = hf_http_joined(head, HF_STR("X-Forwarded-For"));
     h->protocols = hf_http_joined(head, HF_STR("Sec-WebSocket-Protocol"));
     err = check_host(h, head);
@@ -244,11 +246,17 @@ static int parse(struct hf_handshake *h, struct hf_http_head *head)
 
 int hf_handshake_parse(struct hf_handshake *h, char *data, size_t len)
 {
+    return hf_handshake_parse_within(h, data, len, HF_HTTP_HEAD_MAX, HF_HTTP_HEADERS_MAX);
+}
+
+int hf_handshake_parse_within(struct hf_handshake *h, char *data, size_t len, size_t head_bytes_max,
+                              size_t headers_max)
+{
     struct hf_http_head head;
     int got;
 
     *h = (struct hf_handshake){0};
-    hf_http_init(&head, data, len);
+    hf_http_init_within(&head, data, len, head_bytes_max, headers_max);
     got = parse(h, &head);
     if (got < 0) {
         h->status = head.status;

@@ -16,6 +16,8 @@
 enum {
     HF_HTTP_HEAD_MAX = 8192, /* bytes of a request head; longer: 431. As nginx's and HAProxy's defaults */
     HF_HTTP_HEADERS_MAX = 100,
+    HF_HTTP_HEAD_CEILING = 64 * 1024, /* what they may be raised to */
+    HF_HTTP_HEADERS_CEILING = 256,
     HF_WS_KEY_LEN = 24,    /* base64 of 16 bytes */
     HF_WS_ACCEPT_LEN = 28, /* base64 of a SHA-1 */
 };
@@ -29,6 +31,7 @@ struct hf_handshake {
     struct hf_str resume;        /* Holdfast-Resume */
     struct hf_str attempt;       /* Holdfast-Attempt */
     struct hf_str forwarded_for; /* X-Forwarded-For, joined likewise */
+    struct hf_str forwarded;     /* Forwarded (RFC 7239), joined likewise */
     struct hf_deflate_terms
         deflate;        /* what can be agreed on of Sec-WebSocket-Extensions; the server may go without */
     int status;         /* on HF_EBADMSG: the HTTP status to answer with: 400, 405, 414, 426, 431, 505 */
@@ -44,6 +47,9 @@ struct hf_handshake {
  * for a WebSocket upgrade at all is 426 with reason; what is certainly no HTTP (first bytes no token) is refused without waiting for its end.
  */
 int hf_handshake_parse(struct hf_handshake *h, char *data, size_t len);
+/* The same with other bounds than HF_HTTP_HEAD_MAX and HF_HTTP_HEADERS_MAX, up to the ceilings. */
+int hf_handshake_parse_within(struct hf_handshake *h, char *data, size_t len, size_t head_bytes_max,
+                              size_t headers_max);
 
 /*
  * Walk a comma-separated list of tokens: take the next one off *rest. Returns false at the end. Empty elements are skipped.

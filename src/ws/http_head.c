@@ -1,5 +1,6 @@
 #include "ws/http_head.h"
 
+#include "base/assert.h"
 #include "base/err.h"
 
 #include <stdint.h>
@@ -7,8 +8,17 @@
 
 void hf_http_init(struct hf_http_head *head, char *data, size_t len)
 {
+    hf_http_init_within(head, data, len, HF_HTTP_HEAD_MAX, HF_HTTP_HEADERS_MAX);
+}
+
+void hf_http_init_within(struct hf_http_head *head, char *data, size_t len, size_t bytes_max,
+                         size_t fields_max)
+{
+    hf_assert(bytes_max <= HF_HTTP_HEAD_CEILING && fields_max <= HF_HTTP_HEADERS_CEILING);
     head->data = data;
-    head->len = len < HF_HTTP_HEAD_MAX ? len : HF_HTTP_HEAD_MAX;
+    head->len = len < bytes_max ? len : bytes_max;
+    head->bytes_max = bytes_max;
+    head->fields_max = fields_max;
     head->pos = 0;
     head->field_count = 0;
     head->status = 0;
@@ -78,7 +88,7 @@ int hf_http_line(struct hf_http_head *head, struct hf_str *line)
     char *lf = none ? NULL : memchr(from, '\n', head->len - head->pos);
 
     if (lf == NULL)
-        return head->len < HF_HTTP_HEAD_MAX ? 0 : hf_http_fail(head, 431, "request head too large");
+        return head->len < head->bytes_max ? 0 : hf_http_fail(head, 431, "request head too large");
     /* RFC 9112 section 2.2 lets a recipient take a bare LF for a line's end. We do not: where two parsers in a row differ
      * about it, a request can be smuggled past the first. A bare CR is found as no character of what it stands in. */
     if (lf == from || lf[-1] != '\r')
@@ -107,7 +117,7 @@ static int take_field(struct hf_http_head *head, struct hf_str line)
         if (!is_value_char(value.data[i]))
             return hf_http_fail(head, 400, "control character in a header");
     }
-    if (head->field_count == HF_HTTP_HEADERS_MAX)
+    if (head->field_count == head->fields_max)
         return hf_http_fail(head, 431, "too many headers");
     head->fields[head->field_count++] =
         (struct hf_http_field){.name = {line.data, colon}, .value = trim(value)};
@@ -158,7 +168,7 @@ static void join_two(struct hf_http_head *head, size_t first, size_t second)
     struct hf_str *a = &head->fields[first].value, b = head->fields[second].value;
     char *to = head->data + (a->data + a->len - head->data);
     size_t between = (size_t)(b.data - to);
-    char moved[HF_HTTP_HEAD_MAX];
+    char moved[HF_HTTP_HEAD_CEILING];
 
     memcpy(moved, b.data, b.len);
     memmove(to + 2 + b.len, to, between - 2);

@@ -19,15 +19,20 @@ struct hf_http_field {
 
 struct hf_http_head {
     char *data;
-    size_t len; /* bytes that are there, at most HF_HTTP_HEAD_MAX */
+    size_t len; /* bytes that are there, at most bytes_max */
     size_t pos; /* of these, taken */
+    size_t bytes_max, fields_max;
     size_t field_count;
-    struct hf_http_field fields[HF_HTTP_HEADERS_MAX];
+    struct hf_http_field fields[HF_HTTP_HEADERS_CEILING];
     int status; /* after HF_EBADMSG: what to answer, and why */
     const char *reason;
 };
 
+/* With the default bounds. */
 void hf_http_init(struct hf_http_head *head, char *data, size_t len);
+/* With these, up to the ceilings. */
+void hf_http_init_within(struct hf_http_head *head, char *data, size_t len, size_t bytes_max,
+                         size_t fields_max);
 
 /* Set status and reason; returns HF_EBADMSG. */
 int hf_http_fail(struct hf_http_head *head, int status, const char *reason);

@@ -31,9 +31,9 @@ static void check_inside(struct hf_str s, const char *data, size_t len)
 
 static void check_accepted(const struct hf_handshake *h, const char *data, size_t len)
 {
-    const struct hf_str parts[] = {h->method, h->target,  h->query,        h->host,
-                                   h->origin, h->key,     h->protocols,    h->authorization,
-                                   h->resume, h->attempt, h->forwarded_for};
+    const struct hf_str parts[] = {h->method, h->target,  h->query,         h->host,
+                                   h->origin, h->key,     h->protocols,     h->authorization,
+                                   h->resume, h->attempt, h->forwarded_for, h->forwarded};
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         check_inside(parts[i], data, len);

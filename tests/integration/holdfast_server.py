@@ -52,6 +52,22 @@ KEYS = {
     'compression_min': 'compression.min',
     'compression_level': 'compression.level',
     'compression_cache': 'compression.cache',
+    'admission_rate': 'admission.rate',
+    'admission_burst': 'admission.burst',
+    'address_max': 'limits.connections_per_address',
+    'address_bits_v4': 'limits.address_bits_v4',
+    'handshakes_max': 'limits.handshakes',
+    'header_bytes': 'limits.header_bytes',
+    'headers_max': 'limits.headers',
+    'write_timeout': 'limits.write',
+    'worker_memory': 'limits.worker_memory',
+    'publish_rate': 'limits.publish_rate',
+    'publish_burst': 'limits.publish_burst',
+    'proxy_trusted': 'proxy.trusted',
+    'proxy_protocol': 'proxy.protocol',
+    'proxy_header': 'proxy.header',
+    'api_listen': 'api.listen',
+    'socket_mode': 'api.socket_mode',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -48,8 +48,10 @@ class Refused(CheckFailed):
 class Wire:
     """A TCP connection that remembers all it received."""
 
-    def __init__(self, port, host='127.0.0.1', receive_buffer=None):
-        self.sock = socket.socket()
+    def __init__(self, port, host='127.0.0.1', receive_buffer=None, source=None):
+        self.sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+        if source:
+            self.sock.bind((source, 0))
         if receive_buffer:  # before connect, so that the window is never larger
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(DEADLINE_S)

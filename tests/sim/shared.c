@@ -118,8 +118,8 @@ static bool hub_at_rest(struct hf_hub *hub)
     while ((c = hf_conns_next(&hub->conns, &at)) != NULL)
         if (!conn_at_rest(c))
             return false;
-    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hub->due.count == 0 &&
-           hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
+    return hf_list_empty(&hub->young) && hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) &&
+           hub->due.count == 0 && hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
 }
 
 static uint32_t live_clients(const struct sim *sim)

@@ -215,6 +215,7 @@ static void draw_config(struct sim *sim, const struct hf_region_config *rc)
     c->channels_max = rc->channels_max;
     c->sessions_max = rc->sessions_max;
     c->connections_max = 0;
+    c->admission_rate = 4000; /* The default is by the machine's CPUs. */
     c->heartbeat_interval_ms = (uint32_t)sim_between(sim, 1000, 4000);
     c->heartbeat_min_ms = 500;
     c->heartbeat_max_ms = 10000;

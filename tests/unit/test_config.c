@@ -271,20 +271,20 @@ static void addresses_are_numeric_with_a_port(void **state)
     (void)state;
     hf_config_default(&c);
     assert_int_equal(
-        hf_config_set(&c, "listen=localhost:80,0.0.0.0:0,[::]:65535", "--set", error, sizeof(error)), 0);
+        hf_config_set(&c, "listen=localhost:80,0.0.0.0:1,[::]:65535", "--set", error, sizeof(error)), 0);
     assert_int_equal(c.listen_count, 3);
     assert_string_equal(c.listen[0], "127.0.0.1:80");
-    assert_string_equal(c.listen[1], "0.0.0.0:0");
+    assert_string_equal(c.listen[1], "0.0.0.0:1");
     assert_string_equal(c.listen[2], "[::]:65535");
     assert_int_equal(hf_config_add_listen(&c, "127.0.0.1:81", "--listen", error, sizeof(error)), 0);
     assert_int_equal(c.listen_count, 4);
     assert_int_equal(hf_config_add_listen(&c, "8000", "--listen", error, sizeof(error)), HF_EINVAL);
-    assert_string_equal(error, "--listen: '8000' has no port from 0 to 65535; allowed is ADDR:PORT");
+    assert_string_equal(error, "--listen: '8000' has no port from 1 to 65535; allowed is ADDR:PORT");
     assert_set_fails("listen=1.2.3.4:65536",
-                     "--set: listen: '1.2.3.4:65536' has no port from 0 to 65535; allowed is ADDR:PORT");
+                     "--set: listen: '1.2.3.4:65536' has no port from 1 to 65535; allowed is ADDR:PORT");
     assert_set_fails("listen=1.2.3.4:",
-                     "--set: listen: '1.2.3.4:' has no port from 0 to 65535; allowed is ADDR:PORT");
-    assert_set_fails("listen=", "--set: listen: '' has no port from 0 to 65535; allowed is ADDR:PORT");
+                     "--set: listen: '1.2.3.4:' has no port from 1 to 65535; allowed is ADDR:PORT");
+    assert_set_fails("listen=", "--set: listen: '' has no port from 1 to 65535; allowed is ADDR:PORT");
     assert_set_fails("listen=:80",
                      "--set: listen: ':80' has no numeric address; allowed is ADDR:PORT, such as "
                      "127.0.0.1:80, 0.0.0.0:80 or [::]:80");
@@ -405,6 +405,53 @@ static void an_address_is_used_once(void **state)
     assert_int_equal(hf_config_set(&c, "tls.listen=127.0.0.1:8001", "--set", error, sizeof(error)), 0);
     assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
     assert_string_equal(error, "api.listen: 127.0.0.1:8001 is an address for clients (tls.listen) already");
+}
+
+static void proxies_are_networks(void **state)
+{
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(c.proxy_trusted_count, 0);
+    assert_int_equal(
+        hf_config_set(&c, "proxy.trusted=10.0.0.0/8,::1,2001:db8::/32", "--set", error, sizeof(error)), 0);
+    assert_int_equal(c.proxy_trusted_count, 3);
+    assert_int_equal(c.proxy_trusted[0].bits, 104);
+    assert_int_equal(hf_config_set(&c, "proxy.trusted=none", "--set", error, sizeof(error)), 0);
+    assert_int_equal(c.proxy_trusted_count, 0);
+    assert_set_fails("proxy.trusted=10.0.0.1/8", "--set: proxy.trusted: '10.0.0.1/8' is no network; allowed "
+                                                 "is ADDR/BITS with all bits behind the first "
+                                                 "BITS 0, such as 10.0.0.0/8 or 2001:db8::/32");
+    for (int i = 0; i < HF_NETWORKS_MAX; i++)
+        assert_int_equal(hf_config_network_append(&c, HF_STR("::1"), error, sizeof(error)), 0);
+    assert_int_equal(hf_config_network_append(&c, HF_STR("::1"), error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "more than 32 networks");
+    hf_config_default(&c);
+    assert_int_equal(hf_config_set(&c, "proxy.protocol=true", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error,
+                        "proxy.protocol: needs proxy.trusted: the proxies that may send the PROXY header");
+    assert_int_equal(hf_config_set(&c, "proxy.trusted=::1", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), 0);
+}
+
+static void the_api_may_be_a_unix_socket(void **state)
+{
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(hf_config_set(&c, "api.listen=unix:/run/holdfast/api", "--set", error, sizeof(error)),
+                     0);
+    assert_string_equal(c.api_listen, "unix:/run/holdfast/api");
+    assert_set_fails("api.listen=unix:api", "--set: api.listen: 'unix:api' is no Unix socket; allowed is "
+                                            "unix: with an absolute path of up to 107 bytes");
+    assert_set_fails(
+        "listen=unix:/run/holdfast/ws",
+        "--set: listen: 'unix:/run/holdfast/ws' has no port from 1 to 65535; allowed is ADDR:PORT");
+    assert_set_fails("listen=127.0.0.1:0",
+                     "--set: listen: '127.0.0.1:0' has no port from 1 to 65535; allowed is ADDR:PORT");
 }
 
 static void a_secret_is_not_shown(void **state)
@@ -552,6 +599,8 @@ int main(void)
         cmocka_unit_test(certificates_are_a_list_of_pairs),
         cmocka_unit_test(what_is_wrong_with_certificates_is_told),
         cmocka_unit_test(an_address_is_used_once),
+        cmocka_unit_test(proxies_are_networks),
+        cmocka_unit_test(the_api_may_be_a_unix_socket),
         cmocka_unit_test(a_secret_is_not_shown),
         cmocka_unit_test(what_does_not_go_together_is_told_with_its_place),
         cmocka_unit_test(a_file_cut_anywhere_is_loaded_or_refused_in_one_line),

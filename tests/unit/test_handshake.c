@@ -876,9 +876,53 @@ static void long_answers(void **state)
     free(data);
 }
 
+/* limits.header_bytes and limits.headers: at the bound it is taken, one beyond it is not. */
+static void heads_within_other_bounds(void **state)
+{
+    static const char request[] = LINE ALL "A: 1\r\nB: 2\r\n" END;
+    size_t len = sizeof(request) - 1;
+    struct hf_handshake h;
+    char *copy;
+
+    (void)state;
+    for (int less = 0; less < 2; less++) {
+        copy = copy_of(request, len);
+        assert_int_equal(hf_handshake_parse_within(&h, copy, len, len - (size_t)less, 7),
+                         less ? HF_EBADMSG : (int)len);
+        assert_int_equal(h.status, less ? 431 : 0);
+        free(copy);
+        copy = copy_of(request, len);
+        assert_int_equal(hf_handshake_parse_within(&h, copy, len, len, 7 - (size_t)less),
+                         less ? HF_EBADMSG : (int)len);
+        assert_int_equal(h.status, less ? 431 : 0);
+        free(copy);
+    }
+}
+
+/* Three lists whose lines lie among each other: each is joined in its order. */
+static void three_lists_among_each_other(void **state)
+{
+    static const char request[] =
+        LINE "Forwarded: for=1\r\nX-Forwarded-For: a\r\nSec-WebSocket-Protocol: p\r\n" ALL
+             "Forwarded: for=2\r\nSec-WebSocket-Protocol: q\r\nX-Forwarded-For: b\r\n"
+             "Forwarded: for=3\r\n" END;
+    struct hf_handshake h;
+    char *copy = copy_of(request, sizeof(request) - 1);
+
+    (void)state;
+    assert_int_equal(hf_handshake_parse(&h, copy, sizeof(request) - 1), sizeof(request) - 1);
+    assert_str(h.forwarded, "for=1, for=2, for=3");
+    assert_str(h.forwarded_for, "a, b");
+    assert_str(h.protocols, "p, q");
+    assert_str(h.key, RFC_KEY);
+    free(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heads_within_other_bounds),
+        cmocka_unit_test(three_lists_among_each_other),
         cmocka_unit_test(the_request_of_the_rfc),
         cmocka_unit_test(a_request_in_other_clothes),
         cmocka_unit_test(list_lines_are_joined),

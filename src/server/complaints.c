@@ -1,0 +1,58 @@
+#include "server/complaints.h"
+
+#include "server/logger.h"
+
+enum { TELL_MS = 1000 };
+
+static const struct {
+    enum hf_counter counter;
+    const char *event, *cause;
+} rows[] = {
+    {HF_COUNT_REFUSED_REQUEST, "handshakes_refused", "request"},
+    {HF_COUNT_REFUSED_TIMEOUT, "handshakes_refused", "timeout"},
+    {HF_COUNT_REFUSED_HANDSHAKES, "handshakes_refused", "handshakes"},
+    {HF_COUNT_REFUSED_DRAINING, "handshakes_refused", "draining"},
+    {HF_COUNT_REFUSED_CONNECTIONS, "handshakes_refused", "connections"},
+    {HF_COUNT_REFUSED_DESCRIPTORS, "handshakes_refused", "descriptors"},
+    {HF_COUNT_REFUSED_ADDRESS, "handshakes_refused", "address"},
+    {HF_COUNT_REFUSED_RATE, "handshakes_refused", "rate"},
+    {HF_COUNT_REFUSED_SESSIONS, "handshakes_refused", "sessions"},
+    {HF_COUNT_REFUSED_MEMORY, "handshakes_refused", "memory"},
+    {HF_COUNT_REFUSED_TAKEOVER, "handshakes_refused", "takeover"},
+    {HF_COUNT_REFUSED_ATTEMPT, "handshakes_refused", "attempt"},
+    {HF_COUNT_REFUSED_PROXY_HEADER, "handshakes_refused", "proxy_header"},
+    {HF_COUNT_ADDRESSES_UNCOUNTED, "addresses_uncounted", "table_full"},
+    {HF_COUNT_FORWARDED_MALFORMED, "forwarded_malformed", "header"},
+    {HF_COUNT_PUBLISHES_RATE_LIMITED, "publishes_refused", "rate"},
+    {HF_COUNT_SUBSCRIPTIONS_REFUSED_SESSION, "subscriptions_refused", "session"},
+    {HF_COUNT_SUBSCRIPTIONS_REFUSED_CHANNELS, "subscriptions_refused", "channels"},
+    {HF_COUNT_CLOSE_4005, "connections_ended", "too_slow"},
+    {HF_COUNT_ACCEPT_ERRORS, "connections_refused", "accept"},
+};
+
+static uint64_t value(const struct hf_counters *counters, enum hf_counter which)
+{
+    return atomic_load_explicit(&counters->counter[which], memory_order_relaxed);
+}
+
+void hf_complaints_init(struct hf_complaints *k, const struct hf_counters *counters, uint64_t now_ms)
+{
+    k->next_ms = now_ms + TELL_MS;
+    for (int i = 0; i < HF_COUNTERS; i++)
+        k->told[i] = value(counters, (enum hf_counter)i);
+}
+
+void hf_complaints_tick(struct hf_complaints *k, const struct hf_counters *counters, uint64_t now_ms)
+{
+    if (now_ms < k->next_ms)
+        return;
+    k->next_ms = now_ms + TELL_MS;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t n = value(counters, rows[i].counter), *told = &k->told[rows[i].counter];
+
+        if (n != *told)
+            hf_log(HF_LOG_WARNING, rows[i].event, hf_kv_text("cause", rows[i].cause),
+                   hf_kv_u64("count", n - *told));
+        *told = n;
+    }
+}
