@@ -3,7 +3,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Options for `holdfast serve`, as in: make run ARGS="--workers 2 --echo"
+# Options for `holdfast serve` or bench/run, as in: make run ARGS="--workers 2 --echo"; make bench ARGS=--quick
 ARGS ?=
 
 SHELL = /bin/bash
@@ -37,9 +37,12 @@ run:
 test: deps
 	@tools/run-tests
 
-bench: deps
+# A peer that cannot be installed is left out, and told.
+bench:
+	@tools/deps.sh build bench || tools/deps.sh build
 	@$(MAKE) --no-print-directory all
-	@meson test -C $(BUILD) --benchmark --verbose --num-processes 1
+	@$(NINJA) bench/raw_loop $(QUIET)
+	@HOLDFAST=$(abspath $(BUILD))/holdfast bench/run $(ARGS)
 
 install: all
 	@meson configure $(BUILD) --prefix=$(PREFIX) --libdir=lib
@@ -57,7 +60,7 @@ help:
 	@echo 'make deps      install the missing Debian packages (root or sudo)'
 	@echo 'make run       all of the above, then serve in the foreground; options: make run ARGS="--workers 2"'
 	@echo 'make test      every test, in a normal and in a sanitizer build'
-	@echo 'make bench     the benchmarks'
+	@echo 'make bench     Holdfast beside its peers, an hour or more; ARGS=--quick: 15 minutes; writes docs/performance.md'
 	@echo 'make install   to PREFIX (/usr/local), under DESTDIR'
 	@echo 'make format    clang-format on all C files'
 	@echo 'make clean     remove what was built'

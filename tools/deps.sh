@@ -1,15 +1,20 @@
 #!/bin/bash
 # deps.sh - install the Debian packages that Holdfast needs and this machine lacks.
-#   tools/deps.sh [run|build|test]...    installs what is missing of these sets (default: build test)
+#   tools/deps.sh [run|build|test|bench]...    installs what is missing of these sets (default: build test)
 #   tools/deps.sh --check SET...         installs nothing; names what is missing and exits with status 1
+# The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there.
 # It needs neither network nor root where nothing is missing. Elsewhere than on Debian and its kin it leaves the
 # packages to you, and Meson names what it does not find.
 set -eu
 
-# What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that.
-run="libssl3 libjansson4 libmicrohttpd12 libyaml-0-2"
-build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev"
-test="binutils clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl openssl procps"
+# What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that; what `make bench` does: the peers.
+run="libssl3 libjansson4 libmicrohttpd12 libyaml-0-2 zlib1g"
+build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libmicrohttpd-dev libyaml-dev zlib1g-dev"
+test="binutils clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl procps chromium openssl"
+bench="python3 python3-websockets util-linux openssl nginx-light libnginx-mod-nchan nats-server"
+# Node.js and npm also come in other ways than Debian's packages, which then would not go with them.
+command -v node >/dev/null || test="$test nodejs" bench="$bench nodejs"
+command -v npm >/dev/null || test="$test npm" bench="$bench npm"
 
 say()
 {
@@ -21,29 +26,50 @@ sets=()
 for arg in "$@"; do
     case $arg in
     --check) check_only=yes ;;
-    run | build | test) sets+=("$arg") ;;
+    run | build | test | bench) sets+=("$arg") ;;
     *)
-        say "no such set: $arg (run, build, test)"
+        say "no such set: $arg (run, build, test, bench)"
         exit 2
         ;;
     esac
 done
 [ ${#sets[@]} -gt 0 ] || sets=(build test)
 
+# What npm has installed says by a copy of the lock file which one it was.
+install_node_modules()
+{
+    local folder
+    folder=$(dirname "$0")/../tests/foreign
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && return
+    say "installing what tests/foreign/package-lock.json names"
+    npm ci --prefix "$folder" --loglevel=error --no-progress </dev/null >&2
+    cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+}
+
+finish()
+{
+    if [ $check_only = no ] && [[ " ${sets[*]} " == *" test "* ]] && command -v npm >/dev/null; then
+        install_node_modules
+    fi
+    exit 0
+}
+
 if ! command -v dpkg-query >/dev/null; then
     [ $check_only = yes ] || say "no Debian package tools here: see tools/deps.sh for what to install"
-    exit 0
+    finish
 fi
 
 missing=()
 for set in "${sets[@]}"; do
     for package in ${!set}; do
+        # A nodejs that is not Debian's brings its own npm, and cannot stand beside Debian's.
+        if [ "$package" = npm ] && command -v npm >/dev/null; then continue; fi
         status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
         # A package that exists for several architectures prints its status once for each.
         [[ $status == *installed* && $status != *not-installed* ]] || missing+=("$package")
     done
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+[ ${#missing[@]} -gt 0 ] || finish
 
 if [ $check_only = yes ]; then
     say "missing packages: ${missing[*]}"
@@ -76,3 +102,7 @@ apt install --no-install-recommends "${missing[@]}" || {
     apt install --no-install-recommends "${missing[@]}"
 }
 say "installed: ${missing[*]}"
+case " ${missing[*]} " in
+*" nginx-light "* | *" nats-server "*) say "Debian may have started nginx and nats-server as services; the benchmarks need only the programs" ;;
+esac
+finish

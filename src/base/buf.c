@@ -136,6 +136,23 @@ int hf_buf_putf(struct hf_buf *b, const char *fmt, ...)
     return 0;
 }
 
+void hf_buf_adopt(struct hf_buf *b, uint8_t *data, size_t len, size_t cap)
+{
+    hf_assert(b->data == NULL && len <= cap && len <= b->bytes_max && cap <= UINT32_MAX);
+    b->data = data;
+    b->len = (uint32_t)len;
+    b->cap = (uint32_t)cap;
+}
+
+uint8_t *hf_buf_detach(struct hf_buf *b, size_t *cap)
+{
+    uint8_t *data = b->data;
+
+    *cap = b->cap;
+    *b = (struct hf_buf){.bytes_max = b->bytes_max};
+    return data;
+}
+
 void hf_buf_drop(struct hf_buf *b, size_t n)
 {
     hf_assert(n <= b->len);

@@ -41,6 +41,10 @@ int hf_buf_put_str(struct hf_buf *b, struct hf_str s);
 int hf_buf_put_u64(struct hf_buf *b, uint64_t n); /* decimal digits */
 /* Also needs room for one byte more: vsnprintf() ends the text with a NUL, which does not count. */
 int hf_buf_putf(struct hf_buf *b, const char *fmt, ...) HF_PRINTF(2, 3);
+/* Give an empty buffer without memory `len` bytes of content in `cap` bytes of heap memory, which is its own from now on. */
+void hf_buf_adopt(struct hf_buf *b, uint8_t *data, size_t len, size_t cap);
+/* The other way: the memory with its content goes to the caller, and the buffer is as released. */
+uint8_t *hf_buf_detach(struct hf_buf *b, size_t *cap);
 /* Drop the first n bytes (n <= len); what is behind them moves to the front. */
 void hf_buf_drop(struct hf_buf *b, size_t n);
 

@@ -14,6 +14,7 @@ static const struct {
     {"serve", "serve clients", hf_cli_serve},
     {"pub", "publish a message, or each line of standard input", hf_cli_pub},
     {"sub", "write the messages of channels to standard output", hf_cli_sub},
+    {"bench", "put load on a server and measure", hf_cli_bench},
 };
 
 enum { COMMANDS_COUNT = sizeof(commands) / sizeof(commands[0]) };

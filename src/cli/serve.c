@@ -40,7 +40,7 @@ static const char help_head[] =
     "  --config FILE         read this YAML file; the dots in a key are its nesting\n"
     "  --listen ADDR:PORT    serve clients here; may be given up to 8 times (127.0.0.1:8000)\n"
     "  --api ADDR:PORT|none  serve the HTTP API here (127.0.0.1:8001)\n"
-    "  --workers N           worker processes (one per CPU)\n"
+    "  --workers N|auto      worker processes (one per CPU, or more where limits.connections needs them)\n"
     "  --echo                serve a plain WebSocket echo on /echo\n"
     "  --set KEY=VALUE       set one of the keys below; may be given again\n"
     "  --config-reference    print the reference of all keys, as Markdown\n\n"

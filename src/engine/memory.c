@@ -17,7 +17,7 @@
 enum {
     ENVELOPE_BYTES =
         8192, /* the members of a `data` object beside the payload: name and id of 255 bytes, escaped 6 times */
-    FORGET_PER_TICK = 256, /* channels looked at for idleness, per shard and tick */
+    FORGET_PER_TICK = 1024, /* channels looked at for idleness, per shard and tick */
 };
 
 struct shard {

@@ -1,14 +1,21 @@
 #include "net/listen.h"
 
+#include "base/assert.h"
+
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096 /* the kernel holds it to net.core.somaxconn */ };
+enum {
+    BACKLOG = 4096, /* the kernel holds it to net.core.somaxconn */
+    MEMBERS_MAX = 1024,
+};
 
 static int port_parse(const char *text, in_port_t *port)
 {
@@ -118,4 +125,31 @@ int hf_listen_many(const struct sockaddr_storage *address, socklen_t len, int *f
         }
     }
     return 0;
+}
+
+/* ---- Steering ---- */
+
+static_assert(2 + 2 * MEMBERS_MAX <= BPF_MAXINSNS, "the program fits");
+
+/* In the kernel, for each SYN: draw a number below `count`, and return the member that it stands for. */
+int hf_listen_steer(int fd, const uint32_t *members, uint32_t count)
+{
+    struct sock_filter code[2 + 2 * MEMBERS_MAX];
+    struct sock_fprog program = {.filter = code};
+    int unused = 0;
+
+    hf_assert(count <= MEMBERS_MAX);
+    if (count == 0) /* ENOENT: there was no program. */
+        return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)) == 0 ||
+                       errno == ENOENT
+                   ? 0
+                   : HF_EIO;
+    code[program.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RANDOM);
+    code[program.len++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count);
+    for (uint32_t i = 0; i < count; i++) {
+        /* Not equal: over the return to the next comparison; behind the last one there is none. */
+        code[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, 0, i + 1 < count);
+        code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, members[i]);
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0 ? 0 : HF_EIO;
 }

@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /* Read "ADDR:PORT" or "[ADDR6]:PORT" (numbers only). Returns 0 or HF_EINVAL. */
@@ -21,5 +22,12 @@ void hf_address_format(const struct sockaddr_storage *address, char *out, size_t
  */
 int hf_listen_many(const struct sockaddr_storage *address, socklen_t len, int *fds,
                    size_t count) HF_MUST_CHECK;
+
+/*
+ * Let the kernel give new connections to some sockets of such a group only, in equal parts: `members` are their places in the order in which hf_listen_many()
+ * returned them, `fd` is any of them. It counts for the whole group, whoever says it, until the next word. count 0: all of them, by hash, as at
+ * first. Connections that wait already stay where they are. Returns 0, or HF_EIO with errno where the kernel cannot.
+ */
+int hf_listen_steer(int fd, const uint32_t *members, uint32_t count) HF_MUST_CHECK;
 
 #endif

@@ -24,6 +24,7 @@ struct hf_upgrade {
     bool named, from_browser, has_ticket, has_attempt;
     uint8_t ticket[HF_TICKET_BYTES];
     uint64_t attempt;
+    struct hf_deflate_terms deflate;
     uint32_t asked; /* slot + 1 of the worker that was asked to hand it over */
 };
 
@@ -142,9 +143,14 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
-    (void)hf_handshake_put_accept(&c->out, (struct hf_str){u->key, HF_WS_KEY_LEN},
-                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0});
+    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
+                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0}, &u->deflate);
     c->named = u->named;
+    c->window_bits = u->deflate.server_window_bits;
+    if (c->window_bits > 0) {
+        hf_ws_allow_deflate(&c->ws);
+        hf_count(c->hub->counters, HF_COUNT_DEFLATE_CONNECTIONS, 1);
+    }
     c->phase = HF_CONN_OPEN;
     hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
     hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
@@ -156,7 +162,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 
 static unsigned loss_spread_ms(const struct hf_hub *hub)
 {
-    return (unsigned)((uint64_t)hub->conn_count * 1000 / HF_ADMIT_PER_SECOND);
+    return (unsigned)((uint64_t)hub->conns.count * 1000 / HF_ADMIT_PER_SECOND);
 }
 
 /* "to a client that sends Origin the server answers 429 and 503 as 101, reconnect {after, code} and close 1013" */
@@ -254,7 +260,7 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
 {
     struct hf_hub *hub = c->hub;
 
-    if (hf_map_put(&hub->by_session, s->number, (uintptr_t)c, 0) < 0) {
+    if (hf_conns_bind(&hub->conns, c, s->number) < 0) {
         hf_session_park(&hub->sessions, s, generation, hub->now.mono_ms);
         return false;
     }
@@ -378,13 +384,13 @@ static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct h
     if (hf_state_phase(state) == HF_SESSION_PARKED)
         return true;
     if (owner == hub->slot) {
-        struct hf_conn *old = hf_map_ptr(&hub->by_session, s->number);
+        struct hf_conn *old = hf_conns_by_session(&hub->conns, s->number);
 
         if (old != NULL)
             hf_attach_supersede(old);
         return old == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_PARKED;
     }
-    if (owner >= hub->workers || atomic_load(&hub->region->slots[owner].state) != HF_SLOT_RUNNING)
+    if (!hf_region_lives(hub->region, owner, hf_state_life(state)))
         return true; /* Its process is dead. */
     if (u->asked != owner + 1 && hf_exchange_take(hub, owner, s->number, c->serial))
         u->asked = owner + 1;
@@ -444,6 +450,8 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
     memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
+    if (c->hub->compressed != NULL)
+        u.deflate = h->deflate;
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
         if (at_connection_limit(c->hub))
@@ -495,7 +503,7 @@ void hf_detach(struct hf_conn *c, bool end)
         hf_sub_remove(c->subs);
     if (c->session == NULL)
         return;
-    hf_map_remove(&hub->by_session, c->number);
+    hf_conns_unbind(&hub->conns, c->number);
     if (end)
         hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     else
@@ -503,6 +511,15 @@ void hf_detach(struct hf_conn *c, bool end)
     c->session = NULL;
     c->acks_due = false;
     hf_window_release(&c->window);
+}
+
+void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s)
+{
+    uint64_t state = atomic_load(&s->state);
+
+    if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == hub->slot &&
+        hf_conns_by_session(&hub->conns, s->number) == NULL)
+        (void)hf_session_park_orphan(&hub->sessions, s, state, hub->now.mono_ms);
 }
 
 void hf_attach_supersede(struct hf_conn *c)

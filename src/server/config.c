@@ -5,23 +5,15 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Room for what is wrong with one value; the name of the key and where it stood come in front. */
 enum { WHAT_MAX = 320 };
-
-static uint32_t cpus_online(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    return n < 1 ? 1 : n > HF_WORKERS_MAX ? HF_WORKERS_MAX : (uint32_t)n;
-}
 
 void hf_config_default(struct hf_config *c)
 {
     char what[WHAT_MAX];
 
-    *c = (struct hf_config){.workers = cpus_online()};
+    *c = (struct hf_config){0};
     for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
         const struct hf_config_key *key = &hf_config_keys[i];
 

@@ -16,7 +16,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 34,
+    HF_CONFIG_KEYS = 39,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
 };
@@ -39,7 +39,7 @@ struct hf_config {
     char api_listen[HF_ADDRESS_MAX]; /* api.listen: ADDR:PORT, default 127.0.0.1:8001; "none": no API */
     char api_key
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
-    uint32_t workers; /* workers: 1 to 256; default: CPUs online */
+    uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
     bool echo;        /* echo: serve /echo; default false */
 
     bool api_tls; /* api.tls: the API speaks TLS, with tls.certificates; default false */
@@ -79,6 +79,12 @@ struct hf_config {
     uint32_t channels_max;      /* limits.channels, 1,048,576; 1 to 16,777,216: all shards together */
     uint32_t inflight_max; /* limits.inflight, 1,024; 1 to 65,535: publishes of a session not answered yet */
     uint32_t handshake_timeout_ms; /* limits.handshake, 10 s; 100 ms to 10 min */
+
+    bool compression_enabled;    /* compression.enabled: take offers of permessage-deflate; default false */
+    uint32_t compression_min;    /* compression.min, 256 B; 0 to 4 MiB: shorter messages are plain */
+    uint32_t compression_level;  /* compression.level, 3; 1 to 9: zlib's */
+    uint32_t compression_memory; /* compression.memory, 5; 1 to 9: zlib's memLevel */
+    uint32_t compression_cache_bytes; /* compression.cache, 4 MiB; 64 KiB to 1 GiB: per worker */
 
     uint32_t idempotency_age_ms;   /* idempotency.age, 10 min; 1 s to 24 h */
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */

@@ -25,8 +25,8 @@ static const char *const format_names[] = {"logfmt", "json", NULL};
 const struct hf_config_key hf_config_keys[] = {
     {"listen", HF_CONFIG_ADDRESSES, LIST(listen, listen_count), .initial = "127.0.0.1:8000",
      .about = "Addresses for clients without TLS, up to 8"},
-    {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .initial_text = "one per CPU",
-     .about = "Worker processes"},
+    {"workers", COUNT(workers, 1, HF_WORKERS_MAX), .zero = "auto", .initial = "auto",
+     .about = "Worker processes; `auto`: one per CPU, or as many as limits.connections needs where a process may have few file descriptors"},
     {"echo", HF_CONFIG_BOOL, AT(echo), .initial = "false",
      .about = "Serve a plain WebSocket echo on /echo"},
 
@@ -94,6 +94,17 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Publishes of a session that are not answered yet"},
     {"limits.handshake", DURATION(handshake_timeout_ms, 100, 10 * MINUTE_MS), .initial = "10s",
      .about = "Time for a connection's handshake"},
+
+    {"compression.enabled", HF_CONFIG_BOOL, AT(compression_enabled), .initial = "false",
+     .about = "Compress messages for clients that offer permessage-deflate (RFC 7692)"},
+    {"compression.min", BYTES(compression_min, 0, 4 * MIB), .initial = "256B",
+     .about = "Shorter messages are sent as they are; of those for one receiver only, shorter than four times this"},
+    {"compression.level", COUNT(compression_level, 1, 9), .initial = "3",
+     .about = "Effort of the compressor: 1 is fast, 9 makes messages small"},
+    {"compression.memory", COUNT(compression_memory, 1, 9), .initial = "5",
+     .about = "Memory of a worker's compressor: 128 KiB and 512 bytes doubled so many times"},
+    {"compression.cache", BYTES(compression_cache_bytes, 64 * KIB, GIB), .initial = "4MiB",
+     .about = "Compressed messages that a worker keeps to share them between subscribers"},
 
     {"idempotency.age", DURATION(idempotency_age_ms, SECOND_MS, DAY_MS), .initial = "10m",
      .about = "How long an idempotency key is known"},

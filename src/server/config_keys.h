@@ -28,6 +28,7 @@ struct hf_config_key {
     size_t count_offset;      /* of a list: where its size_t count is */
     uint32_t min, max;        /* of the three kinds of numbers */
     const char *const *names; /* of a choice: by value, NULL behind the last */
+    const char *zero;         /* of a number: the word that stands for 0, which is allowed then; NULL: none */
     const char *initial;      /* the default, written as in a file; NULL: computed */
     const char *initial_text; /* how the reference tells the default, where `initial` does not tell it */
     const char *about;        /* what it is for, one line without a full stop */

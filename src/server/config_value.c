@@ -57,7 +57,8 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
     case HF_CONFIG_BYTES:
         hf_config_number_text(key->kind, key->min, low, sizeof(low));
         hf_config_number_text(key->kind, key->max, high, sizeof(high));
-        snprintf(out, cap, "%s to %s", low, high);
+        snprintf(out, cap, "%s to %s%s%s", low, high, key->zero == NULL ? "" : ", or ",
+                 key->zero == NULL ? "" : key->zero);
         break;
     case HF_CONFIG_BOOL:
         snprintf(out, cap, "true or false");
@@ -155,6 +156,10 @@ static int parse_number(const struct hf_config_key *key, uint32_t *to, struct hf
     char allowed[64];
     uint64_t n;
 
+    if (key->zero != NULL && hf_str_eq(value, hf_str_from(key->zero))) {
+        *to = 0;
+        return 0;
+    }
     hf_config_key_allowed(key, allowed, sizeof(allowed));
     if (read_number(units, value, &n) < 0)
         return refuse(error, cap, "'%s' is not %s; allowed is %s", show(value).text, units.example, allowed);

@@ -20,7 +20,7 @@ enum {
 
 /* ---- Life ---- */
 
-static size_t message_bytes_max(const struct hf_config *config)
+size_t hf_conn_message_bytes_max(const struct hf_config *config)
 {
     /* "A larger payload in a message of up to twice that is answered nack too_large; beyond, close 1009." */
     size_t twice = 2 * (size_t)config->message_bytes_max;
@@ -36,20 +36,17 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     if (c == NULL)
         return NULL;
     hub->now = now;
-    c->serial = ++hub->serial;
-    if (hf_map_put(&hub->by_serial, c->serial, (uintptr_t)c, 0) < 0) {
+    if (hf_due_reserve(&hub->due, hub->conns.count + 1) < 0 ||
+        hf_due_reserve(&hub->flushing, hub->conns.count + 1) < 0 || hf_conns_add(&hub->conns, c) < 0) {
         free(c);
         return NULL;
     }
     c->hub = hub;
     c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
-    hf_list_init(&c->due);
     hf_timer_init(&c->timer);
-    hf_list_add_tail(&hub->conns, &c->link);
-    hub->conn_count++;
-    hf_ws_init(&c->ws, HF_WS_SERVER, message_bytes_max(hub->config));
-    hf_buf_init(&c->in, HF_READ_BYTES + message_bytes_max(hub->config));
+    hf_ws_init(&c->ws, HF_WS_SERVER, hf_conn_message_bytes_max(hub->config));
+    hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1, hub->config->inflight_max);
     snprintf(c->address, sizeof(c->address), "%s", address);
@@ -64,7 +61,8 @@ void hf_conn_free(struct hf_conn *c)
 {
     hf_ws_release(&c->ws);
     hf_buf_release(&c->in);
-    hf_buf_release(&c->out);
+    hf_buf_reset(&c->out);
+    hf_loan_return(&c->hub->loan, c);
     hf_window_release(&c->window);
     hf_attach_release(c);
     free(c);
@@ -116,13 +114,12 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
     hf_detach(c, false);
     hf_stall_free(c);
     c->phase = HF_CONN_DEAD;
-    hf_map_remove(&hub->by_serial, c->serial);
+    hf_conns_remove(&hub->conns, c);
     hf_wheel_remove(&hub->wheel, &c->timer);
-    hf_list_del(&c->due);
-    hf_list_del(&c->link);
+    hf_due_remove(&hub->due, c);
+    hf_due_remove(&hub->flushing, c);
     hf_list_add_tail(&hub->dead,
-                     &c->link); /* Freed at the end of the turn: somebody above us may still hold it. */
-    hub->conn_count--;
+                     &c->timer.link); /* Freed at the end of the turn: somebody above us may still hold it. */
     hub->transport->close(hub->transport->ctx, c->socket);
 }
 
@@ -147,7 +144,7 @@ void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason)
     hf_assert(c->phase == HF_CONN_OPEN);
     count_close(c, code == HF_CLOSE_NO_STATUS ? HF_CLOSE_NORMAL : code);
     hf_detach(c, false);
-    (void)hf_ws_put_close(&c->out, code, hf_str_from(reason), NULL);
+    (void)hf_ws_put_close(hf_conn_out(c), code, hf_str_from(reason), NULL);
     begin_closing(c);
 }
 
@@ -155,21 +152,33 @@ void hf_conn_refuse(struct hf_conn *c, int status, enum hf_code code, const char
                     unsigned retry_after_s)
 {
     hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_REFUSED, 1);
-    (void)hf_handshake_put_refusal(&c->out, status, hf_code_name(code), reason, retry_after_s);
+    (void)hf_handshake_put_refusal(hf_conn_out(c), status, hf_code_name(code), reason, retry_after_s);
     begin_closing(c);
 }
 
 /* ---- Output ---- */
 
+struct hf_buf *hf_conn_out(struct hf_conn *c)
+{
+    return hf_loan_out(&c->hub->loan, c);
+}
+
 void hf_conn_due(struct hf_conn *c)
 {
-    if (hf_list_empty(&c->due) && !c->blocked)
-        hf_list_add_tail(&c->hub->due, &c->due);
+    if (c->due_at == 0 && !c->blocked)
+        hf_due_add(&c->hub->due, c);
+}
+
+static int put_message(struct hf_conn *c, enum hf_ws_opcode opcode, const void *data, size_t len)
+{
+    if (c->window_bits > 0)
+        return hf_compressed_put(c->hub->compressed, c->window_bits, hf_conn_out(c), opcode, data, len);
+    return hf_ws_put_frame(hf_conn_out(c), opcode, data, len, NULL);
 }
 
 void hf_conn_send_text(struct hf_conn *c, struct hf_str text)
 {
-    if (hf_ws_put_frame(&c->out, HF_WS_TEXT, text.data, text.len, NULL) < 0) {
+    if (put_message(c, HF_WS_TEXT, text.data, text.len) < 0) {
         hf_conn_drop(c,
                      HF_CLOSE_INTERNAL); /* No memory for what it must be told: it comes back and resumes. */
         return;
@@ -195,10 +204,8 @@ static void echo_message(struct hf_conn *c, const struct hf_ws_event *ev)
 {
     enum hf_ws_opcode opcode = ev->type == HF_WS_EV_TEXT ? HF_WS_TEXT : HF_WS_BINARY;
 
-    if (hf_ws_put_frame(&c->out, opcode, ev->data, ev->len, NULL) < 0)
+    if (put_message(c, opcode, ev->data, ev->len) < 0)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
-    else
-        hf_conn_due(c);
 }
 
 /*
@@ -232,7 +239,7 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
             hf_conn_close(c, HF_CLOSE_UNSUPPORTED, "this connection speaks JSON: send text messages");
         break;
     case HF_WS_EV_PING:
-        if (hf_ws_put_frame(&c->out, HF_WS_PONG, ev->data, ev->len, NULL) == 0)
+        if (hf_ws_put_frame(hf_conn_out(c), HF_WS_PONG, ev->data, ev->len, NULL) == 0)
             hf_conn_due(c);
         break;
     case HF_WS_EV_CLOSE: /* RFC 6455 section 5.5.1: "the endpoint typically echos the status code it received". */
@@ -245,6 +252,21 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
     case HF_WS_EV_NONE:
         break;
     }
+}
+
+/* Most of an echo's input in one go. Returns the bytes used. */
+static size_t echo_small(struct hf_conn *c, const uint8_t *data, size_t len)
+{
+    struct hf_buf *out = hf_conn_out(c);
+    uint8_t *room = hf_ws_idle(&c->ws) ? hf_buf_reserve(out, len) : NULL;
+    size_t out_len, count, used;
+
+    if (room == NULL)
+        return 0;
+    used = hf_ws_echo(&c->ws, data, len, room, &out_len, &count);
+    hf_buf_commit(out, out_len);
+    hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, count);
+    return used;
 }
 
 /* Whether more input may be taken now. */
@@ -264,11 +286,17 @@ static size_t take_frames(struct hf_conn *c, uint8_t *data, size_t len)
     size_t used = 0;
 
     while (takes_input(c)) {
+        if (c->echo)
+            used += echo_small(c, data + used, len - used);
         used += hf_ws_recv(&c->ws, data + used, len - used, &ev);
         if (ev.type == HF_WS_EV_NONE)
             break;
+        if (ev.compressed)
+            hf_compressed_inflate(c->hub->compressed, &c->ws, &ev);
         take_event(c, &ev);
     }
+    if (c->echo && c->phase == HF_CONN_OPEN && c->out.len > 0 && !c->blocked)
+        (void)hf_deliver_flush(c); /* Nothing else is sent to it that could go along. */
     return c->phase == HF_CONN_OPEN ? used : len;
 }
 
@@ -290,6 +318,14 @@ static void keep_rest(struct hf_conn *c, const uint8_t *data, size_t len)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
 }
 
+/* An idle connection keeps no memory for input. */
+static void drop_waiting(struct hf_conn *c, size_t used)
+{
+    hf_buf_drop(&c->in, used);
+    if (c->in.len == 0)
+        hf_buf_release(&c->in);
+}
+
 /* What arrived behind a request head belongs to the WebSocket, or waits until there is one. */
 static void take_handshake(struct hf_conn *c)
 {
@@ -304,7 +340,7 @@ static void take_handshake(struct hf_conn *c)
     }
     hf_attach_begin(c, &h);
     if (c->phase == HF_CONN_OPEN || c->phase == HF_CONN_TAKING)
-        hf_buf_drop(&c->in, (size_t)used);
+        drop_waiting(c, (size_t)used);
     if (c->phase == HF_CONN_OPEN)
         hf_conn_resume_input(c);
     else if (c->phase == HF_CONN_TAKING)
@@ -318,9 +354,7 @@ void hf_conn_resume_input(struct hf_conn *c)
 
         if (c->phase != HF_CONN_OPEN)
             return;
-        hf_buf_drop(&c->in, used);
-        if (c->in.len == 0)
-            hf_buf_release(&c->in);
+        drop_waiting(c, used);
     }
     if (c->phase == HF_CONN_OPEN)
         set_paused(c, !takes_input(c));
@@ -407,7 +441,7 @@ static void heartbeat(struct hf_conn *c)
             hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_PING});
         if (!c->named &&
             c->phase == HF_CONN_OPEN) { /* A client that may not know our protocol knows RFC 6455's ping. */
-            (void)hf_ws_put_frame(&c->out, HF_WS_PING, NULL, 0, NULL);
+            (void)hf_ws_put_frame(hf_conn_out(c), HF_WS_PING, NULL, 0, NULL);
             hf_conn_due(c);
         }
     }

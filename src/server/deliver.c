@@ -19,10 +19,11 @@ enum {
 
 /* What one piece means for its subscription once it has been written. */
 struct item {
-    struct hf_sub *sub; /* NULL: control output */
-    uint64_t offset;    /* of the message; of a gap: the last one missing */
-    uint64_t missing;   /* of a gap: how many; else 0 */
-    hf_ref ref;         /* of the message; 0 behind a gap */
+    struct hf_sub *sub;       /* NULL: control output */
+    uint64_t offset;          /* of the message, or a run's last; of a gap: the last one missing */
+    uint64_t missing;         /* of a gap: how many; else 0 */
+    hf_ref ref;               /* of the message; 0 behind a gap */
+    const struct hf_run *run; /* several messages; NULL: one, or a gap */
 };
 
 struct hf_gather {
@@ -77,13 +78,12 @@ static bool gather_gap(struct hf_gather *g, struct hf_sub *s, uint64_t from, uin
     header_len = hf_ws_header(text, HF_WS_TEXT, hub->scratch.len, NULL);
     memcpy(text + header_len, hub->scratch.data, hub->scratch.len);
     g->gap_count++;
-    gather(g, text, header_len + hub->scratch.len, (struct item){s, to, to - from + 1, 0});
+    gather(g, text, header_len + hub->scratch.len, (struct item){s, to, to - from + 1, 0, NULL});
     return true;
 }
 
-/* The record with that offset, or the oldest behind it that is left; NULL: none. */
-static struct hf_record *record_from(struct hf_hub *hub, struct hf_topic *t, uint64_t offset, hf_ref before,
-                                     hf_ref *ref)
+struct hf_record *hf_topic_record(struct hf_hub *hub, struct hf_topic *t, uint64_t offset, hf_ref before,
+                                  hf_ref *ref)
 {
     struct hf_log *log = &hub->logs[t->shard];
     struct hf_record *r = hf_log_at(log, before);
@@ -95,6 +95,13 @@ static struct hf_record *record_from(struct hf_hub *hub, struct hf_topic *t, uin
             return r;
     }
     return hf_log_find(log, atomic_load_explicit(&t->channel->newest, memory_order_acquire), offset, ref);
+}
+
+/* Other subscribers are likely to stand at the same place: what they share is brought together once. Compressed frames are shared one by one. */
+static const struct hf_run *shared_run(const struct hf_sub *s, uint64_t next, hf_ref before)
+{
+    return s->topic->count < 2 || s->conn->window_bits > 0 ? NULL
+                                                           : hf_run_get(s->conn->hub, s->topic, next, before);
 }
 
 /* Gather all that is due to one subscription. Returns false where the gather is full before the head is reached. */
@@ -111,11 +118,20 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
     }
     while (next <= head) {
         hf_ref ref = 0;
+        const struct hf_run *run;
         struct hf_record *r;
+        struct hf_str frame;
 
         if (gather_full(g))
             return false;
-        r = record_from(hub, s->topic, next, last, &ref);
+        run = shared_run(s, next, last);
+        if (run != NULL) {
+            next += run->count;
+            last = run->last;
+            gather(g, run->data, run->end[run->count - 1], (struct item){s, next - 1, 0, last, run});
+            continue;
+        }
+        r = hf_topic_record(hub, s->topic, next, last, &ref);
         if (r == NULL || r->offset > next) {
             uint64_t to = r == NULL ? head : r->offset - 1;
 
@@ -127,13 +143,15 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
             last = 0;
             continue;
         }
-        gather(g, (uint8_t *)r + r->frame_at, r->frame_len, (struct item){s, next, 0, ref});
+        frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, r, ref);
+        gather(g, frame.data, frame.len, (struct item){s, next, 0, ref, NULL});
         last = ref;
         next++;
     }
     return true;
 }
 
+/* All of this piece is written. */
 static void commit(struct hf_hub *hub, const struct item *it)
 {
     if (it->sub == NULL)
@@ -143,7 +161,21 @@ static void commit(struct hf_hub *hub, const struct item *it)
     if (it->missing > 0)
         hf_count(hub->counters, HF_COUNT_GAP_EVICTED, it->missing);
     else
-        hf_count(hub->counters, HF_COUNT_DELIVERIES, 1);
+        hf_count(hub->counters, HF_COUNT_DELIVERIES, it->run == NULL ? 1 : it->run->count);
+}
+
+/* `written` bytes of a run are gone, and that is not all. Returns where the message ends that was cut (`written` where none was). */
+static size_t commit_cut_run(struct hf_hub *hub, const struct item *it, size_t written)
+{
+    const struct hf_run *run = it->run;
+    uint32_t count = 0;
+
+    while (count < run->count && (count == 0 ? 0 : run->end[count - 1]) < written)
+        count++;
+    hf_cursor_sent(&it->sub->cursor, run->from + count - 1);
+    it->sub->last_ref = 0;
+    hf_count(hub->counters, HF_COUNT_DELIVERIES, count);
+    return run->end[count - 1];
 }
 
 /* Of what was gathered `written` bytes are gone. What was cut in the middle is kept, the rest stays in the logs. */
@@ -155,15 +187,19 @@ static void settle(struct hf_conn *c, const struct hf_gather *g, size_t written)
         hf_buf_drop(&c->out, written < control ? written : control);
     written -= written < control ? written : control;
     for (int i = control > 0; i < g->count && written > 0; i++) {
-        size_t len = g->iov[i].iov_len;
+        const struct item *it = &g->item[i];
+        size_t end = g->iov[i].iov_len;
 
-        commit(c->hub, &g->item[i]);
-        if (written >= len) {
-            written -= len;
+        if (written < end && it->run != NULL)
+            end = commit_cut_run(c->hub, it, written);
+        else
+            commit(c->hub, it);
+        if (written >= g->iov[i].iov_len) {
+            written -= g->iov[i].iov_len;
             continue;
         }
         /* "unread output held for a connection: none beyond the socket's own buffer and the message under way" */
-        if (hf_buf_put(&c->out, (uint8_t *)g->iov[i].iov_base + written, len - written) < 0)
+        if (hf_buf_put(&c->out, (uint8_t *)g->iov[i].iov_base + written, end - written) < 0)
             hf_conn_drop(c, HF_CLOSE_INTERNAL);
         return;
     }
@@ -216,6 +252,7 @@ bool hf_deliver_flush(struct hf_conn *c)
         return false;
     g->count = g->gap_count = 0;
     g->bytes = 0;
+    hf_runs_take_back(&hub->runs);
     if (c->out.len > 0)
         gather(g, c->out.data, c->out.len, (struct item){0});
     if (c->phase == HF_CONN_OPEN)
@@ -241,23 +278,53 @@ bool hf_deliver_flush(struct hf_conn *c)
         due_again(c, g);
     else if (more)
         hf_conn_due(c);
-    if (c->out.len == 0)
-        hf_buf_release(&c->out);
+    hf_loan_return(&hub->loan, c);
     finish(c);
     return true;
 }
 
+/* ---- From the heads to the subscribers ---- */
+
+/* Make due the next `count` subscribers of the walk that stand behind the head. */
+static void mark_some(struct hf_topic *t, uint32_t count)
+{
+    uint64_t head = atomic_load(&t->channel->head);
+
+    t->left -= count;
+    for (; count > 0; count--) {
+        struct hf_sub *s;
+
+        if (t->at >= t->count)
+            t->at = 0;
+        __builtin_prefetch(t->subs[t->at + 4 < t->count ? t->at + 4 : 0]);
+        s = t->subs[t->at++];
+        if (s->cursor.next_offset <= head)
+            hf_sub_due(s);
+    }
+}
+
 void hf_deliver_mark(struct hf_hub *hub)
 {
-    struct hf_list *node;
+    uint32_t room = hub->slice_subs;
+    struct hf_list topics, *node;
 
-    while ((node = hf_list_pop(&hub->dirty_topics)) != NULL) {
+    hf_list_init(&topics);
+    hf_list_splice(&topics, &hub->dirty_topics);
+    while ((node = hf_list_pop(&topics)) != NULL) {
         struct hf_topic *t = HF_CONTAINER(node, struct hf_topic, dirty);
+        uint32_t count;
 
-        hf_channel_clear_told(t->channel,
-                              hub->slot); /* Before the look at head, or a notice could be lost. */
-        for (uint32_t i = 0; i < t->count; i++)
-            if (t->subs[i]->cursor.next_offset <= atomic_load(&t->channel->head))
-                hf_sub_due(t->subs[i]);
+        if (t->moved) {
+            t->moved = false;
+            hf_channel_clear_told(t->channel,
+                                  hub->slot); /* Before the look at head, or a notice could be lost. */
+            t->left = t->count;
+        }
+        /* The subscribers of a small channel never wait for those of a mass fan-out; these share what a turn has room for. */
+        count = t->left <= hub->slice_subs || t->left < room ? t->left : room;
+        mark_some(t, count);
+        room -= count < room ? count : room;
+        if (t->left > 0)
+            hf_list_add_tail(&hub->dirty_topics, &t->dirty);
     }
 }

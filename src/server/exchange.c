@@ -47,7 +47,7 @@ static char *letter_text(struct letter *l)
 static struct letter *write_letter(struct hf_hub *hub, enum hf_ring_class class, uint32_t to, size_t text_len)
 {
     struct letter *l =
-        hf_ring_reserve(hf_region_ring(hub->region, class, hub->slot, to), sizeof(*l) + text_len);
+        hf_ring_reserve(hf_region_ring_to(hub->region, class, hub->slot, to), sizeof(*l) + text_len);
 
     if (l == NULL) {
         hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
@@ -265,7 +265,7 @@ static bool answer_will_fit(struct hf_hub *hub, uint32_t to, size_t text_len)
 {
     size_t both = 2 * sizeof(struct letter) + HF_RING_RECORD_EXTRA + text_len;
 
-    if (hf_ring_reserve(hf_region_ring(hub->region, HF_RING_ANSWER, hub->slot, to), both) != NULL)
+    if (hf_ring_reserve(hf_region_ring_to(hub->region, HF_RING_ANSWER, hub->slot, to), both) != NULL)
         return true;
     hf_count(hub->counters, HF_COUNT_RING_FULL, 1);
     return false;
@@ -322,10 +322,13 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 
 static bool handle_take(struct hf_hub *hub, uint32_t from, struct letter *request)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_session, request->session);
+    struct hf_conn *c = hf_conns_by_session(&hub->conns, request->session);
+    struct hf_session *s = c == NULL ? hf_sessions_get(&hub->sessions, request->session) : NULL;
 
     if (c != NULL)
         hf_attach_supersede(c);
+    if (s != NULL)
+        hf_attach_orphan(hub, s);
     if (begin_answer(hub, from, ANSWER_TAKEN, request, 0) == NULL)
         return false;
     send_letter(hub, HF_RING_ANSWER, from, 0);
@@ -363,7 +366,7 @@ static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 
 static void handle_opened(struct hf_hub *hub, const struct letter *l)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_serial, l->token);
+    struct hf_conn *c = hf_conns_by_serial(&hub->conns, l->token);
 
     if (c == NULL) {
         hf_service_opened(hub, l->token, l->err);
@@ -391,7 +394,7 @@ static void handle_answer(struct hf_hub *hub, struct letter *l)
             hf_publish_answered(hub, l->session, l->generation, l->seq, id, l->token, &result);
         break;
     case ANSWER_TAKEN:
-        c = hf_map_ptr(&hub->by_serial, l->token);
+        c = hf_conns_by_serial(&hub->conns, l->token);
         if (c != NULL)
             hf_attach_taken(c);
         break;
@@ -484,7 +487,7 @@ void hf_exchange_receive(struct hf_hub *hub)
     }
     if (settled && rung_ms > 0) {
         atomic_store(&hub->self->settled_ms, rung_ms);
-        hub->settle_ms = hub->now.mono_ms + HF_SETTLE_MS;
+        hub->settle_ms = hub->now.mono_ms + HF_SETTLE_MS + hub->workers;
     }
     retell(hub);
 }

@@ -10,10 +10,15 @@
 
 enum {
     SCRATCH_BYTES_MAX = 64u << 20, /* one control message; a long ack, a welcome with all subscriptions */
-    EXPIRE_PER_UPKEEP = 65536,     /* session places looked at in one go: a million take four seconds */
+    EXPIRE_PER_UPKEEP =
+        16384,           /* session places looked at in one go: some ten milliseconds when all have expired */
+    EXPIRE_MORE_MS = 50, /* from one go to the next, when many have */
     CHANNEL_IDLE_MARGIN_MS = 60000,
-    BUSY_POLL_MS = 5,    /* something waits for room that nobody will report: look again */
-    IDLE_POLL_MS = 1000, /* settled_ms must move on without traffic too */
+    BUSY_POLL_MS = 5, /* something waits for room that nobody will report: look again */
+    TIDY_PER_TURN =
+        16384,        /* places looked at for what the predecessor left; a million take a third of a second */
+    TIDY_POLL_MS = 5, /* from one such piece to the next, without other work */
+    CACHE_LINE = 64,
 };
 
 /* A parked session may name a channel until it expires, so a channel stays longer than that. */
@@ -34,7 +39,10 @@ static bool open_views(struct hf_hub *hub)
         hf_log_open(&hub->logs[i], hf_region_log(hub->region, i), hub->slot);
         hf_channels_open(&hub->channels[i], hf_region_channels(hub->region, i));
     }
-    return hf_sessions_open(&hub->sessions, hf_region_sessions(hub->region), hub->slot) == 0;
+    if (hf_sessions_open(&hub->sessions, hf_region_sessions(hub->region), hub->slot) < 0)
+        return false;
+    hub->sessions.life = atomic_load(&hub->self->starts) & 0xf;
+    return true;
 }
 
 static bool open_engine(struct hf_hub *hub)
@@ -58,12 +66,12 @@ static bool open_engine(struct hf_hub *hub)
 
 /*
  * Our predecessor may have written letters and died before it had rung the bell, or had rung it and not yet woken him who sleeps. Before our
- * first turn: see hf_region_rung_ms().
+ * first turn: see hf_region_rung_ms(). Only those to whom it ever wrote: at the start of all workers that is nobody.
  */
 static void ring_all_bells(struct hf_hub *hub)
 {
     for (uint32_t other = 0; other < hub->workers; other++) {
-        if (other == hub->slot)
+        if (!hf_region_talks(hub->region, hub->slot, other))
             continue;
         (void)hf_region_ring_bell(hub->region, hub->slot, other);
         hub->transport->wake(hub->transport->ctx, other);
@@ -86,10 +94,9 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->self = &region->slots[slot];
     hub->counters = &hub->self->counters;
     hub->now = now;
+    hub->slice_subs = HF_SLICE_SUBS;
     /* Answers to our predecessor carry its numbers: ours must differ. */
-    hub->serial = (uint64_t)atomic_load(&hub->self->starts) << 40;
-    hf_list_init(&hub->conns);
-    hf_list_init(&hub->due);
+    hub->conns.life = (uint16_t)atomic_load(&hub->self->starts);
     hf_list_init(&hub->dirty_topics);
     hf_list_init(&hub->stalled);
     hf_list_init(&hub->pending);
@@ -97,21 +104,22 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_wheel_init(&hub->wheel, now.mono_ms);
     hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
-    hf_map_init(&hub->by_session);
-    hf_map_init(&hub->by_serial);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
-        if (other != slot)
+        if (hf_region_talks(region, other, slot))
             hub->bells_heard[other / 64] |= UINT64_C(1) << (other % 64);
-    hf_region_reset_worker(region, slot, now.wall_ms);
+    hf_region_reset_worker(region, slot);
     hub->gather = hf_gather_new();
-    if (hub->gather == NULL || !open_views(hub) || !open_engine(hub)) {
+    if (config->compression_enabled)
+        hub->compressed = hf_compressed_new(config, hf_conn_message_bytes_max(config), hub->counters);
+    if (hub->gather == NULL || (config->compression_enabled && hub->compressed == NULL) || !open_views(hub) ||
+        !open_engine(hub)) {
         hf_hub_free(hub);
         return NULL;
     }
     ring_all_bells(hub);
-    hf_sessions_park_orphans(&hub->sessions, now.mono_ms);
+    hub->orphans_left = hub->interest_left = atomic_load(&hub->self->starts) > 1;
     atomic_store(&hub->self->state, HF_SLOT_RUNNING);
     return hub;
 }
@@ -121,17 +129,17 @@ static void free_dead(struct hf_hub *hub)
     struct hf_list *node;
 
     while ((node = hf_list_pop(&hub->dead)) != NULL)
-        hf_conn_free(HF_CONTAINER(node, struct hf_conn, link));
+        hf_conn_free(HF_CONTAINER(node, struct hf_conn, timer.link));
 }
 
 /* Private memory only: neither park nor unsubscribe, as if the process had died. */
 static void forget_connections(struct hf_hub *hub)
 {
     struct hf_list *node;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
-    while ((node = hf_list_pop(&hub->conns)) != NULL) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         while (c->subs != NULL) {
             struct hf_sub *s = c->subs;
 
@@ -156,10 +164,14 @@ void hf_hub_free(struct hf_hub *hub)
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);
     hf_sessions_release(&hub->sessions);
-    hf_map_release(&hub->by_session);
-    hf_map_release(&hub->by_serial);
+    hf_conns_release(&hub->conns);
     hf_buf_release(&hub->scratch);
     hf_gather_free(hub->gather);
+    hf_compressed_free(hub->compressed);
+    hf_runs_release(&hub->runs);
+    hf_loan_release(&hub->loan);
+    hf_due_release(&hub->due);
+    hf_due_release(&hub->flushing);
     free(hub->retell);
     free(hub->logs);
     free(hub->channels);
@@ -179,14 +191,41 @@ static void session_gone(void *ctx, struct hf_session *s)
 static void upkeep(struct hf_hub *hub)
 {
     uint64_t now_ms = hub->now.mono_ms, ttl_ms = hub->config->session_ttl_ms;
+    struct hf_session_expiry when;
 
     if (now_ms < hub->upkeep_ms)
         return;
-    hub->upkeep_ms = now_ms + HF_UPKEEP_MS;
+    when = (struct hf_session_expiry){.now_ms = now_ms,
+                                      .expired_before_ms = now_ms > ttl_ms ? now_ms - ttl_ms : 0,
+                                      .settled_ms = hf_region_settled_ms(hub->region, now_ms),
+                                      .tombstone_until_ms = now_ms + hub->config->session_tombstone_ms};
     hub->engine->ops->tick(hub->engine, hub->now);
-    hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, now_ms > ttl_ms ? now_ms - ttl_ms : 0,
-                       hf_region_settled_ms(hub->region, now_ms), now_ms + hub->config->session_tombstone_ms,
-                       session_gone, hub);
+    if (hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, &when, session_gone, hub) >=
+        EXPIRE_PER_UPKEEP / 2)
+        hub->upkeep_ms = now_ms + EXPIRE_MORE_MS;
+    else
+        hub->upkeep_ms = now_ms + (hf_sessions_expiring(&hub->sessions) ? HF_UPKEEP_MS : HF_IDLE_MS);
+}
+
+static bool holds_session(void *ctx, uint64_t number)
+{
+    return hf_conns_by_session(&((struct hf_hub *)ctx)->conns, number) != NULL;
+}
+
+static bool has_topic(void *ctx, hf_cid cid)
+{
+    return hf_topic_of(ctx, cid) != NULL;
+}
+
+/* What our predecessor left is put in order beside the work: who asks for one of these sessions gets it at once. */
+static void tidy_up(struct hf_hub *hub)
+{
+    if (hub->orphans_left)
+        hub->orphans_left = hf_sessions_park_orphans(&hub->sessions, &hub->orphans_at, TIDY_PER_TURN,
+                                                     hub->now.mono_ms, holds_session, hub);
+    else if (hub->interest_left)
+        hub->interest_left = hf_region_forget_interest(hub->region, hub->slot, hub->now.wall_ms,
+                                                       &hub->interest_at, TIDY_PER_TURN, has_topic, hub);
 }
 
 static void run_timers(struct hf_hub *hub)
@@ -214,21 +253,42 @@ static void retry_stalled(struct hf_hub *hub)
     }
 }
 
+/* What the flush will touch of the connections a few places ahead. */
+static void fetch_ahead(const struct hf_due *d, uint32_t i)
+{
+    const struct hf_conn *far = i + 6 < d->count ? d->conns[i + 6] : NULL;
+    const struct hf_conn *near = i + 3 < d->count ? d->conns[i + 3] : NULL;
+
+    if (far != NULL) {
+        __builtin_prefetch(far);
+        __builtin_prefetch((const char *)far + CACHE_LINE); /* It may begin within a line. */
+    }
+    if (near != NULL) {
+        __builtin_prefetch(near->socket);
+        __builtin_prefetch(near->due_subs);
+    }
+}
+
 /* Write to each connection that is due, once. What becomes due meanwhile waits for the next turn, so that none starves the others. */
 static void flush_due(struct hf_hub *hub)
 {
-    struct hf_list due;
-    struct hf_list *node;
+    struct hf_due none = hub->flushing;
 
-    hf_list_init(&due);
-    hf_list_splice(&due, &hub->due);
-    while ((node = hf_list_pop(&due)) != NULL) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, due);
-        bool held_back = c->paused && c->stall == NULL;
+    hub->flushing = hub->due;
+    hub->due = none;
+    for (uint32_t i = 0; i < hub->flushing.count; i++) {
+        struct hf_conn *c = hub->flushing.conns[i];
+        bool held_back;
 
+        fetch_ahead(&hub->flushing, i);
+        if (c == NULL)
+            continue;
+        c->due_at = 0;
+        held_back = c->paused && c->stall == NULL;
         if (hf_deliver_flush(c) && held_back && c->phase == HF_CONN_OPEN)
             hf_conn_resume_input(c); /* It was not read because its output had grown. */
     }
+    hub->flushing.count = 0;
 }
 
 static void unpin(struct hf_hub *hub)
@@ -244,12 +304,15 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     atomic_store_explicit(&hub->self->alive_ms, now.mono_ms, memory_order_relaxed);
     hf_exchange_receive(hub);
     run_timers(hub);
+    tidy_up(hub);
     upkeep(hub);
     hf_service_tick(hub);
     retry_stalled(hub);
     hf_deliver_mark(hub);
     flush_due(hub);
+    hf_runs_forget(&hub->runs);
     unpin(hub);
+    hf_compressed_turn_ended(hub->compressed);
     hf_exchange_ring_bells(hub);
     free_dead(hub);
 }
@@ -266,11 +329,13 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 {
     uint64_t at;
 
-    if (!hf_list_empty(&hub->due) || !hf_list_empty(&hub->dirty_topics))
+    if (hub->due.count > 0 || !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
-    at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, IDLE_POLL_MS);
+    at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
     if (at > hub->upkeep_ms)
         at = hub->upkeep_ms;
+    if ((hub->orphans_left || hub->interest_left) && at > now.mono_ms + TIDY_POLL_MS)
+        at = now.mono_ms + TIDY_POLL_MS;
     if (waits_for_room(hub) && at > now.mono_ms + BUSY_POLL_MS)
         at = now.mono_ms + BUSY_POLL_MS;
     return at;
@@ -284,14 +349,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
                        .has = HF_HAS_CODE,
                        .code = hf_str_from(hf_code_name(HF_CODE_DRAINING)),
                        .after_max_ms = window_ms};
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hub->draining = true;
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN && !c->echo)
             hf_conn_send(c, &m);
     }
@@ -299,14 +362,12 @@ void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
 
 void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 {
-    struct hf_list *next;
+    struct hf_conn *c;
+    uint32_t at = 0;
 
     hub->now = now;
     hf_service_end_all(hub);
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, link);
-
-        next = node->next;
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
         if (c->phase == HF_CONN_OPEN)
             hf_conn_close(c, HF_CLOSE_GOING_AWAY, "the server is shutting down");
         else if (c->phase != HF_CONN_CLOSING)
@@ -316,5 +377,5 @@ void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
 
 uint32_t hf_hub_connections(const struct hf_hub *hub)
 {
-    return hub->conn_count;
+    return hub->conns.count;
 }

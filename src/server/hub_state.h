@@ -14,10 +14,18 @@
 #include "base/wheel.h"
 #include "channel/cursor.h"
 #include "engine/engine.h"
+#include "server/compressed.h"
+#include "server/conns.h"
+#include "server/due.h"
 #include "server/hub.h"
+#include "server/loan.h"
+#include "server/run.h"
 #include "session/window.h"
 #include "wire/message.h"
 #include "ws/frame.h"
+
+#include <assert.h>
+#include <stddef.h>
 
 enum {
     HF_READ_BYTES =
@@ -29,9 +37,12 @@ enum {
     HF_SERVICE_TIMEOUT_MS = 10000, /* a backend's request waits so long for another worker */
     HF_BAD_MESSAGES_MAX = 32,      /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
     HF_ADMIT_PER_SECOND =
-        4000,           /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
-    HF_UPKEEP_MS = 250, /* expiry of sessions, upkeep of the engine */
-    HF_SETTLE_MS = 50,  /* how often a worker looks at all others' rung_ms */
+        4000,            /* handshakes that a small machine takes; research/protocol.md 3.2. For lossSpread */
+    HF_SLICE_SUBS = 256, /* at some 4 us for each write, small channels wait a millisecond at the most */
+    HF_UPKEEP_MS = 250,  /* expiry of sessions, as long as some wait for it */
+    HF_IDLE_MS = 1000,   /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
+    HF_SETTLE_MS =
+        50, /* how often a worker looks at all others' rung_ms; a millisecond more for each of them */
     HF_ADDRESS_BYTES = 64,
 };
 
@@ -63,9 +74,13 @@ struct hf_topic {
     hf_cid cid;
     uint32_t shard;
     struct hf_channel *channel;
-    struct hf_list dirty; /* in hub->dirty_topics while its head may have moved */
+    struct hf_list dirty; /* in hub->dirty_topics while its head may have moved, or the walk is not over */
     struct hf_sub **subs;
     uint32_t count, cap;
+    struct hf_tally *tally; /* where others read the count; NULL: there was no room */
+    uint32_t at,
+        left; /* the walk through subs, round and round: where it goes on, and how many it has to look at yet */
+    bool moved; /* the head may have moved since the walk began */
 };
 
 /* A message that could not be carried out yet. Nothing else of its connection is read until it is. */
@@ -79,40 +94,49 @@ struct hf_stall {
     const char *malformed; /* it is to be refused, for this reason */
 };
 
+/*
+ * One connection. A million of them are kept, and a broadcast walks through all of its subscribers': what a write needs stands in the first 64 bytes, what a read needs
+ * behind them.
+ */
 struct hf_conn {
     struct hf_hub *hub;
-    struct hf_list link; /* in hub->conns */
-    struct hf_list due;  /* in hub->due */
-    struct hf_timer timer;
     void *socket;
-    uint64_t serial; /* unlike any other of this server's life */
-    uint8_t phase;   /* enum hf_conn_phase */
-    bool echo;       /* on /echo: no protocol */
-    bool named;      /* asked for a Holdfast subprotocol: understands its messages */
-    bool blocked;    /* the socket took less than it was given */
-    bool paused;     /* not read */
-    bool finished;   /* finish() was called */
-    bool pinged;     /* a heartbeat went out since the last receipt */
-    bool acks_due;   /* the window has answers */
-    bool too_big;    /* a message beyond all bounds came: close 1009 follows the last answer */
+    struct hf_sub *due_subs;
+    struct hf_stall *stall;
+    struct hf_buf
+        out; /* control output, and the rest of a message that was written in part; see hf_conn_out() */
+    uint32_t due_at;     /* place + 1 in hub->due or hub->flushing; 0: not due */
+    uint8_t phase;       /* enum hf_conn_phase */
+    uint8_t window_bits; /* of compressed messages to it, 8 to 15; 0: compression was not negotiated */
+    bool blocked : 1;    /* the socket took less than it was given */
+    bool paused : 1;     /* not read */
+    bool acks_due : 1;   /* the window has answers */
+
+    struct hf_ws ws;
+    uint64_t received_ms; /* last byte from the peer */
+    struct hf_window window;
+    struct hf_sub *subs;
+    uint32_t sub_count;
+    bool echo;     /* on /echo: no protocol */
+    bool named;    /* asked for a Holdfast subprotocol: understands its messages */
+    bool pinged;   /* a heartbeat went out since the last receipt */
+    bool too_big;  /* a message beyond all bounds came: close 1009 follows the last answer */
+    bool finished; /* finish() was called */
     uint16_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
-    uint32_t spread_ms;   /* the first heartbeat goes out that much earlier */
-    uint64_t received_ms; /* last byte from the peer */
-    uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
-    struct hf_ws ws;
-    struct hf_buf in;  /* a request head that is not whole; what waits behind a stall */
-    struct hf_buf out; /* control output, and the rest of a message that was written in part */
+    uint32_t spread_ms;    /* the first heartbeat goes out that much earlier */
+    uint64_t deadline_ms;  /* HANDSHAKE, TAKING, CLOSING: the end of patience */
+    struct hf_timer timer; /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
     uint64_t number, generation;
-    struct hf_window window;
-    struct hf_sub *subs, *due_subs;
-    uint32_t sub_count;
-    struct hf_stall *stall;
+    uint64_t serial;            /* unlike any other of this server's life */
+    struct hf_buf in;           /* a request head that is not whole; what waits behind a stall */
     struct hf_upgrade *upgrade; /* TAKING */
     char address[HF_ADDRESS_BYTES];
 };
+
+static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
 
 /* A request of the backend that waits for another worker, or for room. */
 struct hf_pending {
@@ -140,12 +164,13 @@ struct hf_hub {
     struct hf_rng rng;
     struct hf_now now;
     struct hf_wheel wheel;
-    struct hf_list conns, due, dirty_topics, stalled, pending, dead;
-    uint32_t conn_count;
-    struct hf_map topics;     /* cid -> struct hf_topic * */
-    struct hf_map by_session; /* session number -> struct hf_conn * */
-    struct hf_map by_serial;  /* serial -> struct hf_conn * */
-    uint64_t serial;
+    struct hf_list dirty_topics, stalled, pending, dead;
+    struct hf_conns conns;
+    struct hf_due due,
+        flushing; /* connections to be written to in this or the next turn, and those of the flush under way */
+    struct hf_map topics; /* cid -> struct hf_topic * */
+    uint32_t
+        tally_free; /* place + 1 of the first free tally; a free one's `subscribers` is the next; 0: none */
     uint64_t bells[HF_WORKER_WORDS];       /* workers to be told at the end of the turn */
     uint64_t bells_heard[HF_WORKER_WORDS]; /* workers whose rings hold something for us */
     struct {
@@ -153,13 +178,25 @@ struct hf_hub {
         uint32_t slot;
     } * retell; /* notices that found a ring full */
     uint32_t retell_count, retell_cap;
-    uint64_t upkeep_ms, settle_ms; /* when they are due */
+    uint64_t upkeep_ms, settle_ms;    /* when they are due */
+    uint64_t orphans_at;              /* where the search for our predecessor's sessions goes on */
+    uint64_t interest_at;             /* the same for its interest in channels */
+    bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
-    struct hf_buf scratch;    /* a message being encoded */
-    struct hf_gather *gather; /* deliver.c's */
+    struct hf_buf scratch;            /* a message being encoded */
+    struct hf_gather *gather;         /* deliver.c's */
+    struct hf_compressed *compressed; /* NULL: compression is off */
+    struct hf_runs runs;
+    struct hf_loan loan;
+    uint32_t
+        slice_subs; /* how many subscribers of large channels are made due in one turn: HF_SLICE_SUBS, less in tests */
 };
 
 /* ---- connection.c ---- */
+/* Bytes of a client's message beyond which its connection is closed with 1009. */
+size_t hf_conn_message_bytes_max(const struct hf_config *config);
+/* Where control output is appended to, at once. */
+struct hf_buf *hf_conn_out(struct hf_conn *c);
 /* Encode a message into the connection's output and make it due. */
 void hf_conn_send(struct hf_conn *c, const struct hf_msg *m);
 /* The same for text that is encoded already. */
@@ -189,6 +226,8 @@ void hf_attach_release(struct hf_conn *c);
 void hf_detach(struct hf_conn *c, bool end);
 /* Give a session up to another worker: flush, close with 4001. */
 void hf_attach_supersede(struct hf_conn *c);
+/* Park a session that our slot's last process held, if it is one, so that what is asked of it can be done. */
+void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 
 /* ---- dispatch.c ---- */
 void hf_dispatch_text(struct hf_conn *c, char *data, size_t len);
@@ -219,7 +258,10 @@ void hf_topics_free(struct hf_hub *hub);
 /* ---- deliver.c ---- */
 struct hf_gather *hf_gather_new(void);
 void hf_gather_free(struct hf_gather *g);
-/* Make due what stands behind the head of dirty topics. */
+/* The record with that offset, or the oldest behind it that is left; NULL: none. before: the record before it, or 0. Pins. */
+struct hf_record *hf_topic_record(struct hf_hub *hub, struct hf_topic *t, uint64_t offset, hf_ref before,
+                                  hf_ref *ref);
+/* Make due what stands behind the head of dirty topics; of large ones a slice in each turn. */
 void hf_deliver_mark(struct hf_hub *hub);
 /* One gathered write. Returns false where the connection is gone. */
 bool hf_deliver_flush(struct hf_conn *c);

@@ -63,14 +63,14 @@ struct census {
 
 static struct census take_census(struct hf_hub *hub)
 {
-    struct census n = {0};
+    struct census n = {.sessions = hf_sessions_live(&hub->sessions)};
     struct hf_session *s;
     uint64_t cursor = 0;
 
-    while ((s = hf_sessions_next(&hub->sessions, &cursor)) != NULL) {
+    while ((s = hf_sessions_next_idle(&hub->sessions, &cursor)) != NULL) {
         enum hf_session_phase phase = hf_state_phase(atomic_load(&s->state));
 
-        n.sessions += phase == HF_SESSION_LIVE || phase == HF_SESSION_PARKED;
+        n.sessions -= phase == HF_SESSION_ENDED && n.sessions > 0;
         n.sessions_parked += phase == HF_SESSION_PARKED;
     }
     for (uint32_t shard = 0; shard < hub->shards; shard++) {

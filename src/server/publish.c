@@ -140,7 +140,8 @@ static uint64_t window_offset(const struct hf_published *result)
 void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
                          struct hf_str id, uint64_t token, const struct hf_published *result)
 {
-    struct hf_conn *c = hf_map_ptr(seq != 0 ? &hub->by_session : &hub->by_serial, seq != 0 ? session : token);
+    struct hf_conn *c =
+        seq != 0 ? hf_conns_by_session(&hub->conns, session) : hf_conns_by_serial(&hub->conns, token);
 
     if (c == NULL || c->phase != HF_CONN_OPEN)
         return; /* It has gone; its session's record says what was applied. */

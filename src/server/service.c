@@ -30,7 +30,7 @@ static struct hf_pending *pending_new(struct hf_hub *hub, hf_service_done *done,
 
     if (p == NULL)
         return NULL;
-    p->token = ++hub->serial;
+    p->token = hf_conns_other_serial(&hub->conns);
     p->deadline_ms = hub->now.mono_ms + HF_SERVICE_TIMEOUT_MS;
     p->done = done;
     p->ctx = ctx;
@@ -223,12 +223,27 @@ static bool ends_session(uint16_t code)
     return code == HF_CLOSE_ENDED || code == HF_CLOSE_NORMAL;
 }
 
+/* A session that our slot's last process held, and nobody has taken over since. */
+static bool end_orphan(struct hf_hub *hub, uint64_t session, uint16_t code)
+{
+    struct hf_session *s = hf_sessions_get(&hub->sessions, session);
+    uint64_t state;
+
+    if (s == NULL)
+        return false;
+    hf_attach_orphan(hub, s);
+    state = atomic_load(&s->state);
+    if (hf_state_phase(state) == HF_SESSION_LIVE)
+        return false;
+    return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
+}
+
 bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
 {
-    struct hf_conn *c = hf_map_ptr(&hub->by_session, session);
+    struct hf_conn *c = hf_conns_by_session(&hub->conns, session);
 
     if (c == NULL)
-        return false;
+        return end_orphan(hub, session, code);
     if (ends_session(code))
         hf_detach(c, true);
     hf_conn_close(c, code, "ended by the backend");
@@ -242,7 +257,7 @@ static bool disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t c
 
     *owner = hf_state_owner(state);
     if (hf_state_phase(state) != HF_SESSION_LIVE)
-        return !ends_session(code) || hf_session_end_parked(s, state);
+        return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
     return *owner == hub->slot && hf_service_end_local(hub, s->number, code);
 }
 
@@ -353,30 +368,60 @@ static uint32_t list_channels(struct hf_hub *hub, struct hf_str prefix, struct h
     return count;
 }
 
-/* Sessions, not connections: a subscriber whose connection is just broken still counts. */
+static void add_subscribers(const struct hf_map *index, struct listed *list, hf_cid cid, uint64_t count)
+{
+    struct hf_map_entry *e = cid == 0 ? NULL : hf_map_get(index, cid);
+
+    if (e != NULL)
+        list[e->a].subscribers += count;
+}
+
+static void add_connected(struct hf_hub *hub, const struct hf_map *index, struct listed *list)
+{
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        const struct hf_tally *tallies = hf_region_tallies(hub->region, slot);
+        uint32_t used = atomic_load_explicit(&hub->region->slots[slot].tallies, memory_order_acquire);
+
+        for (uint32_t i = 0; i < used; i++) {
+            hf_cid cid = atomic_load_explicit(&tallies[i].cid, memory_order_acquire);
+            uint64_t count = atomic_load_explicit(&tallies[i].subscribers, memory_order_acquire);
+
+            if (atomic_load_explicit(&tallies[i].cid, memory_order_relaxed) == cid) /* Not just given back. */
+                add_subscribers(index, list, cid, count);
+        }
+    }
+}
+
+static void add_waiting(struct hf_hub *hub, const struct hf_map *index, struct listed *list)
+{
+    struct hf_session *s;
+    uint64_t cursor = 0;
+
+    while ((s = hf_sessions_next_idle(&hub->sessions, &cursor)) != NULL) {
+        struct hf_session_sub *sub;
+        uint32_t at = 0;
+
+        if (hf_state_phase(atomic_load(&s->state)) != HF_SESSION_PARKED)
+            continue;
+        while ((sub = hf_session_sub_next(&hub->sessions, s, &at)) != NULL)
+            add_subscribers(index, list, atomic_load(&sub->cid) & HF_SUB_CID, 1);
+    }
+}
+
+/*
+ * Sessions, not connections: a subscriber whose connection is just broken still counts. Each worker keeps the number of its connected ones at hand; the
+ * others are those that wait. What changes hands at this moment may be counted twice or not at all.
+ */
 static void count_subscribers(struct hf_hub *hub, struct listed *list, uint32_t count)
 {
     struct hf_map index;
-    struct hf_session *s;
-    uint64_t cursor = 0;
 
     hf_map_init(&index);
     for (uint32_t i = 0; i < count; i++)
         if (hf_map_put(&index, list[i].cid, i, 0) < 0)
             break;
-    while ((s = hf_sessions_next(&hub->sessions, &cursor)) != NULL) {
-        struct hf_session_sub *sub;
-        uint32_t at = 0;
-
-        if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED)
-            continue;
-        while ((sub = hf_session_sub_next(&hub->sessions, s, &at)) != NULL) {
-            struct hf_map_entry *e = hf_map_get(&index, atomic_load(&sub->cid) & HF_SUB_CID);
-
-            if (e != NULL)
-                list[e->a].subscribers++;
-        }
-    }
+    add_connected(hub, &index, list);
+    add_waiting(hub, &index, list);
     hf_map_release(&index);
 }
 

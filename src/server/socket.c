@@ -115,7 +115,9 @@ static long read_stages(struct client *c, uint8_t *buf, size_t cap, bool *more)
 static long write_plain(struct client *c, const struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
-    ssize_t n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
+    ssize_t n = count == 1
+                    ? send(c->watch.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) /* the shorter way in */
+                    : sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
 
     if (n >= 0)
         return n;

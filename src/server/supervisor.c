@@ -4,6 +4,7 @@
 #include "net/listen.h"
 #include "net/loop.h"
 #include "net/tls_place.h"
+#include "server/capacity.h"
 #include "server/certificates.h"
 #include "server/logger.h"
 #include "server/worker.h"
@@ -36,7 +37,7 @@ enum {
     POLL_MS = 200,
     DRAIN_MARGIN_MS = 4000, /* from the end of the drain to the kill of what is left */
     RING_BYTES_LEAST = 256 * 1024,
-    DESCRIPTORS_LEAST = 64, /* of a worker, beside its connections */
+    LACK_MAX = 512,
 };
 
 struct slot {
@@ -48,13 +49,18 @@ struct slot {
 };
 
 struct supervisor {
-    const struct hf_config *config;
+    const struct hf_config *config; /* &planned */
+    struct hf_config planned;       /* with the number of workers */
+    struct hf_capacity capacity;
     const struct hf_api_ops *api;
     const char *ready_text;
     struct hf_region region;
     void *memory;
     size_t memory_bytes;
     struct slot slots[HF_WORKERS_MAX];
+    int sockets_first; /* the first of the slots' sockets, which follow each other */
+    uint32_t sockets_count;
+    bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
     int signal_fd;
     struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
@@ -76,29 +82,52 @@ static int cannot_start(const char *what, const char *key, const char *why)
     return EXIT_USAGE;
 }
 
-/* As many as the system lets us have; too few to serve anybody is an error. */
-static int raise_descriptors(const struct hf_config *config)
+/* The soft limit goes up to the hard one, and that to what is needed where we may. */
+static int raise_descriptors(uint64_t need, uint64_t *have)
 {
-    struct rlimit limit;
-    char why[160];
-    rlim_t need = DESCRIPTORS_LEAST + (config->connections_max + config->workers - 1) / config->workers;
+    struct rlimit limit, more;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return cannot_start("read the limit on descriptors", "", strerror(errno));
-    if (limit.rlim_max < need) {
-        struct rlimit more = {need, need};
-
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-            return 0;
-        snprintf(why, sizeof(why),
-                 "a worker needs %llu descriptors and may have %llu: raise the limit (ulimit -n) or start "
-                 "more workers",
-                 (unsigned long long)need, (unsigned long long)limit.rlim_max);
-        return cannot_start("start", "limits.connections", why);
-    }
+    more = (struct rlimit){need, need};
+    if (limit.rlim_max < need && setrlimit(RLIMIT_NOFILE, &more) == 0)
+        limit = more;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         return cannot_start("raise the limit on descriptors", "", strerror(errno));
+    *have = limit.rlim_max;
+    return 0;
+}
+
+static void give_advice(const struct hf_config *config, const struct hf_limits *limits)
+{
+    char text[LACK_MAX];
+
+    for (unsigned i = 0; hf_capacity_advice(config, limits, i, text, sizeof(text)); i++)
+        hf_log(HF_LOG_WARNING, "system_limit", hf_kv_text("advice", text));
+}
+
+/* Decide how many workers there are, or say what is missing. */
+static int plan_capacity(struct supervisor *s)
+{
+    struct hf_limits limits;
+    struct hf_capacity plan;
+    char lacks[LACK_MAX];
+    int status;
+
+    hf_limits_read(&limits);
+    plan = hf_capacity_plan(s->config, &limits);
+    status = raise_descriptors(plan.descriptors, &limits.descriptors);
+    if (status != 0)
+        return status;
+    plan = hf_capacity_plan(s->config, &limits);
+    if (!plan.within_descriptors || !plan.within_files) {
+        hf_capacity_lacks(s->config, &limits, &plan, lacks, sizeof(lacks));
+        return cannot_start("start", "", lacks);
+    }
+    give_advice(s->config, &limits);
+    s->planned.workers = plan.workers;
+    s->capacity = plan;
     return 0;
 }
 
@@ -145,6 +174,11 @@ static int listen_on(struct supervisor *s, const char *key, const char *text, in
         return cannot_start(what, key, "not ADDRESS:PORT");
     if (hf_listen_many(&address, len, fds, s->config->workers) < 0)
         return cannot_start(what, key, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        if (s->sockets_count == 0)
+            s->sockets_first = fds[slot];
+        s->sockets_scattered |= fds[slot] != s->sockets_first + (int)s->sockets_count++;
+    }
     return 0;
 }
 
@@ -215,6 +249,44 @@ static int open_descriptors(struct supervisor *s)
 
 /* ---- Workers ---- */
 
+static void close_one_by_one(const struct supervisor *s, uint32_t mine)
+{
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        if (slot == mine)
+            continue;
+        for (size_t i = 0; i < listener_count(s); i++)
+            close(s->slots[slot].listen_fds[i]);
+        if (s->slots[slot].api_fd >= 0)
+            close(s->slots[slot].api_fd);
+    }
+}
+
+/*
+ * The sockets of all slots were opened one after the other, address by address, so those of one slot have rising numbers, and what lies between
+ * is others'. They go in a few calls: one call for each would be the square of the workers when all start.
+ */
+static void close_sockets_of_others(const struct supervisor *s, uint32_t slot)
+{
+    int next = s->sockets_first, end = s->sockets_first + (int)s->sockets_count;
+
+    if (s->sockets_scattered) {
+        close_one_by_one(s, slot);
+        return;
+    }
+    for (size_t i = 0; i <= listener_count(s); i++) {
+        int own = i < listener_count(s) ? s->slots[slot].listen_fds[i] : s->slots[slot].api_fd;
+
+        if (own < 0)
+            continue;
+        hf_assert(own >= next && own < end);
+        if (own > next)
+            close_range((unsigned)next, (unsigned)own - 1, 0);
+        next = own + 1;
+    }
+    if (next < end)
+        close_range((unsigned)next, (unsigned)end - 1, 0);
+}
+
 static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t parent)
 {
     struct hf_worker_setup setup = {.config = s->config,
@@ -236,14 +308,7 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
         _exit(EXIT_FAILED);
     /* SIGINT and SIGTERM stay blocked: a terminal sends them to the whole group, and the supervisor decides. */
     close(s->signal_fd);
-    for (uint32_t i = 0; i < s->config->workers; i++) {
-        if (i == slot)
-            continue;
-        for (size_t k = 0; k < listener_count(s); k++)
-            close(s->slots[i].listen_fds[k]);
-        if (s->slots[i].api_fd >= 0)
-            close(s->slots[i].api_fd);
-    }
+    close_sockets_of_others(s, slot);
     hf_logger_identify((int)slot);
     exit(hf_worker_run(&setup));
 }
@@ -430,7 +495,8 @@ static void say_ready(struct supervisor *s)
     if (s->ready_said || count_running(s) < s->config->workers)
         return;
     s->ready_said = true;
-    hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers));
+    hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers),
+           hf_kv_u64("connections_max", s->capacity.connections));
     if (s->ready_text != NULL)
         fputs(s->ready_text, stderr);
 }
@@ -473,12 +539,13 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
 
     if (s == NULL)
         return cannot_start("start", "", strerror(ENOMEM));
-    s->config = config;
+    s->planned = *config;
+    s->config = &s->planned;
     s->api = api;
     s->ready_text = ready_text;
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
-    status = raise_descriptors(config);
+    status = plan_capacity(s);
     if (status == 0)
         status = load_certificates(s);
     if (status == 0)

@@ -26,6 +26,45 @@ struct hf_channel *hf_hub_find_channel(const struct hf_hub *hub, struct hf_str n
     return hf_channels_find(&hub->channels[hf_channel_shard(hash, hub->shards)], name, hash);
 }
 
+/* ---- How many there are, for others to read ---- */
+
+static struct hf_tally *tally_take(struct hf_hub *hub, hf_cid cid)
+{
+    struct hf_tally *tallies = hf_region_tallies(hub->region, hub->slot), *tally;
+    uint32_t used = atomic_load_explicit(&hub->self->tallies, memory_order_relaxed);
+
+    if (hub->tally_free == 0 && used == hub->region->config->channels_max)
+        return NULL;
+    if (hub->tally_free != 0) {
+        tally = &tallies[hub->tally_free - 1];
+        hub->tally_free = (uint32_t)atomic_load_explicit(&tally->subscribers, memory_order_relaxed);
+    } else {
+        tally = &tallies[used];
+        atomic_store_explicit(&tally->cid, 0, memory_order_relaxed); /* A predecessor's. */
+        atomic_store_explicit(&hub->self->tallies, used + 1, memory_order_release);
+    }
+    atomic_store_explicit(&tally->subscribers, 0, memory_order_relaxed);
+    atomic_store_explicit(&tally->cid, cid, memory_order_release);
+    return tally;
+}
+
+static void tally_give(struct hf_hub *hub, struct hf_tally *tally)
+{
+    if (tally == NULL)
+        return;
+    atomic_store_explicit(&tally->cid, 0, memory_order_release);
+    atomic_store_explicit(&tally->subscribers, hub->tally_free, memory_order_release);
+    hub->tally_free = (uint32_t)(tally - hf_region_tallies(hub->region, hub->slot)) + 1;
+}
+
+static void tally(struct hf_topic *t)
+{
+    if (t->tally != NULL)
+        atomic_store_explicit(&t->tally->subscribers, t->count, memory_order_relaxed);
+}
+
+/* ---- Topics ---- */
+
 int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
 {
     uint32_t shard = hf_cid_shard(cid);
@@ -51,6 +90,7 @@ int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
     t->cid = cid;
     t->shard = shard;
     t->channel = channel;
+    t->tally = tally_take(hub, cid);
     hf_list_init(&t->dirty);
     *out = t;
     return 0;
@@ -58,6 +98,7 @@ int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
 
 void hf_topic_dirty(struct hf_hub *hub, struct hf_topic *t)
 {
+    t->moved = true;
     if (hf_list_empty(&t->dirty))
         hf_list_add_tail(&hub->dirty_topics, &t->dirty);
 }
@@ -75,6 +116,7 @@ void hf_topic_release_idle(struct hf_hub *hub, struct hf_topic *t)
         return;
     hf_channel_unwant(t->channel, hub->slot, hub->now.wall_ms);
     hf_map_remove(&hub->topics, t->cid);
+    tally_give(hub, t->tally);
     topic_free(t);
 }
 
@@ -110,6 +152,8 @@ static int topic_append(struct hf_topic *t, struct hf_sub *s)
     }
     s->index = t->count;
     t->subs[t->count++] = s;
+    tally(t);
+    t->left += t->left > 0; /* The walk comes by there as well. */
     return 0;
 }
 
@@ -156,7 +200,10 @@ void hf_sub_remove(struct hf_sub *s)
     *link = s->next;
     c->sub_count--;
     t->subs[s->index] = t->subs[--t->count];
+    tally(t);
     t->subs[s->index]->index = s->index;
+    if (t->left > 0)
+        t->left = t->count; /* The last has come to where the walk may have been: it goes round once more. */
     free(s);
     hf_gauge_add(c->hub->counters, HF_GAUGE_SUBSCRIPTIONS, -1);
     hf_topic_release_idle(c->hub, t);

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "server/capacity.h"
 #include "server/certificates.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
@@ -14,12 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     ACCEPTS_PER_EVENT = 256, /* then the others have their turn; level-triggered, so the rest comes again */
     ACCEPT_PAUSE_MS = 100,   /* without descriptors: try again after that */
+    FULL_MARGIN = 1024,      /* see measure_room(); a guess at what a backlog holds in a storm */
     RANDOM_POOL = 4096,
 };
 
@@ -46,8 +49,9 @@ struct worker {
     uint32_t tls_generation; /* of what sockets.tls is */
     bool api_due;            /* its descriptor is readable */
     bool listening;
-    uint64_t accept_again_ms; /* 0: accepting */
-    uint64_t drain_end_ms;    /* 0: not draining */
+    uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
+    uint64_t accept_again_ms;  /* 0: accepting */
+    uint64_t drain_end_ms;     /* 0: not draining */
     uint8_t random[RANDOM_POOL];
     size_t random_used;
 };
@@ -111,6 +115,70 @@ static void pause_accepting(struct worker *w, int error)
         hf_log(HF_LOG_WARNING, "accept_paused", hf_kv_errno("error", error));
     stop_listening(w);
     w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
+}
+
+/* ---- Balance ---- */
+
+static uint32_t list_open(const struct worker *w, uint32_t *members)
+{
+    const struct hf_region *region = w->setup->region;
+    uint32_t count = 0;
+
+    for (uint32_t slot = 0; slot < region->config->workers; slot++)
+        if (atomic_load(&region->slots[slot].full) == 0)
+            members[count++] = slot;
+    return count == region->config->workers ? 0 : count; /* All or none: by hash. */
+}
+
+/*
+ * Whoever becomes full says so in his slot first, then to the kernel, and then looks again: so the last one who speaks to the kernel knows of all.
+ */
+static void steer(struct worker *w)
+{
+    uint32_t members[HF_WORKERS_MAX], again[HF_WORKERS_MAX], count, count_again = list_open(w, again);
+
+    do {
+        count = count_again;
+        memcpy(members, again, sizeof(again[0]) * count);
+        for (size_t i = 0; i < w->setup->listen_count; i++)
+            if (hf_listen_steer(w->setup->listen_fds[i], members, count) < 0)
+                hf_log(HF_LOG_WARNING, "steer_failed", hf_kv_errno("error", errno));
+        count_again = list_open(w, again);
+    } while (count_again != count || memcmp(members, again, sizeof(again[0]) * count) != 0);
+}
+
+static void check_room(struct worker *w)
+{
+    struct hf_slot *self = &w->setup->region->slots[w->setup->slot];
+    uint32_t have = hf_hub_connections(w->hub);
+    bool full = atomic_load_explicit(&self->full, memory_order_relaxed) != 0;
+
+    if (full ? have >= w->room_at : have < w->full_at)
+        return;
+    atomic_store(&self->full, !full);
+    if (!full)
+        hf_count(&self->counters, HF_COUNT_WORKERS_FULL, 1);
+    hf_log(HF_LOG_WARNING, full ? "worker_has_room" : "worker_full", hf_kv_u64("connections", have));
+    steer(w);
+}
+
+/*
+ * Full is a sixteenth, at most 1,024, before the last descriptor: those who wait in the backlog when the word goes out are still taken. There is room
+ * again when as many have left, so that the word does not go out all the time.
+ */
+static void measure_room(struct worker *w)
+{
+    struct rlimit limit = {0, 0};
+    uint64_t room, margin;
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    room = hf_capacity_room(w->setup->region->config->workers, limit.rlim_cur);
+    room = room < UINT32_MAX ? room : UINT32_MAX;
+    margin = room / 16 < FULL_MARGIN ? room / 16 : FULL_MARGIN;
+    w->full_at = (uint32_t)(room - margin);
+    w->room_at = (uint32_t)(room - 2 * margin);
+    if (atomic_load(&w->setup->region->slots[w->setup->slot].starts) > 1)
+        steer(w); /* The last process of this slot may have been full. */
 }
 
 static void listener_ready(struct hf_watch *watch, unsigned what)
@@ -295,6 +363,7 @@ static void turn(struct worker *w)
         start_listening(w);
     follow_reload(w);
     hf_sockets_read(&w->sockets);
+    check_room(w);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
 }
@@ -318,6 +387,7 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
         w->listeners[i] =
             (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
     w->tls_generation = setup->tls_generation;
+    measure_room(w);
     start_listening(w);
     return true;
 }

@@ -94,7 +94,7 @@ static size_t recv_head(struct hf_link *l, const uint8_t *data, size_t len, stru
         no_answer(l, ev, "out of memory");
         return len;
     }
-    head_len = hf_handshake_parse_response(&r, (char *)l->head.data, l->head.len, l->key);
+    head_len = hf_handshake_parse_response(&r, (char *)l->head.data, l->head.len, l->key, false);
     if (head_len == 0 && l->head.len < HF_HTTP_HEAD_MAX)
         return taken;
     if (head_len <= 0) {

@@ -105,6 +105,12 @@ struct hf_channel *hf_channels_get(const struct hf_channels *t, hf_cid cid)
     return atomic_load_explicit(&c->cid, memory_order_acquire) == cid ? c : NULL;
 }
 
+hf_cid hf_channel_last_cid(const struct hf_channels *t, const struct hf_channel *c)
+{
+    return (uint64_t)atomic_load_explicit(&c->incarnation, memory_order_relaxed) << 32 |
+           (uint64_t)t->shm->shard << 24 | (uint64_t)(c - t->table);
+}
+
 /* ---- The owner ---- */
 
 static int push_free(struct hf_channels *t, uint32_t place)
@@ -148,8 +154,9 @@ int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, ui
         return HF_ELIMIT;
     }
     c = &t->table[place];
-    c->incarnation++;
-    hf_assert(c->incarnation <= INCARNATION_MAX);
+    atomic_store_explicit(&c->incarnation, atomic_load_explicit(&c->incarnation, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    hf_assert(atomic_load_explicit(&c->incarnation, memory_order_relaxed) <= INCARNATION_MAX);
     c->name_len = (uint16_t)name.len;
     memcpy(c->name, name.data, name.len);
     atomic_store_explicit(&c->head, 0, memory_order_relaxed);
@@ -159,7 +166,7 @@ int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, ui
     for (int word = 0; word < HF_WORKER_WORDS; word++)
         atomic_store_explicit(&c->notified[word], 0, memory_order_relaxed);
     HF_CRASH_POINT("channels:filled");
-    atomic_store(&c->cid, (uint64_t)c->incarnation << 32 | (uint64_t)t->shm->shard << 24 | place);
+    atomic_store(&c->cid, hf_channel_last_cid(t, c));
     link_into_bucket(t, c, hash);
     atomic_fetch_add_explicit(&t->shm->live, 1, memory_order_relaxed);
     *out = c;
@@ -195,7 +202,8 @@ bool hf_channels_remove(struct hf_channels *t, struct hf_channel *c)
 {
     uint64_t cid = atomic_load_explicit(&c->cid, memory_order_relaxed);
 
-    if (anyone_interested(c) || c->incarnation >= INCARNATION_MAX)
+    if (anyone_interested(c) ||
+        atomic_load_explicit(&c->incarnation, memory_order_relaxed) >= INCARNATION_MAX)
         return false;
     atomic_store(&c->cid, 0);
     HF_CRASH_POINT("channels:taken");

@@ -46,8 +46,8 @@ struct hf_channel {
     _Atomic uint64_t left_ms;     /* wall clock: when a worker last lost interest; that worker */
     _Atomic uint64_t interest[HF_WORKER_WORDS];
     _Atomic uint64_t notified[HF_WORKER_WORDS];
-    _Atomic uint32_t next; /* place + 1 of the next in the same bucket */
-    uint32_t incarnation;  /* how often this place was used */
+    _Atomic uint32_t next;        /* place + 1 of the next in the same bucket */
+    _Atomic uint32_t incarnation; /* how often this place was used; the owner, while it is free */
     uint16_t name_len;
     char name[HF_CHANNEL_NAME_MAX];
 };
@@ -82,6 +82,8 @@ struct hf_channel *hf_channels_find(const struct hf_channels *t, struct hf_str n
 /* The channel with this number, or NULL where it has gone. cid may come from anywhere. */
 struct hf_channel *hf_channels_get(const struct hf_channels *t, hf_cid cid);
 struct hf_str hf_channel_name(const struct hf_channel *c);
+/* The number of the channel that has this place, or had it last: the same while `cid` reads 0 for a moment. */
+hf_cid hf_channel_last_cid(const struct hf_channels *t, const struct hf_channel *c);
 
 /* Owner: make a channel. Returns 0, HF_ELIMIT (table full) or HF_ENOMEM. */
 int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, uint64_t now_ms,

@@ -53,7 +53,6 @@ void hf_log_format(struct hf_log_shm *shm, uint32_t segment_bytes, uint32_t segm
     shm->segment_count = segment_count;
     shm->workers = workers;
     atomic_init(&shm->segno_last, 0);
-    memset(shm->body, 0, pins_at(segment_count) + (size_t)workers * segment_count);
 }
 
 void hf_log_open(struct hf_log *log, struct hf_log_shm *shm, uint32_t worker)
@@ -71,7 +70,8 @@ void hf_log_clear_pins(struct hf_log_shm *shm, uint32_t worker)
 
     hf_log_open(&log, shm, worker);
     for (uint32_t slot = 0; slot < shm->segment_count; slot++)
-        atomic_store(&log.my_pins[slot], 0);
+        if (atomic_load(&log.my_pins[slot]) != 0)
+            atomic_store(&log.my_pins[slot], 0);
 }
 
 static struct hf_record *record_in(const struct hf_log *log, uint32_t slot, uint32_t at)

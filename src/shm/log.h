@@ -89,6 +89,7 @@ struct hf_log {
 };
 
 size_t hf_log_bytes(uint32_t segment_bytes, uint32_t segment_count, uint32_t workers);
+/* The memory is zero already, and stays untouched but for the head. */
 void hf_log_format(struct hf_log_shm *shm, uint32_t segment_bytes, uint32_t segment_count, uint32_t workers);
 void hf_log_open(struct hf_log *log, struct hf_log_shm *shm, uint32_t worker);
 /* Take away a dead worker's pins. Supervisor only, after the process has gone. */

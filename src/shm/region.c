@@ -1,6 +1,7 @@
 #include "shm/region.h"
 
 #include "base/assert.h"
+#include "shm/crash.h"
 
 #include <stdio.h>
 
@@ -27,7 +28,9 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.slots_at = page_up(sizeof(h));
     h.rings_at = page_up(h.slots_at + (uint64_t)c->workers * sizeof(struct hf_slot));
     h.ring_stride = page_up(hf_ring_bytes(c->ring_bytes));
-    h.shards_at = h.rings_at + h.ring_stride * HF_RING_CLASSES * c->workers * c->workers;
+    h.tallies_at = h.rings_at + h.ring_stride * HF_RING_CLASSES * c->workers * c->workers;
+    h.tallies_stride = page_up((uint64_t)c->channels_max * sizeof(struct hf_tally));
+    h.shards_at = h.tallies_at + h.tallies_stride * c->workers;
     h.log_bytes = page_up(hf_log_bytes(c->segment_bytes, c->segment_count, c->workers));
     h.channels_at = h.shards_at + h.log_bytes * c->shards;
     h.channels_bytes = page_up(hf_channels_bytes(channels_per_shard(c)));
@@ -48,12 +51,6 @@ void hf_region_format(void *memory, const struct hf_region_config *config)
 
     *h = layout(config);
     hf_assert(hf_region_open(&r, memory) == 0);
-    for (uint32_t from = 0; from < config->workers; from++)
-        for (uint32_t to = 0; to < config->workers; to++)
-            for (int class = 0; class < HF_RING_CLASSES; class ++)
-                if (from != to)
-                    hf_ring_init(hf_region_ring(&r, (enum hf_ring_class) class, from, to),
-                                 config->ring_bytes);
     for (uint32_t shard = 0; shard < config->shards; shard++) {
         hf_log_format(hf_region_log(&r, shard), config->segment_bytes, config->segment_count,
                       config->workers);
@@ -84,6 +81,27 @@ struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class cla
     uint64_t n = ((uint64_t)from * r->config->workers + to) * HF_RING_CLASSES + class;
 
     return at(r, r->header->rings_at + n * r->header->ring_stride);
+}
+
+bool hf_region_talks(const struct hf_region *r, uint32_t from, uint32_t to)
+{
+    return (atomic_load(&r->slots[from].talks[to / 64]) & UINT64_C(1) << (to % 64)) != 0;
+}
+
+struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class, uint32_t from, uint32_t to)
+{
+    if (!hf_region_talks(r, from, to)) {
+        for (int each = 0; each < HF_RING_CLASSES; each++)
+            hf_ring_init(hf_region_ring(r, (enum hf_ring_class)each, from, to), r->config->ring_bytes);
+        HF_CRASH_POINT("rings:made"); /* Nothing has been put in: the successor makes them once more. */
+        atomic_fetch_or(&r->slots[from].talks[to / 64], UINT64_C(1) << (to % 64));
+    }
+    return hf_region_ring(r, class, from, to);
+}
+
+struct hf_tally *hf_region_tallies(const struct hf_region *r, uint32_t slot)
+{
+    return at(r, r->header->tallies_at + r->header->tallies_stride * slot);
 }
 
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard)
@@ -135,6 +153,12 @@ void hf_region_awake(struct hf_region *r, uint32_t slot)
 
 /* ---- A worker's beginning and end ---- */
 
+bool hf_region_lives(const struct hf_region *r, uint32_t slot, uint32_t life)
+{
+    return slot < r->config->workers && atomic_load(&r->slots[slot].state) == HF_SLOT_RUNNING &&
+           (atomic_load(&r->slots[slot].starts) & 0xf) == life;
+}
+
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
 {
     for (uint32_t shard = 0; shard < r->config->shards; shard++)
@@ -143,23 +167,33 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
     atomic_store(&r->slots[slot].state, HF_SLOT_DEAD);
 }
 
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms)
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
 {
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);
-    for (uint32_t shard = 0; shard < r->config->shards; shard++) {
-        struct hf_channels t;
-        uint32_t high;
+    atomic_store(&r->slots[slot].full, 0);
+    atomic_store(&r->slots[slot].tallies, 0);
+}
 
-        hf_channels_open(&t, hf_region_channels(r, shard));
-        high = atomic_load(&t.shm->high);
-        for (uint32_t place = 0; place < high; place++) {
-            hf_channel_clear_told(&t.table[place], slot);
-            if (hf_channel_wanted(&t.table[place], slot))
-                hf_channel_unwant(&t.table[place], slot, wall_ms);
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+                               uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx)
+{
+    while (*cursor >> 32 < r->config->shards) {
+        struct hf_channels t;
+
+        hf_channels_open(&t, hf_region_channels(r, (uint32_t)(*cursor >> 32)));
+        for (; (uint32_t)*cursor < atomic_load(&t.shm->high); ++*cursor) {
+            struct hf_channel *c = &t.table[(uint32_t)*cursor];
+
+            if (most-- == 0)
+                return true;
+            if (hf_channel_wanted(c, slot) && !held(ctx, hf_channel_last_cid(&t, c)))
+                hf_channel_unwant(c, slot, wall_ms);
         }
+        *cursor = ((*cursor >> 32) + 1) << 32;
     }
+    return false;
 }
 
 /*

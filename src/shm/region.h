@@ -24,12 +24,19 @@ struct hf_region_config {
 };
 
 /*
- * Two rings from each worker to each other one. Handling a request may need room in the answer ring of the other direction; an answer is always
+ * Two rings from each worker to each other one, made by their producer when it has something to say for the first time: what the rings cost grows
+ * with the pairs that talk, not with the square of the workers. Handling a request may need room in the answer ring of the other direction; an answer is always
  * handled at once. So two workers whose request rings are full both ways still move on.
  */
 enum hf_ring_class { HF_RING_REQUEST, HF_RING_ANSWER, HF_RING_CLASSES };
 
 enum hf_slot_state { HF_SLOT_EMPTY, HF_SLOT_STARTING, HF_SLOT_RUNNING, HF_SLOT_DEAD };
+
+/* A channel that a worker has subscribers of, and how many. The worker alone writes; what a dead one counted goes when its successor starts. */
+struct hf_tally {
+    _Atomic uint64_t cid; /* 0: free */
+    _Atomic uint64_t subscribers;
+};
 
 /* One worker slot. */
 struct hf_slot {
@@ -37,7 +44,8 @@ struct hf_slot {
     _Atomic int32_t pid;                 /* the supervisor */
     _Atomic uint32_t starts;             /* how often a worker was started here; the supervisor */
     _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
-    _Atomic uint64_t alive_ms;           /* last turn of the worker's loop, monotonic; the worker */
+    _Atomic uint32_t full;     /* others shall have the new connections; the worker, and its successor */
+    _Atomic uint64_t alive_ms; /* last turn of the worker's loop, monotonic; the worker */
     _Atomic uint64_t
         rung_ms; /* monotonic: for all that it had put into rings before then, the bells are rung; the worker */
     _Atomic uint64_t
@@ -46,14 +54,17 @@ struct hf_slot {
         64) _Atomic uint32_t sleeping; /* set by the worker before it waits; cleared by whoever wakes it */
     _Alignas(64) _Atomic uint64_t
         pending[HF_WORKER_WORDS]; /* bit of each worker that has put something into a ring to this one */
+    _Alignas(64) _Atomic uint32_t tallies; /* of its tallies, how many were ever used; the worker */
+    _Alignas(64) _Atomic uint64_t
+        talks[HF_WORKER_WORDS]; /* bit of each worker for whom it ever made rings; the worker */
     _Alignas(64) struct hf_counters counters;
 };
 
 struct hf_region_header {
     uint64_t magic;
     struct hf_region_config config;
-    uint64_t slots_at, rings_at, ring_stride, shards_at, log_bytes, channels_at, channels_bytes, sessions_at,
-        bytes;
+    uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
+        channels_bytes, sessions_at, bytes;
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;
@@ -75,6 +86,12 @@ int hf_region_open(struct hf_region *r, void *memory) HF_MUST_CHECK;
 
 struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class class, uint32_t from,
                                uint32_t to);
+/* The same for its producer, who may be the first to touch it: it is made where it is not there yet. */
+struct hf_ring *hf_region_ring_to(struct hf_region *r, enum hf_ring_class class, uint32_t from, uint32_t to);
+/* Whether `from` has ever made its rings to `to`. */
+bool hf_region_talks(const struct hf_region *r, uint32_t from, uint32_t to);
+/* The tallies of a worker: config->channels_max of them, in no order. */
+struct hf_tally *hf_region_tallies(const struct hf_region *r, uint32_t slot);
 struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
 struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
@@ -98,10 +115,19 @@ uint64_t hf_region_take_bells(struct hf_region *r, uint32_t slot, uint32_t word)
 bool hf_region_sleep(struct hf_region *r, uint32_t slot);
 void hf_region_awake(struct hf_region *r, uint32_t slot);
 
-/* Supervisor, when the process of a slot has gone: mark it and clear its pins. */
+/* Whether the process that was this slot's at its `life`-th start, modulo 16, may still run; false: it is dead. slot may come from anywhere. */
+bool hf_region_lives(const struct hf_region *r, uint32_t slot, uint32_t life);
+/* Supervisor, when the process of a slot has gone: mark it and clear its pins. The worker's part of the sessions and channels is left to its successor. */
 void hf_region_bury_worker(struct hf_region *r, uint32_t slot);
-/* A new worker, before it serves: gauges to 0, own interest and notified bits cleared in all channels. */
-void hf_region_reset_worker(struct hf_region *r, uint32_t slot, uint64_t wall_ms);
+/* A new worker, before it serves: gauges to 0, nothing settled, no subscribers. */
+void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
+/*
+ * A new worker, piece by piece beside its work: take away the interest that its predecessor left in channels and that it has not itself: held(ctx, cid).
+ * Until then it is told of their messages in vain, once each. Looks at up to `most` places from *cursor (0 at first) on. Returns whether there
+ * is more to look at.
+ */
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+                               uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx);
 
 /* The time before which all that workers put into rings has been announced by their bells. To be read before one's own bells are taken. */
 uint64_t hf_region_rung_ms(const struct hf_region *r);

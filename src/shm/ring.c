@@ -5,7 +5,12 @@
 
 #include <string.h>
 
-enum { RECORD_HEADER = 8, FILLER = -1 };
+enum {
+    RECORD_HEADER = 8,
+    FILLER = -1,
+    /* An empty ring goes back to its beginning from here on: with the counters in front that is its first page. At least three small records. */
+    RESTART_BYTES = 3 * HF_RING_SMALL_BYTES,
+};
 
 /* What stands before each record's bytes. */
 struct record_header {
@@ -26,9 +31,6 @@ size_t hf_ring_bytes(size_t data_bytes)
 void hf_ring_init(struct hf_ring *r, size_t data_bytes)
 {
     hf_assert(data_bytes >= 1024 && (data_bytes & (data_bytes - 1)) == 0 && data_bytes <= UINT32_MAX);
-    atomic_init(&r->head, 0);
-    atomic_init(&r->tail, 0);
-    atomic_init(&r->waits, 0);
     r->size = (uint32_t)data_bytes;
 }
 
@@ -53,11 +55,25 @@ static bool fits(struct hf_ring *r, uint64_t head, size_t need)
     return head + need - atomic_load_explicit(&r->tail, memory_order_acquire) <= r->size;
 }
 
+/*
+ * Bytes to be skipped in front of the record. The way back to the beginning leaves RESTART_BYTES of room, and is taken by small records only: so
+ * what was promised to fit by a reservation before (see HF_RING_SMALL_BYTES) still does.
+ */
+static size_t filler_bytes(struct hf_ring *r, uint64_t head, size_t len)
+{
+    size_t run = run_length(r, head);
+
+    if (record_bytes(len) > run)
+        return run;
+    if (r->size - run < RESTART_BYTES || record_bytes(len) > HF_RING_SMALL_BYTES)
+        return 0;
+    return head == atomic_load_explicit(&r->tail, memory_order_acquire) ? run : 0;
+}
+
 void *hf_ring_reserve(struct hf_ring *r, size_t len)
 {
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    size_t run = run_length(r, head);
-    size_t filler = record_bytes(len) > run ? run : 0;
+    size_t filler = filler_bytes(r, head, len);
     size_t need = record_bytes(len) + filler;
 
     hf_assert(len <= hf_ring_record_max(r));

@@ -4,12 +4,14 @@
  * The counters never wrap; [tail, head) belongs to the consumer, the rest to the producer.
  *   head   written by the producer (release), read by the consumer (acquire)
  *   tail   written by the consumer (release), read by the producer (acquire)
- *   size   written once by the supervisor, before either worker starts
+ *   size   written by the producer, before its first record
  *   waits  set by a producer that found no room, cleared by the consumer when it has made some
  * A producer that dies before its store to head has published nothing; one that dies after it has published the record.
  * A consumer that dies before its store to tail leaves the record to its successor, so a record may be handled twice:
  * handling must be idempotent; hf_ring_position() names the record.
- * Records are 8-byte aligned and contiguous; one that would cross the end is preceded by a filler.
+ * Records are 8-byte aligned and contiguous; one that would cross the end is preceded by a filler. So is one that finds everything consumed
+ * and stands some way from the beginning: the ring goes on at its beginning, so that it only ever touches as much memory as a burst needs.
+ * All zeros but for `size` is an empty ring; one that nobody has written to yet may be all zeros altogether.
  */
 #ifndef HF_SHM_RING_H
 #define HF_SHM_RING_H
@@ -19,7 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_RING_RECORD_EXTRA = 16 /* header and padding of a record, at most */ };
+enum {
+    HF_RING_RECORD_EXTRA = 16,  /* header and padding of a record, at most */
+    HF_RING_SMALL_BYTES = 1024, /* two records up to this length fit where one of twice the length did */
+};
 
 struct hf_ring {
     _Alignas(64) _Atomic uint64_t head;
@@ -31,6 +36,7 @@ struct hf_ring {
 
 /* Bytes of memory for a ring whose data holds data_bytes (a power of two, at least 1,024). */
 size_t hf_ring_bytes(size_t data_bytes);
+/* Producer: make the ring of zeroed memory. Doing it again before the first commit changes nothing. */
 void hf_ring_init(struct hf_ring *r, size_t data_bytes);
 
 /* The longest record a ring takes: less than half, so that a filler never keeps it out for ever. */

@@ -6,51 +6,84 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOMBS_PER_BUCKET = 8, BLOCK_SWEEP_MS = 100, FREE_STACK_FIRST = 64 };
+enum {
+    TOMBS_PER_BUCKET = 8,
+    WALK_STEP = 64, /* places between two looks at where the used part of a chunk ends; see skip_unused() */
+    BLOCK_SWEEP_MS = 100,
+    FREE_STACK_FIRST = 64,
+    OWN_FIRST = 4,
+};
 
 /* ---- Layout ---- */
 
-static uint32_t per_home(uint32_t sessions_max, uint32_t workers)
+static uint32_t share_of(uint32_t sessions_max, uint32_t workers)
 {
     return (sessions_max + workers - 1) / workers;
 }
 
-/* One block for every session on the average: most have one or two subscriptions and need none. */
-static uint32_t blocks_per_home(uint32_t sessions_per_home)
+/* Half as many again, because a chunk with one session left in it is kept whole; and two of each worker that are being filled. */
+static uint32_t chunk_count(uint32_t sessions_max, uint32_t workers)
 {
-    return sessions_per_home < 1024 ? 4096 : sessions_per_home * 2;
+    uint64_t full = (sessions_max + HF_SESSIONS_PER_CHUNK - 1) / HF_SESSIONS_PER_CHUNK;
+    uint64_t count = full + full / 2 + 2 * (uint64_t)workers;
+
+    hf_assert(count * HF_SESSIONS_PER_CHUNK <= UINT64_C(1) << HF_SESSION_PLACE_BITS);
+    return (uint32_t)count;
 }
 
-static uint32_t tombs_per_home(uint32_t sessions_per_home)
+/* One block for every session on the average, with room for workers that have more: most have one or two subscriptions and need none. */
+static uint32_t blocks_per_home(uint32_t share)
+{
+    return share < 1024 ? 4096 : share * 4;
+}
+
+static uint32_t tombs_per_home(uint32_t share)
 {
     uint32_t n = 1024;
 
-    while (n < sessions_per_home && n < 1u << 24)
+    while (n < share && n < 1u << 24)
         n *= 2;
     return n;
 }
 
-static size_t table_at(uint32_t workers)
+static size_t line_up(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+static size_t chunks_at(uint32_t workers)
 {
     return sizeof(struct hf_sessions_shm) + (size_t)workers * sizeof(struct hf_session_home);
 }
 
+static size_t table_at(uint32_t workers, uint32_t chunks)
+{
+    return line_up(chunks_at(workers) + (size_t)chunks * sizeof(struct hf_session_chunk));
+}
+
+static size_t blocks_at(uint32_t workers, uint32_t chunks)
+{
+    return table_at(workers, chunks) + (size_t)chunks * HF_SESSIONS_PER_CHUNK * sizeof(struct hf_session);
+}
+
 size_t hf_sessions_bytes(uint32_t sessions_max, uint32_t workers)
 {
-    uint32_t per = per_home(sessions_max, workers);
+    uint32_t share = share_of(sessions_max, workers);
 
-    return table_at(workers) + (size_t)workers * per * sizeof(struct hf_session) +
-           (size_t)workers * blocks_per_home(per) * sizeof(struct hf_session_block) +
-           (size_t)workers * tombs_per_home(per) * sizeof(struct hf_tombstone);
+    return blocks_at(workers, chunk_count(sessions_max, workers)) +
+           (size_t)workers * blocks_per_home(share) * sizeof(struct hf_session_block) +
+           (size_t)workers * tombs_per_home(share) * sizeof(struct hf_tombstone);
 }
 
 /* The memory is zero already and stays untouched: a place costs memory only once it is used. */
 void hf_sessions_format(struct hf_sessions_shm *shm, uint32_t sessions_max, uint32_t workers)
 {
+    hf_assert(workers <= 1u << HF_SESSION_HOME_BITS);
     shm->workers = workers;
-    shm->per_home = per_home(sessions_max, workers);
-    shm->blocks_per_home = blocks_per_home(shm->per_home);
-    shm->tombs_per_home = tombs_per_home(shm->per_home);
+    shm->sessions_max = sessions_max;
+    shm->chunks = chunk_count(sessions_max, workers);
+    shm->blocks_per_home = blocks_per_home(share_of(sessions_max, workers));
+    shm->tombs_per_home = tombs_per_home(share_of(sessions_max, workers));
 }
 
 static int push(uint32_t **stack, uint32_t *count, uint32_t *cap, uint32_t n)
@@ -68,34 +101,142 @@ static int push(uint32_t **stack, uint32_t *count, uint32_t *cap, uint32_t n)
     return 0;
 }
 
-static int find_free_places(struct hf_sessions *t)
-{
-    struct hf_session_home *home = &t->homes[t->home];
-    uint32_t base = t->home * t->shm->per_home, high = atomic_load(&home->high), live = 0;
+/* ---- Chunks ---- */
 
-    for (uint32_t i = 0; i < high; i++) {
-        if (hf_state_phase(atomic_load(&t->table[base + i].state)) != HF_SESSION_FREE)
-            live++;
-        else if (push(&t->free_places, &t->free_count, &t->free_cap, base + i) < 0)
-            return HF_ENOMEM;
-    }
-    atomic_store(&home->live, live);
+static struct hf_session_chunk *chunk_of(const struct hf_sessions *t, const struct hf_session *s)
+{
+    return &t->chunks[(size_t)(s - t->table) / HF_SESSIONS_PER_CHUNK];
+}
+
+static int own_reserve(struct hf_sessions *t)
+{
+    uint32_t cap = t->own_cap == 0 ? OWN_FIRST : t->own_cap * 2;
+    struct hf_session_own *more;
+
+    if (t->own_count < t->own_cap)
+        return 0;
+    more = realloc(t->own, cap * sizeof(*more));
+    if (more == NULL)
+        return HF_ENOMEM;
+    t->own = more;
+    t->own_cap = cap;
     return 0;
+}
+
+/* A chunk whose home we are. Room for it is reserved. */
+static void own_add(struct hf_sessions *t, uint32_t chunk)
+{
+    struct hf_session_own *own = &t->own[t->own_count++];
+
+    *own = (struct hf_session_own){.chunk = chunk};
+    for (uint32_t i = 0; i < HF_SESSIONS_PER_CHUNK; i++) {
+        bool used = i < atomic_load_explicit(&t->chunks[chunk].high, memory_order_relaxed) &&
+                    hf_state_phase(atomic_load(&t->table[(size_t)chunk * HF_SESSIONS_PER_CHUNK + i].state)) !=
+                        HF_SESSION_FREE;
+
+        own->used += used;
+        own->free[i / 64] |= (uint64_t)!used << (i % 64);
+    }
+    t->free_count += HF_SESSIONS_PER_CHUNK - own->used;
+}
+
+static int find_own(struct hf_sessions *t)
+{
+    uint32_t live = 0;
+
+    for (uint32_t chunk = 0; chunk < t->shm->chunks; chunk++) {
+        if (atomic_load(&t->chunks[chunk].home) != t->home + 1)
+            continue;
+        if (own_reserve(t) < 0)
+            return HF_ENOMEM;
+        own_add(t, chunk);
+        live += t->own[t->own_count - 1].used;
+    }
+    atomic_store(&t->homes[t->home].live, live);
+    return 0;
+}
+
+/* Become the home of a chunk that is nobody's. Who dies right after it leaves the chunk to his successor, empty. */
+static bool chunk_take(struct hf_sessions *t)
+{
+    if (own_reserve(t) < 0)
+        return false;
+    for (uint32_t i = 0; i < t->shm->chunks; i++) {
+        uint32_t chunk = (t->chunk_at + i) % t->shm->chunks, nobody = 0;
+
+        if (atomic_load_explicit(&t->chunks[chunk].home, memory_order_relaxed) != 0 ||
+            !atomic_compare_exchange_strong(&t->chunks[chunk].home, &nobody, t->home + 1))
+            continue;
+        HF_CRASH_POINT("chunk:taken");
+        t->chunk_at = chunk + 1;
+        t->room_at = t->own_count;
+        own_add(t, chunk);
+        return true;
+    }
+    return false;
+}
+
+/* Give an empty chunk back, as long as a whole chunk of room is left. Returns whether it went: then *own is another one. */
+static bool chunk_release(struct hf_sessions *t, struct hf_session_own *own)
+{
+    uint32_t chunk = own->chunk;
+
+    if (own->used > 0 || t->free_count < 2 * HF_SESSIONS_PER_CHUNK)
+        return false;
+    t->free_count -= HF_SESSIONS_PER_CHUNK;
+    *own = t->own[--t->own_count];
+    t->room_at = 0;
+    HF_CRASH_POINT("chunk:empty");
+    atomic_store(&t->chunks[chunk].home, 0);
+    return true;
+}
+
+/* A free place of an own chunk, taken; free_count > 0. */
+static struct hf_session *place_take(struct hf_sessions *t)
+{
+    struct hf_session_own *own;
+    struct hf_session_chunk *chunk;
+    uint32_t place, word = 0;
+
+    while (t->own[t->room_at].used == HF_SESSIONS_PER_CHUNK)
+        t->room_at++;
+    own = &t->own[t->room_at];
+    while (own->free[word] == 0)
+        word++;
+    place = word * 64 + (uint32_t)__builtin_ctzll(own->free[word]);
+    own->free[word] &= own->free[word] - 1;
+    own->used++;
+    t->free_count--;
+    chunk = &t->chunks[own->chunk];
+    if (place >= atomic_load_explicit(&chunk->high, memory_order_relaxed))
+        atomic_store_explicit(&chunk->high, place + 1, memory_order_release);
+    return &t->table[(size_t)own->chunk * HF_SESSIONS_PER_CHUNK + place];
+}
+
+static void place_give(struct hf_sessions *t, struct hf_session_own *own, const struct hf_session *s)
+{
+    uint32_t place = (uint32_t)((size_t)(s - t->table) % HF_SESSIONS_PER_CHUNK);
+
+    own->free[place / 64] |= UINT64_C(1) << (place % 64);
+    own->used--;
+    t->free_count++;
+    if (own - t->own < t->room_at)
+        t->room_at = (uint32_t)(own - t->own);
 }
 
 int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_t home)
 {
     uint8_t *base = (uint8_t *)shm;
 
-    *t = (struct hf_sessions){.shm = shm, .home = home};
+    *t = (struct hf_sessions){.shm = shm, .home = home, .chunk_at = home};
     t->homes = (struct hf_session_home *)(void *)shm->body;
-    base += table_at(shm->workers);
-    t->table = (struct hf_session *)(void *)base;
-    base += (size_t)shm->workers * shm->per_home * sizeof(struct hf_session);
+    t->chunks = (struct hf_session_chunk *)(void *)(base + chunks_at(shm->workers));
+    t->table = (struct hf_session *)(void *)(base + table_at(shm->workers, shm->chunks));
+    base += blocks_at(shm->workers, shm->chunks);
     t->blocks = (struct hf_session_block *)(void *)base;
     base += (size_t)shm->workers * shm->blocks_per_home * sizeof(struct hf_session_block);
     t->tombs = (struct hf_tombstone *)(void *)base;
-    if (find_free_places(t) < 0) {
+    if (find_own(t) < 0) {
         hf_sessions_release(t);
         return HF_ENOMEM;
     }
@@ -104,22 +245,43 @@ int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_
 
 void hf_sessions_release(struct hf_sessions *t)
 {
-    free(t->free_places);
+    free(t->own);
     free(t->free_blocks);
-    t->free_places = t->free_blocks = NULL;
-    t->free_count = t->free_cap = t->free_block_count = t->free_block_cap = 0;
+    t->own = NULL;
+    t->free_blocks = NULL;
+    t->own_count = t->own_cap = t->free_count = t->room_at = 0;
+    t->free_block_count = t->free_block_cap = 0;
 }
 
 /* ---- State ---- */
 
-static uint64_t state_make(enum hf_session_phase phase, uint32_t owner, uint64_t generation)
+static uint64_t state_make(const struct hf_sessions *t, enum hf_session_phase phase, uint64_t generation)
 {
-    return (uint64_t)phase << 60 | (uint64_t)owner << 48 | generation;
+    uint64_t owner = (uint64_t)(t->life & 0xf) << HF_SESSION_HOME_BITS | t->home;
+
+    return (uint64_t)phase << 60 | owner << 48 | generation;
+}
+
+/* The same owner and generation in another phase. */
+static uint64_t state_in(uint64_t state, enum hf_session_phase phase)
+{
+    return (uint64_t)phase << 60 | (state & ((UINT64_C(1) << 60) - 1));
 }
 
 static bool state_move(struct hf_session *s, uint64_t from, uint64_t to)
 {
     return atomic_compare_exchange_strong(&s->state, &from, to);
+}
+
+/* Move into a phase that its chunk counts: first the count, then the phase. */
+static bool state_move_counted(struct hf_session *s, uint64_t from, uint64_t to, _Atomic uint32_t *count)
+{
+    atomic_fetch_add(count, 1);
+    HF_CRASH_POINT("session:counted");
+    if (state_move(s, from, to))
+        return true;
+    atomic_fetch_sub(count, 1);
+    return false;
 }
 
 uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t seen)
@@ -128,59 +290,100 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 
     if (hf_state_phase(seen) != HF_SESSION_LIVE && hf_state_phase(seen) != HF_SESSION_PARKED)
         return 0; /* Ended since the caller looked: its home may be freeing it. */
-    if (!state_move(s, seen, state_make(HF_SESSION_LIVE, t->home, generation)))
+    if (!state_move(s, seen, state_make(t, HF_SESSION_LIVE, generation)))
         return 0;
     HF_CRASH_POINT("session:taken");
+    if (hf_state_phase(seen) == HF_SESSION_PARKED)
+        atomic_fetch_sub(&chunk_of(t, s)->waiting, 1);
     return generation;
 }
 
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms)
 {
-    uint64_t ours = state_make(HF_SESSION_LIVE, t->home, generation);
+    return hf_session_park_orphan(t, s, state_make(t, HF_SESSION_LIVE, generation), now_ms);
+}
 
-    if (atomic_load(&s->state) != ours)
+bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms)
+{
+    if (atomic_load(&s->state) != seen || hf_state_phase(seen) != HF_SESSION_LIVE)
         return false;
     atomic_store(&s->parked_ms, now_ms);
     HF_CRASH_POINT("session:parking");
-    return state_move(s, ours, state_make(HF_SESSION_PARKED, t->home, generation));
+    return state_move_counted(s, seen, state_in(seen, HF_SESSION_PARKED), &chunk_of(t, s)->waiting);
 }
 
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms)
 {
-    uint64_t ours = state_make(HF_SESSION_LIVE, t->home, generation);
+    uint64_t ours = state_make(t, HF_SESSION_LIVE, generation);
 
     if (atomic_load(&s->state) != ours)
         return false;
     atomic_store(&s->parked_ms, now_ms);
-    return state_move(s, ours, state_make(HF_SESSION_ENDED, t->home, generation));
+    return state_move_counted(s, ours, state_in(ours, HF_SESSION_ENDED), &chunk_of(t, s)->ended);
 }
 
-bool hf_session_end_parked(struct hf_session *s, uint64_t seen)
+bool hf_session_end_parked(const struct hf_sessions *t, struct hf_session *s, uint64_t seen)
 {
     if (hf_state_phase(seen) != HF_SESSION_PARKED)
         return hf_state_phase(seen) == HF_SESSION_ENDED;
-    return state_move(s, seen, state_make(HF_SESSION_ENDED, hf_state_owner(seen), hf_state_generation(seen)));
+    if (!state_move_counted(s, seen, state_in(seen, HF_SESSION_ENDED), &chunk_of(t, s)->ended))
+        return false;
+    HF_CRASH_POINT("session:ended");
+    atomic_fetch_sub(&chunk_of(t, s)->waiting, 1);
+    return true;
 }
 
 /* ---- Making and finding ---- */
 
+/*
+ * Whether one more is within the bound. To count them is to read a cache line of each worker, so it is done once for several sessions as long as
+ * there is room for all workers to do so, and each time when there is not.
+ */
+static bool within_bound(struct hf_sessions *t)
+{
+    uint32_t live, left;
+
+    if (t->grace > 0) {
+        t->grace--;
+        return true;
+    }
+    live = hf_sessions_live(t);
+    if (live >= t->shm->sessions_max)
+        return false;
+    left = (t->shm->sessions_max - live) / (2 * t->shm->workers);
+    t->grace = left < HF_SESSIONS_GRACE ? left : HF_SESSIONS_GRACE;
+    return true;
+}
+
+/* A number that this place has not had for as long as anybody remembers; never 0, never negative as a signed number. */
+static uint64_t new_number(const struct hf_sessions *t, const struct hf_session *s, const uint8_t random[4])
+{
+    uint32_t nonce;
+
+    memcpy(&nonce, random, sizeof(nonce));
+    nonce = nonce >> 2 == 0 ? 1 : nonce >> 2;
+    return (uint64_t)nonce << (HF_SESSION_HOME_BITS + HF_SESSION_PLACE_BITS) |
+           (uint64_t)t->home << HF_SESSION_PLACE_BITS | (uint64_t)(s - t->table);
+}
+
+static uint64_t number_nonce(uint64_t number)
+{
+    return number >> (HF_SESSION_HOME_BITS + HF_SESSION_PLACE_BITS);
+}
+
+static uint32_t number_home(uint64_t number)
+{
+    return (uint32_t)(number >> HF_SESSION_PLACE_BITS) & ((1u << HF_SESSION_HOME_BITS) - 1);
+}
+
 struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20])
 {
-    struct hf_session_home *home = &t->homes[t->home];
-    uint32_t high = atomic_load_explicit(&home->high, memory_order_relaxed), place, nonce;
     struct hf_session *s;
 
-    if (t->free_count > 0) {
-        place = t->free_places[--t->free_count];
-    } else if (high < t->shm->per_home) {
-        place = t->home * t->shm->per_home + high;
-        atomic_store_explicit(&home->high, high + 1, memory_order_relaxed);
-    } else {
+    if (!within_bound(t) || (t->free_count == 0 && !chunk_take(t)))
         return NULL;
-    }
-    s = &t->table[place];
-    memcpy(&nonce, random + HF_SECRET_BYTES, sizeof(nonce));
-    s->number = (uint64_t)(nonce >> 1 | 1) << 32 | place; /* Never 0, never negative as a signed number. */
+    s = place_take(t);
+    s->number = new_number(t, s, random + HF_SECRET_BYTES);
     memcpy(s->secret, random, HF_SECRET_BYTES);
     atomic_store_explicit(&s->last_seq, 0, memory_order_relaxed);
     atomic_store_explicit(&s->applied_seq, 0, memory_order_relaxed);
@@ -191,17 +394,17 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
     for (int i = 0; i < HF_SUBS_INLINE; i++)
         atomic_store_explicit(&s->subs[i].cid, 0, memory_order_relaxed);
     HF_CRASH_POINT("session:filled");
-    atomic_store(&s->state, state_make(HF_SESSION_LIVE, t->home, 1));
-    atomic_fetch_add_explicit(&home->live, 1, memory_order_relaxed);
+    atomic_store(&s->state, state_make(t, HF_SESSION_LIVE, 1));
+    atomic_fetch_add_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);
     return s;
 }
 
 struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number)
 {
-    uint32_t place = (uint32_t)number;
+    uint32_t place = hf_session_place(number);
     struct hf_session *s;
 
-    if (number >> 32 == 0 || place >= t->shm->workers * t->shm->per_home)
+    if (number_nonce(number) == 0 || place >= t->shm->chunks * HF_SESSIONS_PER_CHUNK)
         return NULL;
     s = &t->table[place];
     if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_FREE || s->number != number)
@@ -239,8 +442,8 @@ struct hf_session *hf_sessions_by_ticket(const struct hf_sessions *t, const uint
 
 static struct hf_tombstone *tomb_bucket(const struct hf_sessions *t, uint64_t number)
 {
-    uint32_t home = (uint32_t)number / t->shm->per_home;
-    uint32_t bucket = (uint32_t)(number >> 32) * 2654435761u >> 4;
+    uint32_t home = number_home(number);
+    uint32_t bucket = (uint32_t)number_nonce(number) * 2654435761u >> 4;
 
     hf_assert(home < t->shm->workers);
     bucket &= t->shm->tombs_per_home / TOMBS_PER_BUCKET - 1;
@@ -274,7 +477,7 @@ int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_T
     uint64_t number;
 
     memcpy(&number, ticket, 8);
-    if (number >> 32 == 0 || (uint32_t)number >= t->shm->workers * t->shm->per_home)
+    if (number_nonce(number) == 0 || number_home(number) >= t->shm->workers)
         return HF_ENOTFOUND;
     bucket = tomb_bucket(t, number);
     for (int i = 0; i < TOMBS_PER_BUCKET; i++) {
@@ -489,78 +692,156 @@ void hf_session_applied(struct hf_session *s, uint64_t seq)
 
 /* ---- The end ---- */
 
-uint32_t hf_sessions_park_orphans(struct hf_sessions *t, uint64_t now_ms)
+/* The walk's place, or the first one behind it where there may be a session; the end of the table where there is none. */
+static uint64_t skip_unused(const struct hf_sessions *t, uint64_t cursor, bool idle_only)
 {
-    uint32_t parked = 0;
-    uint64_t cursor = 0;
-    struct hf_session *s;
+    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
 
-    while ((s = hf_sessions_next(t, &cursor)) != NULL) {
-        uint64_t state = atomic_load(&s->state);
+    while (cursor < end) {
+        struct hf_session_chunk *chunk = &t->chunks[cursor / HF_SESSIONS_PER_CHUNK];
+        bool idle = atomic_load(&chunk->waiting) > 0 || atomic_load(&chunk->ended) > 0;
 
-        if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == t->home)
-            parked += hf_session_park(t, s, hf_state_generation(state), now_ms);
+        if (atomic_load(&chunk->home) != 0 && (idle || !idle_only) &&
+            cursor % HF_SESSIONS_PER_CHUNK < atomic_load_explicit(&chunk->high, memory_order_acquire))
+            return cursor;
+        cursor = (cursor / HF_SESSIONS_PER_CHUNK + 1) * HF_SESSIONS_PER_CHUNK;
     }
-    return parked;
+    return end;
 }
 
-static void free_session(struct hf_sessions *t, struct hf_session *s)
+static struct hf_session *walk(const struct hf_sessions *t, uint64_t *cursor, bool idle_only)
 {
-    chain_free(t, &s->blocks);
-    chain_free(t, &s->refusals);
-    HF_CRASH_POINT("session:emptied");
-    atomic_store(&s->state, state_make(HF_SESSION_FREE, t->home, 0));
-    atomic_fetch_sub_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);
-    /* Where the stack cannot grow the place is found again by the next process of this slot. */
-    (void)!push(&t->free_places, &t->free_count, &t->free_cap, (uint32_t)(s - t->table));
-}
+    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
 
-uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, uint64_t expired_before_ms,
-                            uint64_t settled_ms, uint64_t tombstone_until_ms,
-                            void (*gone)(void *ctx, struct hf_session *s), void *ctx)
-{
-    uint32_t base = t->home * t->shm->per_home, high = atomic_load(&t->homes[t->home].high), went = 0;
-
-    for (uint32_t i = 0; i < most && i < high; i++) {
+    for (;;) {
         struct hf_session *s;
-        uint64_t state, parked_ms;
 
-        if (t->expire_at >= high)
-            t->expire_at = 0;
-        s = &t->table[base + t->expire_at++];
-        state = atomic_load(&s->state);
-        parked_ms = atomic_load(&s->parked_ms);
-        if (hf_state_phase(state) == HF_SESSION_PARKED && parked_ms < expired_before_ms &&
-            parked_ms < settled_ms)
-            if (hf_session_end_parked(s, state))
-                state = atomic_load(&s->state);
-        if (hf_state_phase(state) != HF_SESSION_ENDED || parked_ms >= settled_ms)
-            continue;
-        gone(ctx, s);
-        bury(t, s, tombstone_until_ms);
-        free_session(t, s);
-        went++;
+        if (*cursor % WALK_STEP == 0)
+            *cursor = skip_unused(t, *cursor, idle_only);
+        if (*cursor >= end)
+            return NULL;
+        s = &t->table[(*cursor)++];
+        if (hf_state_phase(atomic_load(&s->state)) != HF_SESSION_FREE)
+            return s;
     }
-    return went;
 }
 
 struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor)
 {
-    for (; *cursor < (uint64_t)t->shm->workers * t->shm->per_home; ++*cursor) {
-        uint32_t home = (uint32_t)(*cursor / t->shm->per_home);
-        struct hf_session *s = &t->table[*cursor];
+    return walk(t, cursor, false);
+}
 
-        if (*cursor % t->shm->per_home >= atomic_load_explicit(&t->homes[home].high, memory_order_relaxed)) {
-            *cursor =
-                (uint64_t)(home + 1) * t->shm->per_home - 1; /* The rest of this slice was never used. */
-            continue;
-        }
-        if (hf_state_phase(atomic_load(&s->state)) != HF_SESSION_FREE) {
-            ++*cursor;
-            return s;
+struct hf_session *hf_sessions_next_idle(const struct hf_sessions *t, uint64_t *cursor)
+{
+    return walk(t, cursor, true);
+}
+
+bool hf_sessions_park_orphans(struct hf_sessions *t, uint64_t *cursor, uint32_t most, uint64_t now_ms,
+                              bool (*held)(void *ctx, uint64_t number), void *ctx)
+{
+    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
+
+    for (uint32_t i = 0; i < most; i += WALK_STEP) {
+        *cursor = skip_unused(t, *cursor, false);
+        if (*cursor >= end)
+            return false;
+        do {
+            struct hf_session *s = &t->table[(*cursor)++];
+            uint64_t state = atomic_load(&s->state);
+
+            if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == t->home &&
+                !held(ctx, s->number))
+                (void)hf_session_park_orphan(t, s, state, now_ms);
+        } while (*cursor % WALK_STEP != 0);
+    }
+    return true;
+}
+
+static void free_session(struct hf_sessions *t, struct hf_session_own *own, struct hf_session *s)
+{
+    chain_free(t, &s->blocks);
+    chain_free(t, &s->refusals);
+    HF_CRASH_POINT("session:emptied");
+    atomic_store(&s->state, state_make(t, HF_SESSION_FREE, 0));
+    HF_CRASH_POINT("session:freed");
+    atomic_fetch_sub(&t->chunks[own->chunk].ended, 1);
+    atomic_fetch_sub_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);
+    place_give(t, own, s);
+}
+
+/* Whether the session's end has come, and all that it published is known. */
+static bool has_ended(const struct hf_sessions *t, struct hf_session *s, const struct hf_session_expiry *when)
+{
+    uint64_t state = atomic_load(&s->state), parked_ms = atomic_load(&s->parked_ms);
+
+    if (parked_ms >= when->settled_ms)
+        return false;
+    if (hf_state_phase(state) == HF_SESSION_PARKED && parked_ms < when->expired_before_ms)
+        return hf_session_end_parked(t, s, state);
+    return hf_state_phase(state) == HF_SESSION_ENDED;
+}
+
+static uint32_t expire_chunk(struct hf_sessions *t, struct hf_session_own *own,
+                             const struct hf_session_expiry *when,
+                             void (*gone)(void *ctx, struct hf_session *s), void *ctx)
+{
+    uint32_t high = atomic_load_explicit(&t->chunks[own->chunk].high, memory_order_relaxed), went = 0;
+    uint64_t oldest_ms = when->now_ms; /* What is parked from now on is not older. */
+
+    for (uint32_t place = 0; place < high; place++) {
+        struct hf_session *s = &t->table[(size_t)own->chunk * HF_SESSIONS_PER_CHUNK + place];
+
+        if (has_ended(t, s, when)) {
+            gone(ctx, s);
+            bury(t, s, when->tombstone_until_ms);
+            free_session(t, own, s);
+            went++;
+        } else if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_PARKED &&
+                   atomic_load(&s->parked_ms) < oldest_ms) {
+            oldest_ms = atomic_load(&s->parked_ms);
         }
     }
-    return NULL;
+    own->oldest_ms = oldest_ms;
+    return went;
+}
+
+static bool may_expire(const struct hf_sessions *t, const struct hf_session_own *own,
+                       const struct hf_session_expiry *when)
+{
+    const struct hf_session_chunk *chunk = &t->chunks[own->chunk];
+
+    return atomic_load(&chunk->ended) > 0 ||
+           (atomic_load(&chunk->waiting) > 0 && own->oldest_ms < when->expired_before_ms);
+}
+
+uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, const struct hf_session_expiry *when,
+                            void (*gone)(void *ctx, struct hf_session *s), void *ctx)
+{
+    uint32_t went = 0, looked = 0;
+
+    for (uint32_t left = t->own_count; left > 0 && looked < most; left--) {
+        struct hf_session_own *own;
+
+        if (t->expire_at >= t->own_count)
+            t->expire_at = 0;
+        own = &t->own[t->expire_at++];
+        if (!may_expire(t, own, when))
+            continue;
+        looked += HF_SESSIONS_PER_CHUNK;
+        went += expire_chunk(t, own, when, gone, ctx);
+        if (chunk_release(t, own))
+            t->expire_at--; /* Its place is another one's now, which has its turn. */
+    }
+    return went;
+}
+
+bool hf_sessions_expiring(const struct hf_sessions *t)
+{
+    for (uint32_t i = 0; i < t->own_count; i++)
+        if (atomic_load(&t->chunks[t->own[i].chunk].waiting) > 0 ||
+            atomic_load(&t->chunks[t->own[i].chunk].ended) > 0)
+            return true;
+    return false;
 }
 
 uint32_t hf_sessions_live(const struct hf_sessions *t)

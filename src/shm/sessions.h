@@ -1,8 +1,9 @@
 /*
  * sessions.h - the session table: what survives connections and workers.
  *
- * The table is cut into one slice a worker slot, its *home*. A session is made in the slice of the worker that accepts it, may then be
- * taken over by any worker, and its place is given back by its home alone, when it has expired or ended.
+ * The table is cut into chunks. A worker slot takes a chunk that is nobody's when it needs room and is then its *home*; it gives the chunk back when
+ * the last session in it has gone. So the bound is on all sessions together, however unevenly they fall on the workers. A session is made in a chunk of the
+ * worker that accepts it, may then be taken over by any worker, and its place is given back by its home alone, when it has expired or ended.
  *
  * Phases (in `state`, with the owner's slot and the generation; moved by compare-and-swap only):
  *   FREE   -> LIVE    hf_sessions_add()      home
@@ -12,6 +13,9 @@
  *   LIVE   -> ENDED   hf_session_end()       its owner: bye, or ended by the backend
  *   PARKED -> ENDED   hf_session_end_parked(), hf_sessions_expire()
  *   ENDED  -> FREE    hf_sessions_expire()   home, after the tombstone is written
+ *
+ * Each chunk says how many of its sessions may be PARKED or ENDED: raised before the phase is entered, lowered after it is left, by whoever moves the
+ * phase. A worker that dies between leaves the number too high, never too low: then a chunk is looked through in vain. 0 means that there is nothing.
  *
  * All other fields are written by the owner while it is LIVE, except `applied_seq`: shard owners raise it (compare-and-swap,
  * never lowered) when a publish of the session is in their log. A worker that dies leaves every field whole: each is one
@@ -35,7 +39,11 @@ enum {
     HF_TICKET_BYTES = 24, /* number and secret */
     HF_REFUSALS_MAX =
         32, /* PROTOCOL.md, welcome: "a nack follows for each of the session's last 32 refusals" */
-    HF_SUBS_INLINE = 2, /* subscriptions in the session itself, the others in blocks */
+    HF_SESSIONS_PER_CHUNK = 256,
+    HF_SESSION_PLACE_BITS = 25,
+    HF_SESSION_HOME_BITS = 8,
+    HF_SESSIONS_GRACE = 16, /* sessions that a worker may make before it counts those of all again */
+    HF_SUBS_INLINE = 2,     /* subscriptions in the session itself, the others in blocks */
     HF_SUBS_PER_BLOCK = 7,
     HF_REFUSALS_PER_BLOCK = 14,
 };
@@ -62,9 +70,9 @@ struct hf_session_block {
 };
 
 struct hf_session {
-    _Atomic uint64_t state; /* phase (4 bits), owner slot (12), generation (48) */
+    _Atomic uint64_t state; /* phase (4 bits), owner's life (4) and slot (8), generation (48) */
     uint64_t
-        number; /* nonce (31 bits) and place (32); the public id is its hexadecimal form. Home, while FREE */
+        number; /* nonce (30 bits), home (8), place (25); the public id is its hexadecimal form. Home, while FREE */
     uint8_t secret[HF_SECRET_BYTES]; /* home, while FREE */
     _Atomic uint64_t last_seq; /* every publish up to here is applied or refused, and may have been told so */
     _Atomic uint64_t applied_seq; /* the highest that is in a log: see above */
@@ -87,34 +95,62 @@ struct hf_tombstone {
 };
 
 struct hf_sessions_shm {
-    uint32_t workers, per_home, blocks_per_home, tombs_per_home;
+    uint32_t workers, sessions_max, chunks, blocks_per_home, tombs_per_home;
     _Alignas(64) uint8_t body[];
+};
+
+/* A run of places in the table. */
+struct hf_session_chunk {
+    _Atomic uint32_t
+        home; /* slot + 1 by compare-and-swap from 0; 0 by the home, when all its places are FREE */
+    _Atomic uint32_t high;    /* places ever used; the home */
+    _Atomic uint32_t waiting; /* at least as many are PARKED; whoever moves the phase */
+    _Atomic uint32_t ended;   /* at least as many are ENDED; likewise */
 };
 
 /* Of each home, in shared memory so that a successor goes on there. Written by the home alone. */
 struct hf_session_home {
-    _Alignas(64) _Atomic uint32_t high; /* places ever used */
-    _Atomic uint32_t blocks_high;
+    _Alignas(64) _Atomic uint32_t blocks_high;
     _Atomic uint32_t live; /* sessions that are not FREE */
+};
+
+/* What a home knows of a chunk of its own. Heap. */
+struct hf_session_own {
+    uint32_t chunk, used;
+    uint64_t oldest_ms; /* no session in it has been PARKED since before then */
+    uint64_t free[HF_SESSIONS_PER_CHUNK / 64];
+};
+
+/* The times of an expiry: see hf_sessions_expire(). */
+struct hf_session_expiry {
+    uint64_t now_ms, expired_before_ms, settled_ms, tombstone_until_ms;
 };
 
 /* One process's view; worker `home` is the caller's own slot. */
 struct hf_sessions {
     struct hf_sessions_shm *shm;
     struct hf_session_home *homes;
+    struct hf_session_chunk *chunks;
     struct hf_session *table;
     struct hf_session_block *blocks;
     struct hf_tombstone *tombs;
     uint32_t home;
-    uint32_t *free_places, free_count, free_cap; /* own slice, heap */
+    uint32_t
+        life; /* of this process in its slot, modulo 16; 0 until the caller says otherwise, before anything is made or taken */
+    struct hf_session_own *own;
+    uint32_t own_count, own_cap;
+    uint32_t free_count; /* places in own chunks */
+    uint32_t room_at;    /* the first own chunk that may have a free one */
+    uint32_t chunk_at;   /* where the search for one that is nobody's begins */
+    uint32_t grace;      /* sessions that may be made before all are counted again */
     uint32_t *free_blocks, free_block_count, free_block_cap;
     uint64_t block_sweep_ms; /* when the slice was last searched for free blocks */
-    uint32_t expire_at;      /* where the incremental search for expired sessions goes on */
+    uint32_t expire_at;      /* the own chunk where the incremental search for expired sessions goes on */
 };
 
 size_t hf_sessions_bytes(uint32_t sessions_max, uint32_t workers);
 void hf_sessions_format(struct hf_sessions_shm *shm, uint32_t sessions_max, uint32_t workers);
-/* Also finds the free places of its own slice. Returns 0 or HF_ENOMEM. */
+/* Also finds the chunks of this slot and the free places in them. Returns 0 or HF_ENOMEM. */
 int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_t home) HF_MUST_CHECK;
 void hf_sessions_release(struct hf_sessions *t);
 
@@ -124,7 +160,12 @@ static inline enum hf_session_phase hf_state_phase(uint64_t state)
 }
 static inline uint32_t hf_state_owner(uint64_t state)
 {
-    return (uint32_t)(state >> 48) & 0xfff;
+    return (uint32_t)(state >> 48) & ((1u << HF_SESSION_HOME_BITS) - 1);
+}
+/* Which of the processes that its slot has had owns it, modulo 16. */
+static inline uint32_t hf_state_life(uint64_t state)
+{
+    return (uint32_t)(state >> (48 + HF_SESSION_HOME_BITS)) & 0xf;
 }
 static inline uint64_t hf_state_generation(uint64_t state)
 {
@@ -132,10 +173,16 @@ static inline uint64_t hf_state_generation(uint64_t state)
 }
 
 /*
- * Make a session, LIVE, owned by this worker, generation 1. random: 20 bytes of a secure source. Returns NULL where the slice is full.
+ * Make a session, LIVE, owned by this worker, generation 1. random: 20 bytes of a secure source. Returns NULL where there are sessions_max
+ * already (up to HF_SESSIONS_GRACE more a worker may get in while others do), or no memory.
  */
 struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20]);
 
+/* The place that a session with this number has in the table. */
+static inline uint32_t hf_session_place(uint64_t number)
+{
+    return (uint32_t)number & ((1u << HF_SESSION_PLACE_BITS) - 1);
+}
 /* The session with this number, whatever its phase but FREE; NULL where there is none (any more). number may come from anywhere. */
 struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number);
 /* The session that a ticket names, with the secret compared in constant time; NULL otherwise. */
@@ -153,19 +200,26 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
 /* Owner of this generation: park or end it. Returns false where it is no longer ours. */
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
+/* Park a session that was found LIVE in the state `seen`, whose owner was an earlier process of this slot. */
+bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms);
 /* End a parked session that nobody holds (the backend ended it), in the state `seen`. Returns whether it has ended, now or before. */
-bool hf_session_end_parked(struct hf_session *s, uint64_t seen);
-/* A new process in this slot: park all that its predecessor held. Returns how many. */
-uint32_t hf_sessions_park_orphans(struct hf_sessions *t, uint64_t now_ms);
+bool hf_session_end_parked(const struct hf_sessions *t, struct hf_session *s, uint64_t seen);
+/*
+ * A new process in this slot: park what its predecessor held, piece by piece beside its work. Looks at up to `most` places from *cursor (0 at first) on;
+ * held(ctx, number) tells whether this process holds the session itself. Returns whether there is more to look at.
+ */
+bool hf_sessions_park_orphans(struct hf_sessions *t, uint64_t *cursor, uint32_t most, uint64_t now_ms,
+                              bool (*held)(void *ctx, uint64_t number), void *ctx);
 
 /*
- * Home: look at up to `most` places; for each session that is PARKED since before expired_before_ms, or ENDED, write its tombstone and free it and
- * its blocks. settled_ms: all publishes made before that time have reached their logs, so that a session parked later must wait, because its
+ * Home: look at about `most` places, of chunks where something can be due; for each session that is PARKED since before expired_before_ms, or ENDED, write
+ * its tombstone and free it and its blocks. settled_ms: all publishes made before that time have reached their logs, so that a session parked later must wait, because its
  * last sequence number is not final. Calls gone(ctx, s) for each, before it goes. Returns how many went.
  */
-uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, uint64_t expired_before_ms,
-                            uint64_t settled_ms, uint64_t tombstone_until_ms,
+uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, const struct hf_session_expiry *when,
                             void (*gone)(void *ctx, struct hf_session *s), void *ctx);
+/* Whether sessions of this home wait for their end or have come to it. */
+bool hf_sessions_expiring(const struct hf_sessions *t);
 
 /* The highest seq that is certainly done: exact when the session's publishes have settled (see above). */
 uint64_t hf_session_last_seq(const struct hf_session *s, bool settled);
@@ -192,6 +246,9 @@ bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s,
 
 /* Walk all sessions of all homes that are not FREE: start with *cursor = 0. */
 struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor);
+/* The same for those chunks only in which some may be PARKED or ENDED: all that are, and some others. */
+struct hf_session *hf_sessions_next_idle(const struct hf_sessions *t, uint64_t *cursor);
+/* How many are not FREE. */
 uint32_t hf_sessions_live(const struct hf_sessions *t);
 
 #endif

@@ -22,6 +22,9 @@ enum { BIT_FIN = 0x80, BITS_RSV = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80, BIT
 /* Values of the seven bits of length that announce two or eight more bytes of it. */
 enum { LEN_16 = 126, LEN_64 = 127 };
 
+/* hf_ws.deflate */
+enum { DEFLATE_ALLOWED = 1, DEFLATE_MESSAGE = 2 };
+
 /* The next bytes of the input. */
 struct input {
     uint8_t *at;
@@ -76,14 +79,35 @@ static void fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const 
     ev->close_code = code;
 }
 
+void hf_ws_allow_deflate(struct hf_ws *ws)
+{
+    ws->deflate |= DEFLATE_ALLOWED;
+}
+
+void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const char *reason)
+{
+    fail(ws, ev, code, reason);
+}
+
+/*
+ * Section 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values". RFC 7692 section 6.1: RSV1 is of
+ * "the first fragment of a data message" alone.
+ */
+static bool rsv_allowed(const struct hf_ws *ws, uint8_t first)
+{
+    uint8_t opcode = first & BITS_OPCODE;
+
+    return (first & BITS_RSV) == HF_WS_RSV1 && (ws->deflate & DEFLATE_ALLOWED) != 0 &&
+           (opcode == HF_WS_TEXT || opcode == HF_WS_BINARY);
+}
+
 /* What is wrong with a frame's first two bytes, or NULL. */
 static const char *start_error(const struct hf_ws *ws, const uint8_t *h)
 {
     uint8_t opcode = h[0] & BITS_OPCODE;
     bool masked = (h[1] & BIT_MASK) != 0;
 
-    /* Section 5.2: "MUST be 0 unless an extension is negotiated", and none is. */
-    if ((h[0] & BITS_RSV) != 0)
+    if ((h[0] & BITS_RSV) != 0 && !rsv_allowed(ws, h[0]))
         return "reserved bit set";
     if (!is_known(opcode))
         return "reserved opcode";
@@ -129,8 +153,11 @@ static const char *read_length(const uint8_t *h, uint64_t *len)
 static void begin_frame(struct hf_ws *ws, const uint8_t *h, uint32_t len)
 {
     ws->opcode = h[0] & BITS_OPCODE;
-    if (ws->opcode == HF_WS_TEXT || ws->opcode == HF_WS_BINARY)
+    if (ws->opcode == HF_WS_TEXT || ws->opcode == HF_WS_BINARY) {
         ws->msg_opcode = ws->opcode;
+        ws->deflate =
+            (uint8_t)((ws->deflate & DEFLATE_ALLOWED) | ((h[0] & HF_WS_RSV1) != 0 ? DEFLATE_MESSAGE : 0));
+    }
     ws->fin = (h[0] & BIT_FIN) != 0;
     ws->frame_len = len;
     ws->frame_done = 0;
@@ -260,22 +287,25 @@ static void recv_control(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_
 static void end_message(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
 {
     enum hf_ws_event_type type = ws->msg_opcode == HF_WS_TEXT ? HF_WS_EV_TEXT : HF_WS_EV_BINARY;
+    bool compressed = (ws->deflate & DEFLATE_MESSAGE) != 0;
 
     /* Section 8.1: a text that ends within a character is as bad as one with a wrong byte. */
-    if (type == HF_WS_EV_TEXT && !hf_utf8_complete(&ws->utf8)) {
+    if (type == HF_WS_EV_TEXT && !compressed && !hf_utf8_complete(&ws->utf8)) {
         fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
         return;
     }
     ws->msg_opcode = 0;
     emit(ev, type, data, len);
+    ev->compressed = compressed;
 }
 
 /* A data frame, or the part of it that is in this piece. */
 static void recv_data(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
 {
     bool whole = ws->fin && len == ws->frame_len && ws->message.len == 0;
+    bool text = ws->msg_opcode == HF_WS_TEXT && (ws->deflate & DEFLATE_MESSAGE) == 0;
 
-    if (ws->msg_opcode == HF_WS_TEXT && !hf_utf8_feed(&ws->utf8, data, len)) {
+    if (text && !hf_utf8_feed(&ws->utf8, data, len)) {
         fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
         return;
     }
@@ -311,6 +341,135 @@ static void recv_payload(struct hf_ws *ws, struct input *in, struct hf_ws_event 
         recv_data(ws, data, len, ev);
 }
 
+/* ---- Small messages ---- */
+
+typedef uint8_t block
+    __attribute__((vector_size(16))); /* one SSE2 or NEON register; gcc and clang know it everywhere */
+
+static block load_block(const uint8_t *from)
+{
+    block b;
+
+    memcpy(&b, from, sizeof(b));
+    return b;
+}
+
+static bool has_high_bit(block b)
+{
+    uint64_t half[2];
+
+    memcpy(half, &b, sizeof(b));
+    return ((half[0] | half[1]) & 0x8080808080808080u) != 0;
+}
+
+/* The mask as often as it goes into a block, beginning at that payload byte. */
+static block mask_block(const uint8_t mask[4], size_t phase)
+{
+    uint32_t key;
+    block b;
+
+    memcpy(&key, mask, sizeof(key));
+    for (size_t i = 0; i < sizeof(b) / sizeof(key); i++)
+        memcpy((uint8_t *)&b + i * sizeof(key), &key, sizeof(key));
+    if (phase % 4 != 0)
+        for (size_t i = 0; i < sizeof(b); i++)
+            b[i] = mask[(phase + i) % 4];
+    return b;
+}
+
+/* Less than a block. Returns as unmask_ascii(). */
+static bool unmask_few(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4])
+{
+    uint8_t all = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        to[i] = from[i] ^ mask[i % 4];
+        all |= to[i];
+    }
+    return all < 0x80;
+}
+
+/* hf_ws_unmask_ascii(), also to another place. */
+static inline bool unmask_ascii(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4])
+{
+    block key, seen, last, b;
+
+    if (len < sizeof(b))
+        return unmask_few(to, from, len, mask);
+    /* The last block overlaps the one before where the length is no multiple of its size: it is read before any is written. */
+    key = mask_block(mask, 0);
+    last = load_block(from + len - sizeof(b)) ^ mask_block(mask, len - sizeof(b));
+    seen = last;
+    for (size_t i = 0; i + sizeof(b) <= len; i += sizeof(b)) {
+        b = load_block(from + i) ^ key;
+        seen |= b;
+        memcpy(to + i, &b, sizeof(b));
+    }
+    memcpy(to + len - sizeof(b), &last, sizeof(b));
+    return !has_high_bit(seen);
+}
+
+/* The longest payload that a header of two bytes can announce. */
+enum { SMALL_MAX = 125 };
+
+/* Whether it is one, and whole. At least six bytes. */
+static inline bool is_small(const struct hf_ws *ws, const uint8_t *data, size_t len)
+{
+    size_t payload = data[1] ^ BIT_MASK; /* More than 125 also where the mask bit is not set. */
+
+    return (data[0] == (BIT_FIN | HF_WS_TEXT) || data[0] == (BIT_FIN | HF_WS_BINARY)) &&
+           payload <= SMALL_MAX && len >= 2 + 4 + payload && payload <= ws->message.bytes_max;
+}
+
+/*
+ * What most input is: a masked text or binary message in one whole, small frame, with nothing under way. One look at its first bytes, one pass over the
+ * payload. Returns the bytes used, or 0 where it is anything else, right or wrong, for the careful path to take.
+ */
+static size_t recv_small(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev)
+{
+    size_t payload = data[1] ^ BIT_MASK;
+    uint8_t *text = data + 2 + 4;
+
+    if (!is_small(ws, data, len))
+        return 0;
+    if (!unmask_ascii(text, text, payload, data + 2) && data[0] == (BIT_FIN | HF_WS_TEXT) &&
+        !hf_utf8_valid(text, payload)) {
+        fail(ws, ev, HF_CLOSE_INVALID_DATA, "text is not UTF-8");
+        return 2 + 4 + payload;
+    }
+    emit(ev, data[0] == (BIT_FIN | HF_WS_TEXT) ? HF_WS_EV_TEXT : HF_WS_EV_BINARY, text, payload);
+    return 2 + 4 + payload;
+}
+
+bool hf_ws_idle(const struct hf_ws *ws)
+{
+    return ws->state == STATE_HEADER && ws->header_len == 0 && ws->msg_opcode == 0 &&
+           ws->message.data == NULL && ws->control == NULL;
+}
+
+size_t hf_ws_echo(struct hf_ws *ws, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len,
+                  size_t *count)
+{
+    const uint8_t *at = data, *end = data + len;
+    uint8_t *to = out;
+    size_t messages = 0;
+
+    while (end - at >= 2 + 4 && is_small(ws, at, (size_t)(end - at))) {
+        size_t payload = at[1] ^ BIT_MASK;
+
+        if (!unmask_ascii(to + 2, at + 2 + 4, payload, at + 2) && at[0] == (BIT_FIN | HF_WS_TEXT))
+            break; /* The careful path says whether it is UTF-8. */
+        to[0] = at[0];
+        to[1] = (uint8_t)payload;
+        to += 2 + payload;
+        at += 2 + 4 + payload;
+        messages++;
+    }
+    *out_len = (size_t)(to - out);
+    *count = messages;
+    return (size_t)(at - data);
+}
+
 /* Between frames what the last event lent goes back; a fragmented message under way stays. */
 static void take_back(struct hf_ws *ws)
 {
@@ -328,6 +487,12 @@ size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_even
 {
     struct input in;
 
+    if (len >= 2 + 4 && ws->role == HF_WS_SERVER && hf_ws_idle(ws)) {
+        size_t used = recv_small(ws, data, len, ev);
+
+        if (used > 0)
+            return used;
+    }
     emit(ev, HF_WS_EV_NONE, NULL, 0);
     take_back(ws);
     if (len == 0 || ws->state == STATE_FAILED || ws->state == STATE_CLOSED)
@@ -340,6 +505,11 @@ size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_even
             recv_payload(ws, &in, ev);
     }
     return (size_t)(in.at - data);
+}
+
+bool hf_ws_unmask_ascii(uint8_t *data, size_t len, const uint8_t mask[4])
+{
+    return unmask_ascii(data, data, len, mask);
 }
 
 /* Word by word; gcc and clang make wider vectors of this loop. */

@@ -51,7 +51,11 @@ enum hf_ws_close_code {
     HF_CLOSE_SESSION_LIMIT = 4006,
 };
 
-enum { HF_WS_HEADER_MAX = 14, HF_WS_CONTROL_MAX = 125 };
+enum {
+    HF_WS_HEADER_MAX = 14,
+    HF_WS_CONTROL_MAX = 125,
+    HF_WS_RSV1 = 0x40, /* of a frame's first byte; RFC 7692 section 6: "the "Per-Message Compressed" bit" */
+};
 
 enum hf_ws_event_type {
     HF_WS_EV_NONE,   /* the input is used up; nothing is complete */
@@ -66,6 +70,7 @@ enum hf_ws_event_type {
 struct hf_ws_event {
     enum hf_ws_event_type type;
     uint16_t close_code; /* CLOSE and ERROR */
+    bool compressed; /* TEXT and BINARY: data is as it came, not looked at; hf_inflate_event() comes next */
     uint8_t *
         data; /* borrowed until the next hf_ws_recv() or change of the input; may be written to, but ERROR's */
     size_t len;
@@ -84,6 +89,8 @@ struct hf_ws {
     bool fin;           /* of the frame under way */
     uint8_t header_len; /* bytes of a cut header in header[] */
     struct hf_utf8 utf8;
+    uint8_t
+        deflate; /* enum in frame.c: whether messages may be compressed, and whether the one under way is */
     uint8_t header[HF_WS_HEADER_MAX]; /* a cut header; within a payload its first four bytes are the mask */
     uint32_t frame_len;               /* payload length of the frame under way */
     uint32_t frame_done;              /* of these, received */
@@ -96,6 +103,12 @@ void hf_ws_init(struct hf_ws *ws, enum hf_ws_role role, size_t message_bytes_max
 void hf_ws_release(struct hf_ws *ws);
 
 /*
+ * permessage-deflate was agreed on: RSV1 may stand in the first frame of a message. The limit then holds for a message's compressed form here,
+ * and for the other in hf_inflate_event().
+ */
+void hf_ws_allow_deflate(struct hf_ws *ws);
+
+/*
  * Take input until the first event. Returns the number of bytes used; call again with the rest while the event
  * is not NONE or bytes are left: NONE means that all is used, and that nothing lent before is kept in memory. data is unmasked
  * in place. A message that cannot be gathered for want of memory is an ERROR with HF_CLOSE_INTERNAL. After ERROR or CLOSE nothing more is taken: every further
@@ -106,6 +119,20 @@ void hf_ws_release(struct hf_ws *ws);
  */
 size_t hf_ws_recv(struct hf_ws *ws, uint8_t *data, size_t len, struct hf_ws_event *ev);
 
+/* Whether no message is under way, and none is lent. */
+bool hf_ws_idle(const struct hf_ws *ws);
+
+/*
+ * A server's echo of the small messages that lie whole at the beginning of the input of an idle parser: they are unmasked straight into the frames
+ * that answer them. out has room for len bytes; *out_len are written, for *count messages. Returns the bytes of input used; what is left, and every other message, is for
+ * hf_ws_recv().
+ */
+size_t hf_ws_echo(struct hf_ws *ws, const uint8_t *data, size_t len, uint8_t *out, size_t *out_len,
+                  size_t *count);
+
+/* What an extension found wrong with a message: *ev becomes ERROR, and nothing more is taken. reason: a literal. */
+void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const char *reason);
+
 /*
  * Write a frame header for a payload of len bytes, with FIN set, unmasked where mask is NULL. Returns its size (2 to 14).
  */
@@ -114,6 +141,11 @@ size_t hf_ws_header(uint8_t out[HF_WS_HEADER_MAX], enum hf_ws_opcode opcode, uin
 
 /* XOR len bytes with the mask; phase is the number of payload bytes already masked before these. In place. */
 void hf_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], uint64_t phase);
+
+/*
+ * The same from phase 0, in one pass with a look at the outcome: returns whether every byte of it is ASCII, and so the text valid UTF-8.
+ */
+bool hf_ws_unmask_ascii(uint8_t *data, size_t len, const uint8_t mask[4]);
 
 /* Append one whole frame. mask NULL: a server's. Returns 0 or the buffer's error. */
 int hf_ws_put_frame(struct hf_buf *out, enum hf_ws_opcode opcode, const void *data, size_t len,

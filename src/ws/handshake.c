@@ -191,13 +191,22 @@ static int take_once_fields(struct hf_handshake *h, struct hf_http_head *head)
     return 0;
 }
 
+/* RFC 6455 section 9.1: who receives a value that does not conform to the grammar "MUST immediately _Fail the WebSocket Connection_". */
+static int take_extensions(struct hf_handshake *h, struct hf_http_head *head)
+{
+    if (hf_deflate_accept(hf_http_joined(head, HF_STR("Sec-WebSocket-Extensions")), &h->deflate) < 0)
+        return hf_http_fail(head, 400, "malformed Sec-WebSocket-Extensions");
+    return 0;
+}
+
 static int take_fields(struct hf_handshake *h, struct hf_http_head *head)
 {
     int err;
 
-    /* Joining moves what lies between the lines, and so comes before anything is remembered. The first joined value stays
-     * where it is unless the second's lines lie around it: hence it is looked up again. */
+    /* Joining moves what lies between the lines, and so comes before anything is remembered. A joined value stays where it is unless
+     * the lines of one that is joined later lie around it: hence each is looked up again. */
     hf_http_joined(head, HF_STR("Sec-WebSocket-Protocol"));
+    hf_http_joined(head, HF_STR("Sec-WebSocket-Extensions"));
     h->forwarded_for = hf_http_joined(head, HF_STR("X-Forwarded-For"));
     h->protocols = hf_http_joined(head, HF_STR("Sec-WebSocket-Protocol"));
     err = check_host(h, head);
@@ -205,6 +214,8 @@ static int take_fields(struct hf_handshake *h, struct hf_http_head *head)
         err = check_no_body(head);
     if (err == 0)
         err = check_upgrade(head);
+    if (err == 0)
+        err = take_extensions(h, head);
     return err < 0 ? err : take_once_fields(h, head);
 }
 

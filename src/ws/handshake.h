@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "ws/extension.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,8 @@ struct hf_handshake {
     struct hf_str resume;        /* Holdfast-Resume */
     struct hf_str attempt;       /* Holdfast-Attempt */
     struct hf_str forwarded_for; /* X-Forwarded-For, joined likewise */
+    struct hf_deflate_terms
+        deflate;        /* what can be agreed on of Sec-WebSocket-Extensions; the server may go without */
     int status;         /* on HF_EBADMSG: the HTTP status to answer with: 400, 405, 414, 426, 431, 505 */
     const char *reason; /* on HF_EBADMSG: what was wrong, for the answer's body */
 };
@@ -37,7 +40,7 @@ struct hf_handshake {
  * whole yet, or HF_EBADMSG with status and reason set. data may be written to (joining and trimming).
  * Checked: request line, HTTP/1.1, GET, Host (exactly one), Upgrade and Connection tokens, key (16 bytes in base64, exactly
  * one), version 13 (else 426), no body (Content-Length other than 0, Transfer-Encoding: 400), no bare CR or LF, no NUL, no
- * folded lines, no white space before the colon, token characters in names, size and number of headers. A request that does not ask
+ * folded lines, no white space before the colon, token characters in names, size and number of headers, the grammar of extensions. A request that does not ask
  * for a WebSocket upgrade at all is 426 with reason; what is certainly no HTTP (first bytes no token) is refused without waiting for its end.
  */
 int hf_handshake_parse(struct hf_handshake *h, char *data, size_t len);
@@ -54,8 +57,9 @@ int hf_query_get(struct hf_str query, const char *key, char *out, size_t cap);
 /* Sec-WebSocket-Accept for a key: base64(SHA-1(key + GUID)), section 4.2.2. */
 void hf_handshake_accept_key(struct hf_str key, char out[HF_WS_ACCEPT_LEN]);
 
-/* Append the 101 answer. protocol with data NULL: none is named. */
-int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str protocol);
+/* Append the 101 answer. protocol with data NULL: none is named. deflate: the terms that both keep from now on; NULL: no extension. */
+int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str protocol,
+                            const struct hf_deflate_terms *deflate);
 
 /*
  * Append a whole refusal: status line, `Content-Type: application/json`, `Content-Length`, `Connection: close`, for 426 also
@@ -72,6 +76,7 @@ struct hf_handshake_request {
     struct hf_str target;        /* "/ws" */
     const uint8_t *nonce;        /* 16 random bytes for the key */
     struct hf_str protocols;     /* value of Sec-WebSocket-Protocol; data NULL: none */
+    bool deflate;                /* offer HF_DEFLATE_OFFER */
     struct hf_str extra_headers; /* complete lines with CRLF, or empty */
 };
 
@@ -83,17 +88,18 @@ int hf_handshake_put_request(struct hf_buf *out, const struct hf_handshake_reque
 struct hf_handshake_response {
     int status;             /* 101, or why not */
     struct hf_str protocol; /* the chosen subprotocol, data NULL: none */
+    struct hf_deflate_terms deflate;
     uint32_t retry_after_s; /* 0: none given */
     const char *reason;     /* on HF_EBADMSG: what was wrong */
 };
 
 /*
  * Parse a response head. Returns its bytes, 0 where it is not whole yet, HF_EBADMSG where it is no answer to our request:
- * a 101 without the right Sec-WebSocket-Accept, Upgrade, Connection, or with an extension that was not asked for.
+ * a 101 without the right Sec-WebSocket-Accept, Upgrade, Connection, or with an extension that was not asked for, or not so.
  * Whether the subprotocol is one of those asked for is the caller's to check. Interim answers (1xx but 101) are skipped.
  * Any other status is no error: status says it; retry_after_s is set from a Retry-After in seconds.
  */
 int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, size_t len,
-                                const char key[HF_WS_KEY_LEN]);
+                                const char key[HF_WS_KEY_LEN], bool deflate_offered);
 
 #endif

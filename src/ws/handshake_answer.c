@@ -27,9 +27,11 @@ static int result(const struct hf_buf *out)
     return out->failed ? HF_ELIMIT : 0;
 }
 
-int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str protocol)
+int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str protocol,
+                            const struct hf_deflate_terms *deflate)
 {
-    char accept[HF_WS_ACCEPT_LEN];
+    char accept[HF_WS_ACCEPT_LEN], text[HF_DEFLATE_ANSWER_MAX];
+    struct hf_str extensions = {0};
 
     hf_handshake_accept_key(key, accept);
     hf_buf_puts(out, "HTTP/1.1 101 Switching Protocols\r\n"
@@ -40,6 +42,12 @@ int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str
     if (protocol.data != NULL) {
         hf_buf_puts(out, "\r\nSec-WebSocket-Protocol: ");
         hf_buf_put_str(out, protocol);
+    }
+    if (deflate != NULL)
+        extensions = hf_deflate_answer(deflate, text);
+    if (extensions.data != NULL) {
+        hf_buf_puts(out, "\r\nSec-WebSocket-Extensions: ");
+        hf_buf_put_str(out, extensions);
     }
     hf_buf_puts(out, "\r\n\r\n");
     return result(out);

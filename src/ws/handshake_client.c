@@ -60,6 +60,8 @@ int hf_handshake_put_request(struct hf_buf *out, const struct hf_handshake_reque
         hf_buf_puts(out, "\r\nSec-WebSocket-Protocol: ");
         hf_buf_put_str(out, req->protocols);
     }
+    if (req->deflate)
+        hf_buf_puts(out, "\r\nSec-WebSocket-Extensions: " HF_DEFLATE_OFFER);
     hf_buf_puts(out, "\r\n");
     hf_buf_put_str(out, req->extra_headers);
     hf_buf_puts(out, "\r\n");
@@ -91,12 +93,26 @@ static int read_status(struct hf_str line, bool *http_1_1)
     return status >= 100 ? status : 0;
 }
 
-/* Section 4.1, the client's checks of a 101. Returns what is wrong, or NULL. */
-static const char *accept_error(struct hf_http_head *head, struct hf_handshake_response *r, const char *key)
+/* Section 4.1: an extension "that was not present in the client's handshake" fails the connection. Returns what is wrong, or NULL. */
+static const char *take_extensions(struct hf_http_head *head, struct hf_handshake_response *r,
+                                   bool deflate_offered)
 {
+    struct hf_str answer = hf_http_joined(head, HF_STR("Sec-WebSocket-Extensions"));
+
+    if (answer.data != NULL && !deflate_offered)
+        return "101 with an extension that was not asked for";
+    return hf_deflate_accepted(answer, &r->deflate) < 0
+               ? "101 with an extension on other terms than asked for"
+               : NULL;
+}
+
+/* Section 4.1, the client's checks of a 101. Returns what is wrong, or NULL. */
+static const char *accept_error(struct hf_http_head *head, struct hf_handshake_response *r, const char *key,
+                                bool deflate_offered)
+{
+    const char *wrong = take_extensions(head, r, deflate_offered); /* First, for joining moves the others. */
     struct hf_str accept;
     char want[HF_WS_ACCEPT_LEN];
-    size_t index = 0;
 
     if (!hf_http_has_token(head, HF_STR("Upgrade"), HF_STR("websocket")))
         return "101 without Upgrade: websocket";
@@ -106,8 +122,8 @@ static const char *accept_error(struct hf_http_head *head, struct hf_handshake_r
     if (hf_http_once(head, HF_STR("Sec-WebSocket-Accept"), &accept) < 0 ||
         !hf_str_eq(accept, (struct hf_str){want, sizeof(want)}))
         return "101 with a wrong Sec-WebSocket-Accept";
-    if (hf_http_find(head, HF_STR("Sec-WebSocket-Extensions"), &index) != NULL)
-        return "101 with an extension that was not asked for";
+    if (wrong != NULL)
+        return wrong;
     if (hf_http_once(head, HF_STR("Sec-WebSocket-Protocol"), &r->protocol) < 0)
         return "101 with two subprotocols";
     return NULL;
@@ -132,7 +148,8 @@ static uint32_t retry_after(struct hf_http_head *head)
 }
 
 /* One head. Returns as hf_handshake_parse_response(). */
-static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head, const char *key)
+static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head, const char *key,
+                      bool deflate_offered)
 {
     struct hf_str line;
     bool http_1_1 = false;
@@ -151,14 +168,14 @@ static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head
         return got;
     r->status = status;
     if (status == 101)
-        head->reason = accept_error(head, r, key);
+        head->reason = accept_error(head, r, key, deflate_offered);
     else
         r->retry_after_s = retry_after(head);
     return status == 101 && head->reason != NULL ? HF_EBADMSG : (int)head->pos;
 }
 
 int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, size_t len,
-                                const char key[HF_WS_KEY_LEN])
+                                const char key[HF_WS_KEY_LEN], bool deflate_offered)
 {
     struct hf_http_head head;
     size_t taken = 0;
@@ -168,7 +185,7 @@ int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, siz
     do {
         *r = (struct hf_handshake_response){0};
         hf_http_init(&head, data + taken, len - taken);
-        got = parse_head(r, &head, key);
+        got = parse_head(r, &head, key, deflate_offered);
         if (got < 0)
             r->reason = head.reason;
         if (got <= 0)

@@ -68,7 +68,7 @@ static void accept_upgrade(struct play *p, unsigned slot)
     memcpy(head, out.data, out.len);
     hf_assert(hf_handshake_parse(&h, head, out.len) == (int)out.len);
     hf_buf_init(&answer, 4096);
-    hf_assert(hf_handshake_put_accept(&answer, h.key, HF_STR("holdfast.v1.json")) == 0);
+    hf_assert(hf_handshake_put_accept(&answer, h.key, HF_STR("holdfast.v1.json"), NULL) == 0);
     hf_client_session_sent(p->s, slot, out.len, p->now_ms);
     feed(p, slot, answer.data, answer.len);
     hf_buf_release(&answer);

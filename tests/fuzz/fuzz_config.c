@@ -27,7 +27,7 @@ static void check_values(const struct hf_config *c)
 
         memcpy(&n, (const char *)c + key->offset, sizeof(n));
         if (key->kind == HF_CONFIG_COUNT || key->kind == HF_CONFIG_DURATION || key->kind == HF_CONFIG_BYTES)
-            hf_assert(n >= key->min && n <= key->max);
+            hf_assert((n >= key->min && n <= key->max) || (n == 0 && key->zero != NULL));
     }
     hf_assert(c->listen_count <= HF_LISTEN_MAX);
     for (size_t i = 0; i < c->listen_count; i++)

@@ -58,8 +58,8 @@ static void check_answers(const struct hf_handshake *h)
     while (hf_handshake_next_token(&rest, &token))
         hf_assert(token.len > 0 && memchr(token.data, ',', token.len) == NULL);
     hf_assert(hf_query_get(h->query, "token", text, sizeof(text)) <= (int)sizeof(text));
-    hf_assert(hf_handshake_put_accept(&b, h->key, token) == 0);
-    hf_assert(hf_handshake_parse_response(&r, (char *)b.data, b.len, h->key.data) == (int)b.len);
+    hf_assert(hf_handshake_put_accept(&b, h->key, token, NULL) == 0);
+    hf_assert(hf_handshake_parse_response(&r, (char *)b.data, b.len, h->key.data, false) == (int)b.len);
     hf_assert(r.status == 101 && hf_str_eq(r.protocol, token));
     hf_buf_release(&b);
 }
@@ -89,11 +89,11 @@ static void check_response(const uint8_t *data, size_t size, size_t cut)
 {
     char *whole = copy_of(data, size), *pieces = copy_of(data, size), *part = copy_of(data, cut);
     struct hf_handshake_response r, r_cut;
-    int got = hf_handshake_parse_response(&r, whole, size, key);
-    int got_cut = hf_handshake_parse_response(&r_cut, part, cut, key);
+    int got = hf_handshake_parse_response(&r, whole, size, key, false);
+    int got_cut = hf_handshake_parse_response(&r_cut, part, cut, key, false);
 
     if (got_cut == 0)
-        got_cut = hf_handshake_parse_response(&r_cut, pieces, size, key);
+        got_cut = hf_handshake_parse_response(&r_cut, pieces, size, key, false);
     hf_assert(got == got_cut && got <= (int)size);
     if (got != 0)
         hf_assert(r.status == r_cut.status && r.reason == r_cut.reason &&

@@ -31,6 +31,7 @@ KEYS = {
     'heartbeat_min': 'heartbeat.min',
     'heartbeat_max': 'heartbeat.max',
     'session_ttl': 'session.ttl',
+    'session_max': 'session.max',
     'session_tombstone': 'session.tombstone',
     'history_messages': 'history.messages',
     'history_bytes': 'history.bytes',
@@ -47,6 +48,10 @@ KEYS = {
     'segment': 'memory.segment',
     'segments': 'memory.segments',
     'idempotency_age': 'idempotency.age',
+    'compression': 'compression.enabled',
+    'compression_min': 'compression.min',
+    'compression_level': 'compression.level',
+    'compression_cache': 'compression.cache',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -166,8 +171,9 @@ class Answer:
 class Server:
     """One `holdfast serve` with its workers."""
 
-    def __init__(self, workers=2, echo=False, arguments=(), **config):
+    def __init__(self, workers=2, echo=False, arguments=(), descriptors=None, **config):
         self.port, self.api_port, self.workers = free_port(), free_port(), workers
+        self.descriptors = descriptors  # of each of its processes; None: as many as this test may have
         self.arguments = [HOLDFAST, 'serve', '--listen', f'127.0.0.1:{self.port}', '--api', f'127.0.0.1:{self.api_port}',
                           '--workers', str(workers)]
         if echo:
@@ -180,7 +186,7 @@ class Server:
 
     def start(self, ready=True):
         check(os.path.exists(HOLDFAST), f'no holdfast binary at {HOLDFAST} (environment variable HOLDFAST)')
-        self.process = start_process(self.arguments, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
+        self.process = start_process(self.arguments, self.descriptors, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file)
         SERVERS.append(self)
         if ready:
             self.wait_ready()
@@ -335,7 +341,7 @@ class SharedServer:
         if self.server is None:
             self.server = Server(**self.options)
             self.server.start()
-            self.pids = self.server.worker_pids()
+            self.pids = self.server.wait_workers()
         return self.server
 
     def workers_changed(self):

@@ -2,7 +2,8 @@
 raw_ws.py - a WebSocket client of our own on a plain socket, for what a well-behaved client never does.
 
 It can send any bytes, cut anywhere, end a connection by FIN or by RST, read slowly or not at all, and it records what
-arrives with its time. What the server sends is checked strictly against RFC 6455: a fault is a CheckFailed.
+arrives with its time. What the server sends is checked strictly against RFC 6455, and RFC 7692 where it was agreed on: a
+fault is a CheckFailed.
 """
 import base64
 import hashlib
@@ -12,6 +13,7 @@ import select
 import socket
 import struct
 import time
+import zlib
 
 from holdfast_test import CheckFailed, DEADLINE_S, check, check_equal, shorten
 
@@ -192,19 +194,52 @@ def close_frame(code=1000, reason='', **options):
     return frame(CLOSE, payload, **options)
 
 
+# RFC 7692 section 7.2: a message ends with an empty block, of which these bytes are left out
+DEFLATE_TAIL = b'\0\0\xff\xff'
+
+
+def deflate(data, level=6, window_bits=15, strategy=zlib.Z_DEFAULT_STRATEGY):
+    """A message as its own DEFLATE stream."""
+    z = zlib.compressobj(level, zlib.DEFLATED, -window_bits, 8, strategy)
+    data = z.compress(data.encode() if isinstance(data, str) else data) + z.flush(zlib.Z_SYNC_FLUSH)
+    check(data.endswith(DEFLATE_TAIL), 'what zlib flushes ends with an empty block')
+    return data[:-4]
+
+
+def inflate(data, window_bits=15):
+    z = zlib.decompressobj(-window_bits)
+    try:
+        return z.decompress(data + DEFLATE_TAIL)
+    except zlib.error as error:
+        raise CheckFailed(f'a window of {window_bits} bits does not inflate it: {error}: {shorten(data)}') from None
+
+
+def compressed_frame(opcode, payload, **options):
+    """A message in one frame, compressed."""
+    return frame(opcode, deflate(payload), rsv=4, **options)
+
+
 class Frame:
-    def __init__(self, fin, opcode, payload):
-        self.fin, self.opcode, self.payload = fin, opcode, payload
+    def __init__(self, fin, opcode, payload, rsv1=False):
+        self.fin, self.opcode, self.payload, self.rsv1 = fin, opcode, payload, rsv1
 
     def __repr__(self):
         return f'frame(fin={self.fin}, opcode={self.opcode:#x}, {shorten(self.payload)})'
 
 
 class RawWs(Wire):
-    """A WebSocket on a Wire. Pings of the server are answered unless auto_pong is False."""
+    """
+    A WebSocket on a Wire. Pings of the server are answered unless auto_pong is False. offer: the value of
+    Sec-WebSocket-Extensions, or None.
+    """
 
-    def __init__(self, port, auto_pong=True, **options):
+    offer = None  # for all that are made; a test that wants another for one of its own gives it
+
+    def __init__(self, port, auto_pong=True, offer=None, **options):
         super().__init__(port, **options)
+        self.offer = offer or self.offer
+        self.terms = None  # parameters of permessage-deflate, when it was agreed on
+        self.last_compressed = None  # whether the last message came compressed, and how many bytes it took
         self.auto_pong = auto_pong
         self.protocol = None
         self.nacked = set()  # seqs of refused publishes, for holdfast_fixture.expect()
@@ -220,6 +255,8 @@ class RawWs(Wire):
     def upgrade(self, path='/ws', protocols=None, headers=(), deadline_s=DEADLINE_S):
         """Send a request and read the answer, which is checked if it is a 101."""
         key = base64.b64encode(os.urandom(16)).decode()
+        if self.offer:
+            headers = [*headers, ('Sec-WebSocket-Extensions', self.offer)]
         self.send(upgrade_request(path, protocols, headers, key))
         return self.check_accepted(self.read_response(deadline_s), key, protocols)
 
@@ -230,10 +267,23 @@ class RawWs(Wire):
             check_equal(response.headers.get('sec-websocket-accept'), want, 'Sec-WebSocket-Accept')
             check_equal(response.headers.get('upgrade', '').lower(), 'websocket', 'Upgrade')
             check_equal(response.headers.get('connection', '').lower(), 'upgrade', 'Connection')
-            check('sec-websocket-extensions' not in response.headers, 'no extension that was not asked for')
+            self.take_extensions(response.headers.get('sec-websocket-extensions'))
             self.protocol = response.headers.get('sec-websocket-protocol')
             check(self.protocol is None or self.protocol in (protocols or ()), f'the subprotocol {self.protocol} was offered')
         return response
+
+    def take_extensions(self, answer):
+        if answer is None:
+            return
+        check(self.offer is not None, f'no extension that was not asked for: {answer}')
+        name, *params = [part.strip() for part in answer.split(';')]
+        check_equal(name, 'permessage-deflate', 'the extension')
+        self.terms = {name: int(value) if value else None for name, _, value in (param.partition('=') for param in params)}
+        check_equal(len(self.terms), len(params), f'parameters once each: {answer}')
+        known = {'server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits'}
+        check(set(self.terms) <= known, f'parameters: {answer}')
+        check('server_no_context_takeover' in self.terms and 'client_no_context_takeover' in self.terms, f'no context takeover: {answer}')
+        check('server_max_window_bits' not in self.terms or 'server_max_window_bits' in self.offer, f'nothing that was not offered: {answer}')
 
     @classmethod
     def open(cls, port, path='/ws', protocols=None, headers=(), **options):
@@ -248,6 +298,9 @@ class RawWs(Wire):
 
     def send_frame(self, opcode, payload=b'', **options):
         self.send(frame(opcode, payload, **options))
+
+    def send_compressed(self, opcode, payload, **options):
+        self.send(compressed_frame(opcode, payload, **options))
 
     def send_text(self, text):
         self.send_frame(TEXT, text)
@@ -265,7 +318,8 @@ class RawWs(Wire):
         data = self.buffer
         if len(data) < 2:
             return None
-        check(not data[0] & 0x70, f'no reserved bits are set by the server ({data[0]:#x})')
+        rsv1 = data[0] & 0x70 == 0x40 and self.terms is not None and data[0] & 0x0f in (TEXT, BINARY)
+        check(not data[0] & 0x70 or rsv1, f'no reserved bits are set by the server ({data[0]:#x})')
         check(not data[1] & 0x80, 'the server does not mask')
         opcode, length, at = data[0] & 0x0f, data[1] & 0x7f, 2
         check(opcode in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG), f'a known opcode ({opcode:#x})')
@@ -280,7 +334,7 @@ class RawWs(Wire):
             check(data[0] & 0x80 and length <= 125, 'control frames are short and whole')
         if len(data) < at + length:
             return None
-        got = Frame(bool(data[0] & 0x80), opcode, bytes(data[at:at + length]))
+        got = Frame(bool(data[0] & 0x80), opcode, bytes(data[at:at + length]), rsv1)
         del data[:at + length]
         return got
 
@@ -297,7 +351,7 @@ class RawWs(Wire):
     def recv_message(self, deadline_s=DEADLINE_S):
         """The next data message: (opcode, payload). Answers pings and skips pongs on the way; raises Closed."""
         end = time.monotonic() + deadline_s
-        opcode, parts = None, []
+        opcode, parts, compressed = None, [], False
         while True:
             got = self.recv_frame(end - time.monotonic())
             if got.opcode == PING and self.auto_pong:
@@ -307,9 +361,16 @@ class RawWs(Wire):
             elif got.opcode in (CONTINUATION, TEXT, BINARY):
                 check((got.opcode == CONTINUATION) == (opcode is not None), f'fragments are in order: {got}')
                 opcode = opcode or got.opcode
+                compressed = compressed or got.rsv1
                 parts.append(got.payload)
                 if got.fin:
-                    return opcode, b''.join(parts)
+                    return opcode, self.whole(b''.join(parts), compressed)
+
+    def whole(self, payload, compressed):
+        self.last_compressed = (compressed, len(payload))
+        if not compressed:
+            return payload
+        return inflate(payload, self.terms.get('server_max_window_bits', 15))
 
     @staticmethod
     def closed_by(got):

@@ -112,10 +112,13 @@ static bool conn_at_rest(const struct hf_conn *c)
 
 static bool hub_at_rest(struct hf_hub *hub)
 {
-    for (struct hf_list *node = hub->conns.next; node != &hub->conns; node = node->next)
-        if (!conn_at_rest(HF_CONTAINER(node, struct hf_conn, link)))
+    const struct hf_conn *c;
+    uint32_t at = 0;
+
+    while ((c = hf_conns_next(&hub->conns, &at)) != NULL)
+        if (!conn_at_rest(c))
             return false;
-    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hf_list_empty(&hub->due) &&
+    return hf_list_empty(&hub->stalled) && hf_list_empty(&hub->pending) && hub->due.count == 0 &&
            hf_list_empty(&hub->dirty_topics) && !hf_exchange_busy(hub);
 }
 
@@ -142,7 +145,7 @@ static bool workers_at_rest(const struct sim *sim, const char **why)
         *why = "a worker has something left to do";
         if (!hub_at_rest(w->hub))
             return false;
-        conns += w->hub->conn_count;
+        conns += w->hub->conns.count;
     }
     *why = "there are more connections than clients";
     return conns == live_clients(sim);

@@ -1,7 +1,7 @@
 #include "sim/worker.h"
 
 #include "base/assert.h"
-#include "server/hub.h"
+#include "server/hub_state.h"
 #include "shm/crash.h"
 #include "sim/backend.h"
 #include "sim/network.h"
@@ -397,6 +397,7 @@ static void be_worker(void *ctx)
     w->now = sim_now(w->sim);
     w->hub = hf_hub_new(&w->sim->region, w->slot, &w->sim->config, &w->transport, w->now);
     hf_assert(w->hub != NULL);
+    w->hub->slice_subs = 1 + w->slot % 3; /* Here two subscribers make a mass fan-out. */
     for (;;) {
         wait_for_events(w);
         serve_sockets(w);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -104,6 +105,30 @@ static void digits_are_those_of_printf(void **state)
     }
 }
 
+static void memory_is_adopted_and_detached(void **state)
+{
+    struct hf_buf b;
+    size_t cap;
+    uint8_t *memory = malloc(8);
+
+    (void)state;
+    assert_non_null(memory);
+    memcpy(memory, "abcd", 4);
+    hf_buf_init(&b, 100);
+    hf_buf_adopt(&b, memory, 2, 8);
+    assert_int_equal(hf_buf_put(&b, "xyz123456", 9), 0); /* It grows as if it had always been its own. */
+    assert_memory_equal(b.data, "abxyz123456", 11);
+    memory = hf_buf_detach(&b, &cap);
+    assert_true(cap >= 11);
+    assert_memory_equal(memory, "abxyz123456", 11);
+    assert_null(b.data);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(hf_buf_put(&b, "new", 3), 0); /* It stays usable, within the same maximum. */
+    assert_int_equal(b.bytes_max, 100);
+    free(memory);
+    hf_buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +136,7 @@ int main(void)
         cmocka_unit_test(an_append_beyond_the_maximum_fails_and_stays_failed),
         cmocka_unit_test(an_append_without_memory_says_so_and_keeps_what_was_there),
         cmocka_unit_test(a_formatted_text_needs_room_for_its_end),
+        cmocka_unit_test(memory_is_adopted_and_detached),
         cmocka_unit_test(digits_are_those_of_printf),
     };
 

@@ -59,7 +59,7 @@ static void the_defaults_are_those_of_the_protocol(void **state)
     assert_string_equal(c.listen[0], "127.0.0.1:8000");
     assert_string_equal(c.api_listen, "127.0.0.1:8001");
     assert_string_equal(c.api_key, "");
-    assert_true(c.workers >= 1 && c.workers <= HF_WORKERS_MAX);
+    assert_int_equal(c.workers, 0); /* auto */
     assert_false(c.echo);
     assert_int_equal(c.log_level, HF_LOG_INFO);
     assert_int_equal(c.log_format, HF_LOG_LOGFMT);
@@ -174,9 +174,9 @@ static void a_value_of_the_wrong_kind_is_refused(void **state)
     snprintf(text, sizeof(text), ":1: heartbeat.interval: '-1' %s", wants);
     assert_load_fails("heartbeat: {interval: -1}\n", text);
     assert_load_fails("workers: [1]\n",
-                      ":1: workers: expected a single value, not a list; allowed is 1 to 256");
+                      ":1: workers: expected a single value, not a list; allowed is 1 to 256, or auto");
     assert_load_fails("workers: {a: 1}\n",
-                      ":1: workers: expected a single value, not a mapping; allowed is 1 to 256");
+                      ":1: workers: expected a single value, not a mapping; allowed is 1 to 256, or auto");
     assert_load_fails("echo: maybe\n", ":1: echo: 'maybe' is neither true nor false");
     assert_load_fails("echo:\n", ":1: echo: has no value");
     assert_load_fails("heartbeat: 3\n",
@@ -195,10 +195,11 @@ static void a_value_out_of_range_is_refused_and_the_bounds_are_not(void **state)
     struct hf_config c;
 
     (void)state;
-    assert_load_fails("\nworkers: 257\n", ":2: workers: '257' is out of range; allowed is 1 to 256");
-    assert_load_fails("workers: 0\n", ":1: workers: '0' is out of range; allowed is 1 to 256");
-    assert_load_fails("workers: 99999999999999999999999999\n",
-                      ":1: workers: '99999999999999999999999999' is out of range; allowed is 1 to 256");
+    assert_load_fails("\nworkers: 257\n", ":2: workers: '257' is out of range; allowed is 1 to 256, or auto");
+    assert_load_fails("workers: 0\n", ":1: workers: '0' is out of range; allowed is 1 to 256, or auto");
+    assert_load_fails(
+        "workers: 99999999999999999999999999\n",
+        ":1: workers: '99999999999999999999999999' is out of range; allowed is 1 to 256, or auto");
     assert_set_fails("session.ttl=25h", "--set: session.ttl: '25h' is out of range; allowed is 100ms to 1d");
     /* Its product with the unit does not fit 64 bits. */
     assert_set_fails("session.ttl=18446744073709551615d",

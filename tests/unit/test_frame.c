@@ -671,6 +671,100 @@ static void close_frames(void **state)
                 "CLOSE(1011," A25 A25 A25 A25 "aaaaaaaaaaaaaaaaaaaa)");
 }
 
+/* Every length around the size of a block, every place of a byte that is no ASCII, blocks of exact size on the heap. */
+static void unmasking_sees_what_is_no_ascii(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 130; len++) {
+        for (size_t place = 0; place <= len; place++) { /* place == len: none */
+            uint8_t *data = malloc(len + 1), *want = malloc(len + 1);
+
+            assert_non_null(data);
+            assert_non_null(want);
+            for (size_t i = 0; i < len; i++)
+                want[i] = (uint8_t)(i == place ? 0x80 | i : i * 7 % 128);
+            data = realloc(data, len > 0 ? len : 1);
+            memcpy(data, want, len);
+            hf_ws_mask(data, len, test_mask, 0);
+            assert_int_equal(hf_ws_unmask_ascii(data, len, test_mask), place == len);
+            assert_memory_equal(data, want, len);
+            free(data);
+            free(want);
+        }
+    }
+}
+
+/* What the echo takes by itself, and what it leaves to the parser: cut at every place, the answers are those of a parser with an encoder behind it. */
+static void the_echo_answers_what_is_small_and_whole(void **state)
+{
+    static const struct frame frames[] = {{0x81, SHORTEST, "hello", 5},
+                                          {0x82, SHORTEST, "\x80\xff\0", 3},
+                                          {0x81, SHORTEST, "", 0},
+                                          {0x81, SHORTEST, A25 A25 A25 A25 A25, 125},
+                                          {0x82, SHORTEST, A25, 17}};
+    struct hf_buf in, want;
+    size_t ends[5], count = sizeof(frames) / sizeof(frames[0]);
+
+    (void)state;
+    hf_buf_init(&in, 1000);
+    hf_buf_init(&want, 1000);
+    for (size_t i = 0; i < count; i++) {
+        enum hf_ws_opcode opcode = (enum hf_ws_opcode)(frames[i].first & 0xf);
+
+        assert_int_equal(hf_ws_put_frame(&in, opcode, frames[i].payload, frames[i].len, test_mask), 0);
+        assert_int_equal(hf_ws_put_frame(&want, opcode, frames[i].payload, frames[i].len, NULL), 0);
+        ends[i] = in.len;
+    }
+    for (size_t cut = 0; cut <= in.len; cut++) {
+        uint8_t *part = malloc(cut + 1), *out = malloc(cut + 1);
+        size_t out_len, messages, used, whole = 0;
+        struct hf_ws ws;
+
+        while (whole < count && ends[whole] <= cut)
+            whole++;
+        assert_non_null(part);
+        assert_non_null(out);
+        memcpy(part, in.data, cut);
+        hf_ws_init(&ws, HF_WS_SERVER, MESSAGE_MAX);
+        assert_true(hf_ws_idle(&ws));
+        used = hf_ws_echo(&ws, part, cut, out, &out_len, &messages);
+        assert_int_equal(messages, whole);
+        assert_int_equal(used, whole == 0 ? 0 : ends[whole - 1]);
+        assert_int_equal(out_len, used - 4 * whole);
+        assert_memory_equal(out, want.data, out_len);
+        free(part);
+        free(out);
+    }
+    hf_buf_release(&in);
+    hf_buf_release(&want);
+}
+
+/* Everything else is left where it is, right or wrong. */
+static void the_echo_leaves_the_rest_to_the_parser(void **state)
+{
+    static const char *const left[] = {
+        "\x81\x82\0\0\0\0\xc3\xa4", /* text that is no ASCII */
+        "\x89\x80\0\0\0\0\0\0",     /* a ping */
+        "\x01\x82\0\0\0\0hi",       /* a fragment */
+        "\xc1\x82\0\0\0\0hi",       /* a reserved bit */
+        "\x81\x02hi\0\0\0\0",       /* unmasked */
+        "\x81\xfe\0\x02\0\0\0\0",   /* a length of 16 bits */
+        "\x81\xfd\0\0\0\0hi",       /* not all of it is there */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        uint8_t out[8];
+        size_t out_len, messages;
+        struct hf_ws ws;
+
+        hf_ws_init(&ws, HF_WS_SERVER, MESSAGE_MAX);
+        assert_int_equal(hf_ws_echo(&ws, (const uint8_t *)left[i], 8, out, &out_len, &messages), 0);
+        assert_int_equal(out_len, 0);
+        assert_int_equal(messages, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -690,6 +784,9 @@ int main(void)
         cmocka_unit_test(text_is_checked_across_fragments),
         cmocka_unit_test(close_codes),
         cmocka_unit_test(masking_at_every_length_place_and_phase),
+        cmocka_unit_test(unmasking_sees_what_is_no_ascii),
+        cmocka_unit_test(the_echo_answers_what_is_small_and_whole),
+        cmocka_unit_test(the_echo_leaves_the_rest_to_the_parser),
         cmocka_unit_test(headers_take_the_shortest_form),
         cmocka_unit_test(what_is_encoded_can_be_read),
         cmocka_unit_test(a_full_buffer_refuses_a_whole_frame),

@@ -210,6 +210,38 @@ static void list_lines_that_lie_crosswise(void **state)
 }
 
 /* RFC 9112 section 3.2.2: the target's authority stands in for the Host field. */
+/* RFC 6455 section 9.1: several lines of extensions are as one, and lie among the other lists. */
+static void extensions_of_several_lines(void **state)
+{
+    struct hf_handshake h;
+    char *data;
+
+    (void)state;
+    accept_request(LINE ALL END, &h, &data);
+    assert_int_equal(h.deflate.server_window_bits, 0);
+    free(data);
+    accept_request(LINE "Sec-WebSocket-Extensions: x-unknown\r\nX-Forwarded-For: one\r\n"
+                        "Sec-WebSocket-Protocol: a\r\nsec-websocket-extensions: permessage-deflate; x\r\n"
+                        "Sec-WebSocket-Protocol: b\r\nX-Forwarded-For: two\r\n" ALL
+                        "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12\r\n" END,
+                   &h, &data);
+    assert_int_equal(h.deflate.server_window_bits, 12);
+    assert_str(h.protocols, "a, b");
+    assert_str(h.forwarded_for, "one, two");
+    free(data);
+    accept_request(LINE "Sec-WebSocket-Extensions:\r\n" ALL
+                        "Sec-WebSocket-Extensions: permessage-deflate\r\n" END,
+                   &h, &data);
+    assert_int_equal(h.deflate.server_window_bits, 15);
+    free(data);
+    expect_refusal(LINE ALL "Sec-WebSocket-Extensions:\r\n" END, 400, "malformed Sec-WebSocket-Extensions");
+    expect_refusal(LINE ALL
+                   "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Extensions: x y\r\n" END,
+                   400, "malformed Sec-WebSocket-Extensions");
+    expect_refusal(LINE ALL "Sec-WebSocket-Extensions: permessage-deflate;\r\n" END, 400,
+                   "malformed Sec-WebSocket-Extensions");
+}
+
 static void targets_in_absolute_form(void **state)
 {
     struct hf_handshake h;
@@ -544,14 +576,26 @@ static void answers_that_accept(void **state)
 
     (void)state;
     hf_buf_init(&b, 4096);
-    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), (struct hf_str){0}), 0);
+    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), (struct hf_str){0}, NULL), 0);
     assert_buf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Accept: " RFC_ACCEPT "\r\n\r\n");
-    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), HF_STR("chat")), 0);
+    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), HF_STR("chat"), NULL), 0);
     assert_buf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Accept: " RFC_ACCEPT "\r\nSec-WebSocket-Protocol: chat\r\n\r\n");
+    assert_int_equal(
+        hf_handshake_put_accept(&b, HF_STR(RFC_KEY), (struct hf_str){0}, &(struct hf_deflate_terms){0}), 0);
+    assert_buf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Accept: " RFC_ACCEPT "\r\n\r\n");
+    assert_int_equal(
+        hf_handshake_put_accept(&b, HF_STR(RFC_KEY), HF_STR("chat"), &(struct hf_deflate_terms){10, true}),
+        0);
+    assert_buf(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Accept: " RFC_ACCEPT "\r\nSec-WebSocket-Protocol: chat\r\n"
+                   "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+                   "client_no_context_takeover; "
+                   "server_max_window_bits=10\r\n\r\n");
     hf_buf_init(&b, 100);
-    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), HF_STR("chat")), HF_ELIMIT);
+    assert_int_equal(hf_handshake_put_accept(&b, HF_STR(RFC_KEY), HF_STR("chat"), NULL), HF_ELIMIT);
     hf_buf_release(&b);
 }
 
@@ -643,11 +687,14 @@ static void requests_are_put_and_parsed(void **state)
     assert_str(h.protocols, "holdfast.v1.json, hf.resume.t");
     assert_str(h.attempt, "2");
     assert_str(h.origin, "http://a");
+    assert_int_equal(h.deflate.server_window_bits, 0);
     hf_buf_reset(&b);
     req.protocols = req.extra_headers = (struct hf_str){0};
+    req.deflate = true;
     assert_int_equal(hf_handshake_put_request(&b, &req, key), 0);
     assert_int_equal(hf_handshake_parse(&h, (char *)b.data, b.len), b.len);
     assert_str(h.protocols, NULL);
+    assert_int_equal(h.deflate.server_window_bits, 15);
     hf_buf_release(&b);
 }
 
@@ -688,7 +735,7 @@ static void nothing_is_smuggled_into_our_request(void **state)
 static int parse_answer(const char *answer, size_t len, struct hf_handshake_response *r, char **data)
 {
     *data = copy_of(answer, len);
-    return hf_handshake_parse_response(r, *data, len, RFC_KEY);
+    return hf_handshake_parse_response(r, *data, len, RFC_KEY, false);
 }
 
 static void accept_answer(const char *answer, int status, const char *protocol, uint32_t retry_after_s)
@@ -767,6 +814,8 @@ static void answers_that_are_refused(void **state)
                   "101 with a wrong Sec-WebSocket-Accept");
     refuse_answer(S101 UPGRADE ACCEPT "Sec-WebSocket-Extensions: permessage-deflate\r\n" END,
                   "101 with an extension that was not asked for");
+    refuse_answer(S101 UPGRADE ACCEPT "Sec-WebSocket-Extensions: x\r\n" END,
+                  "101 with an extension that was not asked for");
     refuse_answer(S101 UPGRADE ACCEPT "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n" END,
                   "101 with two subprotocols");
     refuse_answer("HTTP/1.0 101 x\r\n" UPGRADE ACCEPT END, "malformed status line");
@@ -779,6 +828,37 @@ static void answers_that_are_refused(void **state)
     refuse_answer("SSH-2.0-OpenSSH\r\n", "not an HTTP response");
     refuse_answer("HTTP/1.1 503 x\nX: y\r\n" END, "line feed without carriage return");
     refuse_answer("HTTP/1.1 503 x\r\nX : y\r\n" END, "malformed header name");
+}
+
+/* What a client that offered compression makes of the answer. */
+static void answers_to_an_offer(void **state)
+{
+    static const struct {
+        const char *lines;
+        int bits; /* HF_EBADMSG: refused */
+    } rows[] = {
+        {"", 0},
+        {"Sec-WebSocket-Extensions: " HF_DEFLATE_OFFER "\r\n", 15},
+        {"Sec-WebSocket-Extensions: " HF_DEFLATE_OFFER "; server_max_window_bits=9\r\n", 9},
+        {"Sec-WebSocket-Extensions: permessage-deflate\r\n", HF_EBADMSG},
+        {"Sec-WebSocket-Extensions: x\r\n", HF_EBADMSG},
+        {"Sec-WebSocket-Extensions:\r\n", HF_EBADMSG},
+        {"Sec-WebSocket-Extensions: " HF_DEFLATE_OFFER "\r\nSec-WebSocket-Extensions: x\r\n", HF_EBADMSG},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct hf_handshake_response r;
+        char text[512];
+        int len = snprintf(text, sizeof(text), S101 "%s" UPGRADE ACCEPT END, rows[i].lines);
+        int got = hf_handshake_parse_response(&r, text, (size_t)len, RFC_KEY, true);
+
+        assert_int_equal(got, rows[i].bits < 0 ? rows[i].bits : len);
+        if (got > 0)
+            assert_int_equal(r.deflate.server_window_bits, rows[i].bits);
+        else
+            assert_string_equal(r.reason, "101 with an extension on other terms than asked for");
+    }
 }
 
 static void long_answers(void **state)
@@ -802,6 +882,8 @@ int main(void)
         cmocka_unit_test(the_request_of_the_rfc),
         cmocka_unit_test(a_request_in_other_clothes),
         cmocka_unit_test(list_lines_are_joined),
+        cmocka_unit_test(extensions_of_several_lines),
+        cmocka_unit_test(answers_to_an_offer),
         cmocka_unit_test(list_lines_that_lie_crosswise),
         cmocka_unit_test(targets_in_absolute_form),
         cmocka_unit_test(bytes_behind_the_head_are_left),

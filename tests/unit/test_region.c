@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "crash_point.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -69,6 +71,9 @@ static unsigned parts_of(const struct hf_region *r, struct part *parts)
             for (int class = 0; class < HF_RING_CLASSES; class ++)
                 parts[n++] = (struct part){(uint8_t *)hf_region_ring(r, (enum hf_ring_class) class, from, to),
                                            hf_ring_bytes(c->ring_bytes)};
+    for (uint32_t slot = 0; slot < c->workers; slot++)
+        parts[n++] =
+            (struct part){(uint8_t *)hf_region_tallies(r, slot), c->channels_max * sizeof(struct hf_tally)};
     for (uint32_t shard = 0; shard < c->shards; shard++) {
         struct hf_channels_shm *channels = hf_region_channels(r, shard);
 
@@ -308,13 +313,97 @@ static void settled_is_what_the_slowest_worker_has_settled(void **state)
     hf_region_bury_worker(&r, 1);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0);
     atomic_store(&r.slots[1].state, HF_SLOT_STARTING);
-    hf_region_reset_worker(&r, 1, 1);
+    hf_region_reset_worker(&r, 1);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0);
     atomic_store(&r.slots[1].state, HF_SLOT_RUNNING);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 0); /* It has not settled yet. */
     atomic_store(&r.slots[1].settled_ms, 8500);
     assert_int_equal(hf_region_settled_ms(&r, 9000), 5000);
     region_free(&r);
+}
+
+/* "Whether the process that was this slot's at its `life`-th start may still run" */
+static void a_life_ends_with_its_process(void **state)
+{
+    struct hf_region r = region_new(&small);
+
+    (void)state;
+    assert_false(hf_region_lives(&r, 3, 0)); /* There is no such slot. */
+    assert_false(hf_region_lives(&r, 1, 0));
+    atomic_store(&r.slots[1].starts, 17);
+    atomic_store(&r.slots[1].state, HF_SLOT_STARTING);
+    assert_false(hf_region_lives(&r, 1, 1));
+    atomic_store(&r.slots[1].state, HF_SLOT_RUNNING);
+    assert_true(hf_region_lives(&r, 1, 1));
+    assert_false(hf_region_lives(&r, 1, 0));
+    hf_region_bury_worker(&r, 1);
+    assert_false(hf_region_lives(&r, 1, 1));
+    region_free(&r);
+}
+
+/* "made by their producer when it has something to say for the first time": nothing else of them is touched. */
+static void rings_are_made_when_somebody_talks(void **state)
+{
+    struct hf_region r = region_new(&small);
+    struct hf_ring *ring = hf_region_ring(&r, HF_RING_REQUEST, 0, 2);
+    size_t len;
+    uint8_t *record;
+
+    (void)state;
+    for (uint32_t from = 0; from < 3; from++)
+        for (uint32_t to = 0; to < 3; to++) {
+            assert_false(hf_region_talks(&r, from, to));
+            assert_int_equal(hf_region_ring(&r, HF_RING_ANSWER, from, to)->size, 0);
+        }
+    assert_true(hf_ring_empty(ring)); /* A consumer may look all the same. */
+    assert_null(hf_ring_peek(ring, &len));
+    assert_false(hf_ring_producer_due(ring));
+    assert_ptr_equal(hf_region_ring_to(&r, HF_RING_REQUEST, 0, 2), ring);
+    assert_true(hf_region_talks(&r, 0, 2));
+    assert_false(hf_region_talks(&r, 2, 0));
+    record = hf_ring_reserve(ring, 1);
+    assert_non_null(record);
+    *record = 7;
+    hf_ring_commit(ring, 1);
+    assert_ptr_equal(hf_region_ring_to(&r, HF_RING_ANSWER, 0, 2), hf_region_ring(&r, HF_RING_ANSWER, 0, 2));
+    record = hf_ring_peek(ring, &len); /* What is in it stays. */
+    assert_non_null(record);
+    assert_int_equal(*record, 7);
+    region_free(&r);
+}
+
+/* A worker that dies before it has said that its rings are there leaves them to be made once more. */
+static void work_talk(void *ctx)
+{
+    struct hf_ring *ring = hf_region_ring_to(ctx, HF_RING_REQUEST, 0, 1);
+
+    if (hf_ring_reserve(ring, 4) == NULL)
+        _exit(1);
+    hf_ring_commit(ring, 4);
+}
+
+static void a_talker_dies_at_each_place(void **state)
+{
+    bool died = true, at_rings = false;
+
+    (void)state;
+    for (unsigned n = 1; died; n++) {
+        struct hf_region r = region_new(&small);
+        size_t len, count = 0;
+
+        died = dies_at(n, work_talk, &r);
+        at_rings |= died && strcmp(crash_place(), "rings:made") == 0;
+        assert_true(hf_region_talks(&r, 0, 1) || hf_ring_empty(hf_region_ring(&r, HF_RING_REQUEST, 0, 1)));
+        work_talk(&r);
+        while (hf_ring_peek(hf_region_ring(&r, HF_RING_REQUEST, 0, 1), &len) != NULL) {
+            assert_int_equal(len, 4);
+            hf_ring_consume(hf_region_ring(&r, HF_RING_REQUEST, 0, 1));
+            count++;
+        }
+        assert_in_range(count, 1, 2);
+        region_free(&r);
+    }
+    assert_true(at_rings);
 }
 
 /* "mark it and clear its pins" */
@@ -350,17 +439,32 @@ static void a_buried_worker_holds_nothing(void **state)
     region_free(&r);
 }
 
-/* "gauges to 0, own interest and notified bits cleared in all channels"; counters "only rise" and others' bits stay. */
+static bool is_wanted(void *ctx, hf_cid cid)
+{
+    return *(hf_cid *)ctx == cid;
+}
+
+/*
+ * "gauges to 0"; counters "only rise". "take away the interest that its predecessor left in channels and that it has not itself": others' bits stay, and
+ * so does its own in a channel whose number is just not to be read.
+ */
 static void a_new_worker_begins_without_its_predecessors_interest(void **state)
 {
     struct hf_region r = region_new(&small);
     struct hf_channels t;
-    struct hf_channel *c[2];
+    struct hf_channel *c[3];
+    uint64_t cursor = 0;
+    hf_cid wanted;
 
     (void)state;
     hf_channels_open(&t, hf_region_channels(&r, 4));
     assert_int_equal(hf_channels_add(&t, HF_STR("a"), hf_channel_hash(HF_STR("a")), 1, &c[0]), 0);
     assert_int_equal(hf_channels_add(&t, HF_STR("b"), hf_channel_hash(HF_STR("b")), 1, &c[1]), 0);
+    assert_int_equal(hf_channels_add(&t, HF_STR("c"), hf_channel_hash(HF_STR("c")), 1, &c[2]), 0);
+    wanted = atomic_load(&c[2]->cid);
+    assert_int_equal(hf_channel_last_cid(&t, c[2]), wanted);
+    assert_true(hf_channel_want(c[2], wanted, 1));
+    atomic_store(&c[2]->cid, 0);
     for (int i = 0; i < 2; i++)
         for (uint32_t worker = 0; worker < 3; worker++) {
             assert_true(i == 1 || hf_channel_want(c[i], atomic_load(&c[i]->cid), worker));
@@ -370,12 +474,13 @@ static void a_new_worker_begins_without_its_predecessors_interest(void **state)
     hf_gauge_add(&r.slots[1].counters, HF_GAUGE_CONNECTIONS, 7);
     hf_gauge_add(&r.slots[1].counters, HF_GAUGE_CONNECTIONS, -2);
     assert_int_equal(atomic_load(&r.slots[1].counters.gauge[HF_GAUGE_CONNECTIONS]), 5);
-    hf_region_reset_worker(&r, 1, 4000);
+    hf_region_reset_worker(&r, 1);
+    assert_true(hf_region_forget_interest(&r, 1, 4000, &cursor, 2, is_wanted, &wanted));
+    assert_false(hf_region_forget_interest(&r, 1, 4000, &cursor, 2, is_wanted, &wanted));
     for (int i = 0; i < 2; i++)
-        for (uint32_t worker = 0; worker < 3; worker++) {
+        for (uint32_t worker = 0; worker < 3; worker++)
             assert_int_equal(hf_channel_wanted(c[i], worker), i == 0 && worker != 1);
-            assert_int_equal(hf_channel_untold(c[i], worker), worker == 1);
-        }
+    assert_true(hf_channel_wanted(c[2], 1));
     assert_int_equal(atomic_load(&c[0]->left_ms), 4000);
     assert_int_equal(atomic_load(&c[1]->left_ms), 1);
     assert_int_equal(atomic_load(&r.slots[1].counters.counter[HF_COUNT_PUBLISHES]), 5);
@@ -395,6 +500,9 @@ int main(void)
         cmocka_unit_test(one_of_the_ringers_wakes_the_sleeper),
         cmocka_unit_test(no_wake_up_is_lost),
         cmocka_unit_test(settled_is_what_the_slowest_worker_has_settled),
+        cmocka_unit_test(a_life_ends_with_its_process),
+        cmocka_unit_test(rings_are_made_when_somebody_talks),
+        cmocka_unit_test(a_talker_dies_at_each_place),
         cmocka_unit_test(a_buried_worker_holds_nothing),
         cmocka_unit_test(a_new_worker_begins_without_its_predecessors_interest),
     };

@@ -1,6 +1,7 @@
 #include "shm/ring.h"
 
 #include "base/rng.h"
+#include "shm/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -121,6 +122,62 @@ static void random_traffic_comes_out_as_it_went_in(void **state)
     }
     assert_true(in > 100000 && refused > 1000);
     ring_free(r);
+}
+
+/* "it only ever touches as much memory as a burst needs": a quiet ring stays in its first page, and loses nothing over it. */
+static void a_quiet_ring_stays_at_its_beginning(void **state)
+{
+    enum { BIG = 65536, PAGE = 4096 };
+    struct hf_ring *r = hf_memory_map(hf_ring_bytes(BIG));
+    uint64_t position = 0;
+
+    (void)state;
+    assert_non_null(r);
+    hf_ring_init(r, BIG);
+    for (uint64_t n = 0; n < 10000; n++) {
+        size_t len = n % 7 == 0 ? 600 : 100;
+
+        assert_true(push(r, n, len));
+        if (n % 3 == 0) /* Now and then two at a time. */
+            assert_true(push(r, n + 1, len));
+        peek_is(r, n, len);
+        assert_true(n == 0 || hf_ring_position(r) > position);
+        position = hf_ring_position(r);
+        hf_ring_consume(r);
+        if (n % 3 == 0) {
+            peek_is(r, n + 1, len);
+            hf_ring_consume(r);
+        }
+    }
+    for (size_t at = PAGE; at < BIG; at++)
+        assert_int_equal(r->data[at], 0);
+    hf_memory_unmap(r, hf_ring_bytes(BIG));
+}
+
+/* "two records up to this length fit where one of twice the length did", even if the consumer empties the ring in between. */
+static void what_was_promised_to_fit_fits(void **state)
+{
+    enum { BIG = 8192, SMALL = HF_RING_SMALL_BYTES - 2 * HF_RING_RECORD_EXTRA };
+    struct hf_ring *r = hf_memory_map(hf_ring_bytes(BIG));
+
+    (void)state;
+    assert_non_null(r);
+    hf_ring_init(r, BIG);
+    for (uint64_t position = 0; position < BIG; position += 8)
+        for (unsigned behind = 0; behind < 2; behind++) {
+            atomic_store(&r->head, position);
+            atomic_store(&r->tail, position);
+            assert_true(behind == 0 || push(r, 1, 8));
+            if (hf_ring_reserve(r, 2 * SMALL + HF_RING_RECORD_EXTRA) == NULL)
+                continue;
+            if (behind == 1) {
+                peek_is(r, 1, 8);
+                hf_ring_consume(r);
+            }
+            assert_true(push(r, 2, SMALL));
+            assert_true(push(r, 3, SMALL));
+        }
+    hf_memory_unmap(r, hf_ring_bytes(BIG));
 }
 
 /* "or NULL where there is none now; then `waits` is set and the consumer will wake the producer" */
@@ -420,6 +477,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length_passes_at_every_place),
         cmocka_unit_test(random_traffic_comes_out_as_it_went_in),
+        cmocka_unit_test(a_quiet_ring_stays_at_its_beginning),
+        cmocka_unit_test(what_was_promised_to_fit_fits),
         cmocka_unit_test(a_full_ring_says_when_there_is_room_again),
         cmocka_unit_test(the_longest_record_is_not_kept_out_for_ever),
         cmocka_unit_test(what_was_not_committed_is_given_up),

@@ -248,7 +248,8 @@ static void accept_with(struct fixture *f, const char *lines)
     take_request(f, key);
     hf_buf_init(&out, TEXT_MAX);
     assert_int_equal(
-        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, HF_STR("holdfast.v1.json")), 0);
+        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, HF_STR("holdfast.v1.json"), NULL),
+        0);
     while (*lines != '\0') {
         size_t len = strcspn(lines, "\n");
 
@@ -462,7 +463,7 @@ TEST(another_subprotocol_is_no_holdfast)
     take_request(f, key);
     hf_buf_init(&out, 4096);
     assert_int_equal(
-        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, (struct hf_str){NULL, 0}), 0);
+        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, (struct hf_str){NULL, 0}, NULL), 0);
     feed(f, out.data, out.len);
     hf_buf_release(&out);
     HEARD(f, "ended 0 0\n");
