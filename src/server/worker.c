@@ -386,8 +386,8 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     for (size_t i = 0; i < setup->listen_count; i++)
         w->listeners[i] =
             (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
-    w->tls_generation = setup->tls_generation;
     measure_room(w);
+    w->tls_generation = setup->tls_generation;
     start_listening(w);
     return true;
 }

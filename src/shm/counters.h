@@ -44,6 +44,25 @@
     X(CHANNELS_REMOVED, "channels_removed_total", "", "idle channels forgotten")                             \
     X(ACCEPT_ERRORS, "accept_errors_total", "",                                                              \
       "connections lost at accept, for want of descriptors or memory")                                       \
+    X(WORKERS_FULL, "workers_full_total", "",                                                                \
+      "times that a worker had as many connections as it has room for, so that others get the new ones")     \
+    X(DEFLATE_CONNECTIONS, "deflate_connections_total", "", "connections accepted with permessage-deflate")  \
+    X(DEFLATED, "deflated_messages_total", "", "messages compressed, each once for all its receivers")       \
+    X(DEFLATE_BYTES_PLAIN, "deflate_bytes_total", "{form=\"plain\"}",                                        \
+      "bytes of those messages, before and after")                                                           \
+    X(DEFLATE_BYTES_PACKED, "deflate_bytes_total", "{form=\"compressed\"}", "")                              \
+    X(DEFLATE_SHARED, "deflate_deliveries_total", "", "deliveries of channels' messages in compressed form") \
+    X(DEFLATE_USELESS, "deflate_useless_total", "", "messages that compression would not make smaller")      \
+    X(DEFLATE_NO_ROOM, "deflate_no_room_total", "",                                                          \
+      "deliveries left plain because the compressed frames of one turn filled the cache")                    \
+    X(INFLATED, "inflated_messages_total", "", "compressed messages received")                               \
+    X(INFLATE_BYTES_PACKED, "inflate_bytes_total", "{form=\"compressed\"}",                                  \
+      "bytes of those messages, before and after")                                                           \
+    X(INFLATE_BYTES_PLAIN, "inflate_bytes_total", "{form=\"plain\"}", "")                                    \
+    X(INFLATE_TOO_BIG, "inflate_refused_total", "{cause=\"too_big\"}",                                       \
+      "compressed messages refused, by cause")                                                               \
+    X(INFLATE_MALFORMED, "inflate_refused_total", "{cause=\"malformed\"}", "")                               \
+    X(INFLATE_NO_MEMORY, "inflate_refused_total", "{cause=\"no_memory\"}", "")                               \
     X(TLS_1_2_FULL, "tls_handshakes_total", "{version=\"1.2\",resumed=\"no\"}",                              \
       "TLS handshakes, by version and whether a ticket spared the certificate")                              \
     X(TLS_1_2_RESUMED, "tls_handshakes_total", "{version=\"1.2\",resumed=\"yes\"}", "")                      \
@@ -65,25 +84,6 @@
     X(TLS_RELOADS_MISSED, "tls_reloads_missed_total", "",                                                    \
       "times that a worker could not load certificates that the supervisor had found good")                  \
     X(TLS_ON_PLAIN, "tls_on_plain_port_total", "", "connections that began with TLS on a port without")      \
-    X(WORKERS_FULL, "workers_full_total", "",                                                                \
-      "times that a worker had as many connections as it has room for, so that others get the new ones")     \
-    X(DEFLATE_CONNECTIONS, "deflate_connections_total", "", "connections accepted with permessage-deflate")  \
-    X(DEFLATED, "deflated_messages_total", "", "messages compressed, each once for all its receivers")       \
-    X(DEFLATE_BYTES_PLAIN, "deflate_bytes_total", "{form=\"plain\"}",                                        \
-      "bytes of those messages, before and after")                                                           \
-    X(DEFLATE_BYTES_PACKED, "deflate_bytes_total", "{form=\"compressed\"}", "")                              \
-    X(DEFLATE_SHARED, "deflate_deliveries_total", "", "deliveries of channels' messages in compressed form") \
-    X(DEFLATE_USELESS, "deflate_useless_total", "", "messages that compression would not make smaller")      \
-    X(DEFLATE_NO_ROOM, "deflate_no_room_total", "",                                                          \
-      "deliveries left plain because the compressed frames of one turn filled the cache")                    \
-    X(INFLATED, "inflated_messages_total", "", "compressed messages received")                               \
-    X(INFLATE_BYTES_PACKED, "inflate_bytes_total", "{form=\"compressed\"}",                                  \
-      "bytes of those messages, before and after")                                                           \
-    X(INFLATE_BYTES_PLAIN, "inflate_bytes_total", "{form=\"plain\"}", "")                                    \
-    X(INFLATE_TOO_BIG, "inflate_refused_total", "{cause=\"too_big\"}",                                       \
-      "compressed messages refused, by cause")                                                               \
-    X(INFLATE_MALFORMED, "inflate_refused_total", "{cause=\"malformed\"}", "")                               \
-    X(INFLATE_NO_MEMORY, "inflate_refused_total", "{cause=\"no_memory\"}", "")                               \
     X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
     X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
     X(CLOSE_1002, "closes_total", "{code=\"1002\"}", "")                                                     \
