@@ -11,10 +11,12 @@
 #ifndef HF_SERVER_RELAY_H
 #define HF_SERVER_RELAY_H
 
+#include "server/capacity.h"
 #include "server/socket.h"
 #include "server/supervisor.h"
 
-enum { HF_RELAYS_MAX = 256 /* as many connections as the API of a worker takes */ };
+/* Each has three descriptors, and server/capacity.h counts on HF_API_RESERVE for the API. */
+enum { HF_RELAYS_MAX = HF_API_RESERVE / 3 };
 
 struct hf_relays {
     struct hf_sockets *sockets; /* its TLS, buffer, counters and log are shared */

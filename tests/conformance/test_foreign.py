@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from foreign_clients import Target, chromium_visit, curl_upgrade, node_ws, with_websockets
 from holdfast_server import SharedServer
 from holdfast_test import check, check_equal, main, test
+from tls_fixture import Certificates, TlsServer
 
 plain = SharedServer(workers=1, echo=True)
 packing = SharedServer(workers=1, echo=True, compression='true')
@@ -140,6 +141,36 @@ def chromium_talks(t):
         check_equal((seen['extensions'], seen['sessionExtensions']), (extensions, extensions), 'ws.extensions')
         check_equal((seen['protocol'], seen['echoClosed'], seen['sessionClosed']), ('holdfast.v1.json', [1000, True], [1000, True]), 'protocol, closes')
         check((inflated > 0) == (extensions != ''), f'{inflated} messages came compressed')
+
+
+# Over TLS
+
+def secure_target(t):
+    """(target, server): compression is on, as whoever has both would have it."""
+    one = Certificates(t).make('one', 'localhost')
+    server = t.own(TlsServer([one], workers=2, echo=True, compression='true')).start()
+    return Target(server.tls_port, 'wss', 'localhost', one.pem), server
+
+
+@test
+def websockets_npm_ws_and_curl_over_tls(t):
+    target, server = secure_target(t)
+    check_equal(echo_all(target)[1], ANSWER, 'answer to python3-websockets')
+    seen = node_ws(target, 'echo', MESSAGES)
+    check_equal((seen['wrong'], len(seen['received']), seen['closed']), ([], 2 * len(MESSAGES), 1000), 'wrong, echoed, close code')
+    seen = node_ws(target, 'session', PAYLOADS, channel='npm')
+    check_equal((seen['wrong'], seen['received']), ([], PAYLOADS), 'wrong, payloads')
+    check_equal(curl_upgrade(target)[0], 101, 'status')
+    check_equal((server.tls_count('handshakes', version='1.3'), server.tls_count('handshakes_failed')), (4, 0), 'handshakes, failed ones')
+
+
+@test(deadline=200)
+def chromium_talks_over_tls(t):
+    target, server = secure_target(t)
+    seen = chromium_visit(t, target, PAYLOADS, 'chromium')
+    check_equal((seen['wrong'], seen['received'], seen['extensions']), ([], PAYLOADS, ANSWER), 'wrong, payloads, extensions')
+    check_equal((seen['echoClosed'], seen['sessionClosed']), ([1000, True], [1000, True]), 'closes')
+    check_equal(server.tls_count('handshakes', version='1.3', resumed='yes'), 1, 'its second connection resumes')
 
 
 if __name__ == '__main__':
