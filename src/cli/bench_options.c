@@ -76,6 +76,7 @@ static const char help[] =
     "128)\n"
     "  --inflight N           echo: messages under way on each connection (1)\n"
     "  --window N             fanout: messages under way at most (16)\n"
+    "  --pipeline N           publish: requests under way on each connection (1)\n"
     "  --one                  fanout: each message by itself, when all subscribers have the last\n"
     "  --shared               idle, churn, resume-storm: all subscribe to one channel, not each to its own\n"
     "  --bare                 churn: the handshake only, without a subscription\n"
@@ -226,6 +227,7 @@ enum opt {
     OPT_SIZE,
     OPT_INFLIGHT,
     OPT_WINDOW,
+    OPT_PIPELINE,
     OPT_ONE,
     OPT_SHARED,
     OPT_BARE,
@@ -277,6 +279,7 @@ static const struct known {
      "bytes from 1 (34 where messages are told apart) to 4194304"},
     {"inflight", required_argument, BIT(ECHO), "a number from 1 to 4096"},
     {"window", required_argument, BIT(FANOUT), "a number from 1 to 1024"},
+    {"pipeline", required_argument, BIT(PUBLISH), "a number from 1 to 64"},
     {"one", no_argument, BIT(FANOUT), NULL},
     {"shared", no_argument, HELD, NULL},
     {"bare", no_argument, BIT(CHURN), NULL},
@@ -313,6 +316,8 @@ static bool take_amount(struct hf_bench_options *o, enum opt option, const char 
         return parse_number(value, 1, 4096, &o->inflight);
     case OPT_WINDOW:
         return parse_number(value, 1, HF_BENCH_WINDOW_MAX, &o->window);
+    case OPT_PIPELINE:
+        return parse_number(value, 1, HF_BENCH_PIPELINE_MAX, &o->pipeline);
     case OPT_RATE:
         return parse_real(value, 1e8, &o->rate) && o->rate > 0;
     case OPT_PROCESSES:
@@ -428,6 +433,7 @@ static void set_defaults(struct hf_bench_options *o)
     o->publishers = 1;
     o->size = echo ? 64 : 128;
     o->inflight = 1;
+    o->pipeline = 1;
     o->window = 16;
     o->seconds_ms = 5000;
     o->warmup_ms = o->mode == HF_BENCH_IDLE ? 0 : 1000;

@@ -36,6 +36,7 @@ enum {
     HF_BENCH_SERVER_PIDS_MAX = 16,
     HF_BENCH_PROCESSES_MAX = 256,
     HF_BENCH_WINDOW_MAX = 1024,
+    HF_BENCH_PIPELINE_MAX = 64,
     HF_BENCH_CHANNELS_MAX = 65536,
     HF_BENCH_SIZE_MIN = 34, /* a message of a flow holds a time and a number, in quotes */
     HF_BENCH_PROCESS_CONNECTIONS =
@@ -62,7 +63,7 @@ struct hf_bench_options {
     uint64_t connections;      /* echo, idle, churn, storm, publish; fanout and rate: the subscribers */
     uint64_t publishers, channels;
     uint64_t stuck_percent; /* of a flow's subscribers: they stop reading when all are there */
-    uint64_t size, inflight, window;
+    uint64_t size, inflight, window, pipeline;
     double rate; /* per second, of all processes; 0: as fast as it goes */
     bool one;    /* each message by itself */
     bool shared; /* idle: one channel for all */

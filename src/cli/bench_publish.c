@@ -1,5 +1,6 @@
 /*
- * bench_publish.c - `holdfast bench publish`: HTTP requests over connections that stay open, one after the other on each.
+ * bench_publish.c - `holdfast bench publish`: HTTP requests over connections that stay open; --pipeline of them under way on each. HTTP answers in
+ * the order of the requests.
  */
 #include "cli/bench_load.h"
 
@@ -9,7 +10,9 @@
 #include <strings.h>
 
 struct publish_conn {
-    int64_t sent_ns; /* of the request under way, or when it was due; 0: none */
+    int64_t sent_ns
+        [HF_BENCH_PIPELINE_MAX]; /* ring of the times at which those under way were sent, or were due */
+    uint32_t first, count;
 };
 
 struct publisher {
@@ -74,27 +77,29 @@ static struct publish_conn *conn_of(struct hf_bench_load *load, const struct hf_
     return &((struct publisher *)load->data)->conns[c - load->conns];
 }
 
+static bool has_room(struct hf_bench_load *load, const struct hf_bench_conn *c)
+{
+    return c->state == HF_BENCH_IS_OPEN && conn_of(load, c)->count < load->options->pipeline;
+}
+
 static void request(struct hf_bench_load *load, struct hf_bench_conn *c, int64_t sent_ns)
 {
     struct publisher *p = load->data;
+    struct publish_conn *pc = conn_of(load, c);
 
-    conn_of(load, c)->sent_ns = sent_ns;
+    pc->sent_ns[(pc->first + pc->count++) % HF_BENCH_PIPELINE_MAX] = sent_ns;
     p->under_way++;
     HF_BENCH_ADD(load->share->published, 1);
     hf_bench_send(load, c, p->request.data, p->request.len);
 }
 
-static void next_request(struct hf_bench_load *load, struct hf_bench_conn *c)
+/* Closed loop: as many as may be under way. */
+static void fill(struct hf_bench_load *load, struct hf_bench_conn *c)
 {
     const struct publisher *p = load->data;
 
-    if (p->publishing && load->options->rate <= 0)
+    while (p->publishing && load->options->rate <= 0 && has_room(load, c))
         request(load, c, load->now_ns);
-}
-
-static void publish_opened(struct hf_bench_load *load, struct hf_bench_conn *c)
-{
-    next_request(load, c);
 }
 
 /* --- answers --- */
@@ -132,27 +137,27 @@ static void answered(struct hf_bench_load *load, struct hf_bench_conn *c)
     struct publisher *p = load->data;
     struct publish_conn *pc = conn_of(load, c);
 
-    hf_histogram_record(&load->share->latency, (uint64_t)(load->now_ns - pc->sent_ns));
+    hf_histogram_record(&load->share->latency, (uint64_t)(load->now_ns - pc->sent_ns[pc->first]));
     HF_BENCH_ADD(load->share->units, 1);
-    pc->sent_ns = 0;
+    pc->first = (pc->first + 1) % HF_BENCH_PIPELINE_MAX;
+    pc->count--;
     p->under_way--;
-    next_request(load, c);
 }
 
-static ssize_t publish_input(struct hf_bench_load *load, struct hf_bench_conn *c, uint8_t *data, size_t len)
+/* One answer. Returns its bytes, 0 where it is not whole, or a negative number where the connection is gone. */
+static ssize_t recv_answer(struct hf_bench_load *load, struct hf_bench_conn *c, const char *data, size_t len)
 {
-    struct hf_str in = {(const char *)data, len};
-    ssize_t answer = answer_len(in);
+    ssize_t answer = answer_len((struct hf_str){data, len});
 
     if (answer == 0)
         return 0;
-    if (answer < 0 || conn_of(load, c)->sent_ns == 0) {
+    if (answer < 0 || conn_of(load, c)->count == 0) {
         hf_bench_fail(load, c, "what the server sends is no HTTP answer with a length");
         return -1;
     }
     if (len < 12 || memcmp(data, "HTTP/1.1 20", 11) != 0) {
-        hf_bench_complain(load, "the server answers %.*s",
-                          (int)(len < 100 ? strcspn((const char *)data, "\r\n") : 100), (const char *)data);
+        hf_bench_complain(load, "the server answers %.*s", (int)(len < 100 ? strcspn(data, "\r\n") : 100),
+                          data);
         hf_bench_fail(load, c, "a publish was refused");
         return -1;
     }
@@ -160,15 +165,30 @@ static ssize_t publish_input(struct hf_bench_load *load, struct hf_bench_conn *c
     return answer;
 }
 
+static ssize_t publish_input(struct hf_bench_load *load, struct hf_bench_conn *c, uint8_t *data, size_t len)
+{
+    size_t used = 0;
+
+    while (used < len) {
+        ssize_t n = recv_answer(load, c, (const char *)data + used, len - used);
+
+        if (n < 0)
+            return n;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (ssize_t)used;
+}
+
 static void publish_failed(struct hf_bench_load *load, struct hf_bench_conn *c)
 {
     struct publisher *p = load->data;
+    struct publish_conn *pc = conn_of(load, c);
 
-    if (conn_of(load, c)->sent_ns == 0)
-        return;
-    HF_BENCH_ADD(load->share->lost, 1);
-    p->under_way--;
-    conn_of(load, c)->sent_ns = 0;
+    HF_BENCH_ADD(load->share->lost, pc->count);
+    p->under_way -= pc->count;
+    pc->count = 0;
 }
 
 /* --- times --- */
@@ -186,8 +206,7 @@ static void publish_phase(struct hf_bench_load *load, enum hf_bench_phase phase)
     p->publishing = true;
     p->begun_ns = load->now_ns;
     for (uint32_t i = 0; i < load->conns_count; i++)
-        if (load->conns[i].state == HF_BENCH_IS_OPEN)
-            next_request(load, &load->conns[i]);
+        fill(load, &load->conns[i]);
 }
 
 static int64_t due_ns(const struct hf_bench_load *load, uint64_t n)
@@ -205,7 +224,7 @@ static int64_t publish_turn(struct hf_bench_load *load)
     if (!p->publishing || load->options->rate <= 0)
         return INT64_MAX;
     for (uint32_t i = 0; i < load->conns_count && due_ns(load, p->due) <= load->now_ns; i++)
-        if (load->conns[i].state == HF_BENCH_IS_OPEN && conn_of(load, &load->conns[i])->sent_ns == 0)
+        if (has_room(load, &load->conns[i]))
             request(load, &load->conns[i], due_ns(load, p->due++));
     return due_ns(load, p->due) <= load->now_ns ? load->now_ns + 1000000 : due_ns(load, p->due);
 }
@@ -219,8 +238,9 @@ const struct hf_bench_mode hf_bench_publish = {
     .unit = "publishes",
     .init = publish_init,
     .release = publish_release,
-    .opened = publish_opened,
+    .opened = fill,
     .input = publish_input,
+    .read_done = fill,
     .failed = publish_failed,
     .phase = publish_phase,
     .turn = publish_turn,

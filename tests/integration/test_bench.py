@@ -161,7 +161,7 @@ def storm_resumes_every_session(t):
 @test
 def publish_by_http(t):
     server = start(t)
-    for more in ((), ('--rate', '200')):
+    for more in ((), ('--rate', '200'), ('--pipeline', '5'), ('--pipeline', '64', '--connections', '1')):
         result = measured('publish', '--url', f'http://127.0.0.1:{server.api_port}/api/publish', '--connections', '4', *BRIEF, *more)
         check(result['units'] > 50, f'publishes: {result}')
 

@@ -113,6 +113,7 @@ static void what_is_wrong_is_named(void **state)
         {"echo --connections 0", "--connections wants a number"},
         {"echo --connections 5000000", "--connections wants a number"},
         {"echo --subscribers 5", "--subscribers means nothing to the mode echo"},
+        {"publish --pipeline 65", "--pipeline wants a number"},
         {"fanout --connections 5", "--connections means nothing to the mode fanout"},
         {"idle --rate 5", "--rate means nothing to the mode idle"},
         {"echo --rate 0", "--rate wants"},
