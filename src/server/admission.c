@@ -269,6 +269,12 @@ void hf_limits_wrote(struct hf_conn *c, size_t written)
         hf_conn_schedule(c);
 }
 
+void hf_hub_progress(struct hf_conn *c, struct hf_now now)
+{
+    if (c->progress_ms != 0)
+        c->progress_ms = now.mono_ms;
+}
+
 uint64_t hf_limits_write_deadline_ms(const struct hf_conn *c)
 {
     uint32_t timeout_ms = c->hub->config->write_timeout_ms;

@@ -5,15 +5,24 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Room for what is wrong with one value; the name of the key and where it stood come in front. */
-enum { WHAT_MAX = 320 };
+enum { WHAT_MAX = 320, HF_ADMISSION_CPUS_MAX = 1000000 / HF_ADMISSION_PER_CPU };
+
+static uint32_t cpus_online(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    /* The largest rate that the key takes stands for more CPUs than these. */
+    return cpus < 1 ? 1 : cpus > HF_ADMISSION_CPUS_MAX ? HF_ADMISSION_CPUS_MAX : (uint32_t)cpus;
+}
 
 void hf_config_default(struct hf_config *c)
 {
     char what[WHAT_MAX];
 
-    *c = (struct hf_config){0};
+    *c = (struct hf_config){.admission_rate = HF_ADMISSION_PER_CPU * cpus_online()};
     for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
         const struct hf_config_key *key = &hf_config_keys[i];
 

@@ -39,6 +39,8 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Key that API requests carry in `Authorization: Bearer KEY`; without one only requests from this machine are served"},
     {"api.tls", HF_CONFIG_BOOL, AT(api_tls), .initial = "false",
      .about = "The HTTP API speaks TLS, with the certificates of tls.certificates"},
+    {"api.socket_mode", HF_CONFIG_CHOICE, AT(api_socket_mode), .names = mode_names, .initial = "0600",
+     .about = "Who may use the API's Unix socket: the server's own user, its group too, or all"},
 
     {"tls.listen", HF_CONFIG_ADDRESSES, LIST(tls_listen, tls_listen_count), .initial = "none",
      .about = "Addresses for clients with TLS (wss), up to 8"},
@@ -50,9 +52,6 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Cipher suites of TLS 1.2 in OpenSSL's notation; those of 1.3 are OpenSSL's own"},
     {"tls.ticket_rotation", DURATION(ticket_rotation_ms, SECOND_MS, 7 * DAY_MS), .initial = "12h",
      .about = "How long session tickets are made with one key; it opens them for as long again"},
-
-    {"api.socket_mode", HF_CONFIG_CHOICE, AT(api_socket_mode), .names = mode_names, .initial = "0600",
-     .about = "Who may use the API's Unix socket: the server's own user, its group too, or all"},
 
     {"proxy.trusted", HF_CONFIG_NETWORKS, LIST(proxy_trusted, proxy_trusted_count), .initial = "none",
      .about = "Proxies that are believed when they say whose connection they pass on, up to 32 networks"},

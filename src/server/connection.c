@@ -280,7 +280,8 @@ static size_t echo_small(struct hf_conn *c, const uint8_t *data, size_t len)
 static bool takes_input(const struct hf_conn *c)
 {
     return c->phase == HF_CONN_OPEN && c->stall == NULL && !c->too_big &&
-           (!c->blocked || c->out.len < HF_OUT_SOFT_BYTES);
+           (c->out.len < HF_OUT_SOFT_BYTES ||
+            (c->echo && !c->blocked)); /* An echo is flushed behind its input. */
 }
 
 /*
@@ -474,7 +475,10 @@ void hf_conn_timer(struct hf_conn *c)
         return;
     }
     if (c->hub->now.mono_ms < c->deadline_ms) {
-        hf_conn_schedule(c);
+        if (c->phase == HF_CONN_TAKING)
+            hf_attach_taken(c); /* It looks again, and asks whoever has not been asked. */
+        else
+            hf_conn_schedule(c);
         return;
     }
     switch (c->phase) {

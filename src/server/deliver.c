@@ -206,14 +206,30 @@ static void settle(struct hf_conn *c, const struct hf_gather *g, size_t written)
     }
 }
 
+/* One that has more than a write takes stays due, behind the others of its connection, which would else wait for its last message. */
+static void let_others_first(struct hf_conn *c, struct hf_sub *s)
+{
+    struct hf_sub **end = &c->due_subs;
+
+    if (s->due_next == NULL)
+        return;
+    c->due_subs = s->due_next;
+    while (*end != NULL)
+        end = &(*end)->due_next;
+    *end = s;
+    s->due_next = NULL;
+}
+
 /* Take subscriptions off the due list as far as the gather has room. Returns whether something is left. */
 static bool gather_due(struct hf_conn *c, struct hf_gather *g)
 {
     while (c->due_subs != NULL) {
         struct hf_sub *s = c->due_subs;
 
-        if (!gather_sub(g, s))
+        if (!gather_sub(g, s)) {
+            let_others_first(c, s);
             return true;
+        }
         c->due_subs = s->due_next;
         s->due = false;
     }
@@ -308,9 +324,10 @@ static void mark_some(struct hf_topic *t, uint32_t count)
 void hf_deliver_mark(struct hf_hub *hub)
 {
     uint32_t room = hub->slice_subs;
-    struct hf_list topics, *node;
+    struct hf_list topics, served, *node;
 
     hf_list_init(&topics);
+    hf_list_init(&served);
     hf_list_splice(&topics, &hub->dirty_topics);
     while ((node = hf_list_pop(&topics)) != NULL) {
         struct hf_topic *t = HF_CONTAINER(node, struct hf_topic, dirty);
@@ -327,6 +344,8 @@ void hf_deliver_mark(struct hf_hub *hub)
         mark_some(t, count);
         room -= count < room ? count : room;
         if (t->left > 0)
-            hf_list_add_tail(&hub->dirty_topics, &t->dirty);
+            hf_list_add_tail(count > 0 ? &served : &hub->dirty_topics, &t->dirty);
     }
+    hf_list_splice(&hub->dirty_topics,
+                   &served); /* Behind those for whom there was no room: they are first in the next turn. */
 }

@@ -168,12 +168,13 @@ static void start(struct hf_conn *c, struct hf_sub *s, const struct hf_start_req
 
     s->last_ref = 0;
     atomic_store(&s->cell->acked, s->cursor.acked_offset);
-    send_subscribed(c, s, r->head, outcome.recovered);
-    if (outcome.new_epoch)
-        send_gap(c, s, HF_CODE_EPOCH, 0, 0);
-    if (outcome.gap_from > 0)
-        send_gap(c, s, HF_CODE_EVICTED, outcome.gap_from, outcome.gap_to);
     hf_sub_due(s);
+    /* Without memory for what it must be told the connection ends, and the subscription with it. */
+    send_subscribed(c, s, r->head, outcome.recovered);
+    if (outcome.new_epoch && c->phase == HF_CONN_OPEN)
+        send_gap(c, s, HF_CODE_EPOCH, 0, 0);
+    if (outcome.gap_from > 0 && c->phase == HF_CONN_OPEN)
+        send_gap(c, s, HF_CODE_EVICTED, outcome.gap_from, outcome.gap_to);
 }
 
 /* "Again on a subscribed channel: since or last move the cursor, mode and presence are replaced" */

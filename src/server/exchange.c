@@ -391,7 +391,7 @@ static void handle_answer(struct hf_hub *hub, struct letter *l)
         if (l->from_service)
             hf_service_published(hub, l->token, l->err == 0 ? &result : NULL);
         else
-            hf_publish_answered(hub, l->session, l->generation, l->seq, id, l->token, &result);
+            hf_publish_answered(hub, l->session, l->generation, l->seq, id, l->token, l->err, &result);
         break;
     case ANSWER_TAKEN:
         c = hf_conns_by_serial(&hub->conns, l->token);

@@ -64,6 +64,8 @@ void hf_hub_input(struct hf_conn *conn, uint8_t *data, size_t len, struct hf_now
 void hf_hub_lost(struct hf_conn *conn, bool broken, struct hf_now now);
 /* The socket takes bytes again. */
 void hf_hub_writable(struct hf_conn *conn, struct hf_now now);
+/* The peer has taken something of what the transport still holds; the socket takes nothing more yet. For limits.write. */
+void hf_hub_progress(struct hf_conn *conn, struct hf_now now);
 
 /* One turn: see above. */
 void hf_hub_turn(struct hf_hub *hub, struct hf_now now);

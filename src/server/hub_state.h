@@ -292,9 +292,9 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
 /* A `data` that is refused before it gets anywhere. Returns as hf_publish_data(). */
 bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
                        bool seq_added);
-/* The answer to a session's publish. */
+/* The owner's answer to a publish; err HF_ELIMIT: it was refused. */
 void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
-                         struct hf_str id, uint64_t token, const struct hf_published *result);
+                         struct hf_str id, uint64_t token, int err, const struct hf_published *result);
 /* Send acks and nacks that are due. */
 void hf_publish_ack(struct hf_conn *c);
 const char *hf_refusal_reason(enum hf_code code);

@@ -140,17 +140,33 @@ static uint64_t window_offset(const struct hf_published *result)
     return result->offset == 0 ? HF_WINDOW_UNKNOWN : result->offset;
 }
 
+/* The channel was forgotten while the publish was on its way, and there is no room for it any more. */
+static void refused_by_owner(struct hf_conn *c, uint64_t seq, struct hf_str id)
+{
+    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_REFUSED, 1);
+    if (seq == 0) {
+        send_nack(c, HF_HAS_ID, 0, id, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        return;
+    }
+    hf_session_refuse(&c->hub->sessions, c->session, seq, (uint8_t)HF_CODE_LIMIT, c->hub->now.mono_ms);
+    window_answer(c, seq, HF_WINDOW_REFUSED | (uint64_t)HF_CODE_LIMIT);
+}
+
 void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
-                         struct hf_str id, uint64_t token, const struct hf_published *result)
+                         struct hf_str id, uint64_t token, int err, const struct hf_published *result)
 {
     struct hf_conn *c =
         seq != 0 ? hf_conns_by_session(&hub->conns, session) : hf_conns_by_serial(&hub->conns, token);
 
     if (c == NULL || c->phase != HF_CONN_OPEN)
         return; /* It has gone; its session's record says what was applied. */
-    if (seq == 0)
+    if (seq != 0 && c->generation != generation)
+        return;
+    if (err < 0)
+        refused_by_owner(c, seq, id);
+    else if (seq == 0)
         send_ack(c, &(struct hf_msg){.has = HF_HAS_ID, .id = id}, result);
-    else if (c->generation == generation)
+    else
         window_answer(c, seq, window_offset(result));
 }
 

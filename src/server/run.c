@@ -38,9 +38,10 @@ static bool append(struct hf_run *run, const struct hf_record *r, hf_ref ref)
     return true;
 }
 
-static void fill(struct hf_run *run, struct hf_log *log, struct hf_record *r, hf_ref ref)
+/* Up to the head and no further: a record is linked before it is the head, and should its owner die in between, nobody else knows of it yet. */
+static void fill(struct hf_run *run, struct hf_log *log, struct hf_record *r, hf_ref ref, uint64_t head)
 {
-    while (r != NULL && r->offset == run->from + run->count && append(run, r, ref)) {
+    while (r != NULL && r->offset <= head && r->offset == run->from + run->count && append(run, r, ref)) {
         ref = atomic_load_explicit(&r->next, memory_order_acquire);
         r = hf_log_at(log, ref);
     }
@@ -61,6 +62,7 @@ static struct hf_run *replaceable(struct hf_runs *runs)
 
 static struct hf_run *make(struct hf_hub *hub, struct hf_topic *t, uint64_t from, hf_ref before)
 {
+    uint64_t head = atomic_load(&t->channel->head);
     hf_ref ref;
     struct hf_record *r = hf_topic_record(hub, t, from, before, &ref);
     struct hf_run *run = r == NULL || r->offset != from ? NULL : replaceable(&hub->runs);
@@ -70,7 +72,7 @@ static struct hf_run *make(struct hf_hub *hub, struct hf_topic *t, uint64_t from
     run->cid = 0;
     run->from = from;
     run->count = 0;
-    fill(run, &hub->logs[t->shard], r, ref);
+    fill(run, &hub->logs[t->shard], r, ref, head);
     if (run->count == 0)
         return NULL;
     run->cid = t->cid;

@@ -260,9 +260,15 @@ static void client_ready(struct hf_watch *watch, unsigned what)
 {
     struct client *c = HF_CONTAINER(watch, struct client, watch);
 
-    /* Where the rest of a record cannot be sent any more, reading meets the end. */
-    if ((what & HF_READY_WRITE) && (c->tls == NULL || hf_tls_stream_flush(c->tls) == 0))
-        hf_hub_writable(c->conn, *c->all->now); /* Never closes it. */
+    if (what & HF_READY_WRITE) {
+        int flushed = c->tls == NULL ? 0 : hf_tls_stream_flush(c->tls);
+
+        if (flushed == 0)
+            hf_hub_writable(c->conn, *c->all->now); /* Never closes it. */
+        else if (flushed == HF_EAGAIN)
+            hf_hub_progress(c->conn, *c->all->now);
+        /* Else the rest of a record cannot be sent any more, and reading meets the end. */
+    }
     if (what & (HF_READY_READ | HF_READY_ENDED)) {
         c->readable = true;
         c->ended |= (what & HF_READY_ENDED) != 0;

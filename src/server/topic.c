@@ -188,6 +188,18 @@ static void unlink_due(struct hf_sub *s)
     s->due = false;
 }
 
+/*
+ * In the midst of a walk the last subscription has come to this place, where the walk may have been already: it is looked at now. What is left of the
+ * walk still covers all others; where it goes round the end, by one more than it must.
+ */
+static void walk_goes_on(struct hf_topic *t, uint32_t index)
+{
+    if (index < t->count && t->subs[index]->cursor.next_offset <= atomic_load(&t->channel->head))
+        hf_sub_due(t->subs[index]);
+    if (t->left > t->count)
+        t->left = t->count;
+}
+
 void hf_sub_remove(struct hf_sub *s)
 {
     struct hf_conn *c = s->conn;
@@ -203,7 +215,7 @@ void hf_sub_remove(struct hf_sub *s)
     tally(t);
     t->subs[s->index]->index = s->index;
     if (t->left > 0)
-        t->left = t->count; /* The last has come to where the walk may have been: it goes round once more. */
+        walk_goes_on(t, s->index);
     free(s);
     hf_gauge_add(c->hub->counters, HF_GAUGE_SUBSCRIPTIONS, -1);
     hf_topic_release_idle(c->hub, t);

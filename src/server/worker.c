@@ -108,11 +108,26 @@ static void stop_listening(struct worker *w)
 
 static void start_listening(struct worker *w)
 {
+    bool failed = false;
+
     for (size_t i = 0; i < w->setup->listen_count; i++)
-        if (hf_loop_add(w->loop, &w->listeners[i].watch, true) < 0)
-            hf_log(HF_LOG_ERROR, "listen_failed", hf_kv_errno("error", errno));
+        failed |= hf_loop_add(w->loop, &w->listeners[i].watch, true) < 0;
     w->listening = true;
     w->accept_again_ms = 0;
+    if (!failed)
+        return;
+    hf_log(HF_LOG_ERROR, "listen_failed", hf_kv_errno("error", errno));
+    stop_listening(w); /* All of them are tried again: none is left out for good. */
+    w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
+}
+
+/* A draining worker listens for its API alone. */
+static void end_pause(struct worker *w)
+{
+    if (w->drain_end_ms == 0)
+        start_listening(w);
+    else
+        w->accept_again_ms = 0;
 }
 
 /* No descriptor or no memory: those who wait stay in the backlog, those who are connected stay connected. */
@@ -386,7 +401,7 @@ static void turn(struct worker *w)
     (void)hf_loop_wait(w->loop, wait, &w->now);
     hf_region_awake(region, slot);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
-        start_listening(w);
+        end_pause(w);
     follow_reload(w);
     hf_hub_set_short(w->hub, hf_memory_watch_tick(&w->memory, w->now.mono_ms));
     hf_sockets_read(&w->sockets);
@@ -396,13 +411,16 @@ static void turn(struct worker *w)
     hf_complaints_tick(&w->complaints, &region->slots[slot].counters, w->now.mono_ms);
 }
 
-/* The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken. */
-static uint32_t descriptors_for_clients(void)
+/*
+ * The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken; never more than
+ * measure_room() counts on, which knows of descriptors above a hole that this look does not see.
+ */
+static uint32_t descriptors_for_clients(uint32_t workers)
 {
     struct rlimit limit;
     int lowest =
         fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* All below are in use: about as many as there are. */
-    uint64_t all, reserve;
+    uint64_t all, reserve, room;
 
     if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 1;
@@ -410,7 +428,9 @@ static uint32_t descriptors_for_clients(void)
     all = limit.rlim_cur - (rlim_t)lowest;
     reserve = API_DESCRIPTORS + REFUSALS_AT_ONCE;
     reserve = reserve < all / 4 ? reserve : all / 4;
-    return all - reserve < UINT32_MAX ? (uint32_t)(all - reserve) : UINT32_MAX;
+    room = hf_capacity_room(workers, limit.rlim_cur);
+    room = room < all - reserve ? room : all - reserve;
+    return room == 0 ? 1 : room < UINT32_MAX ? (uint32_t)room : UINT32_MAX; /* 0 would be "unknown". */
 }
 
 static bool set_up(struct worker *w, const struct hf_transport *transport)
@@ -435,7 +455,7 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
             (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
     measure_room(w);
     w->tls_generation = setup->tls_generation;
-    hf_hub_set_room(w->hub, descriptors_for_clients());
+    hf_hub_set_room(w->hub, descriptors_for_clients(setup->region->config->workers));
     start_listening(w);
     return true;
 }

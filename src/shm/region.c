@@ -176,8 +176,10 @@ void hf_region_bury_worker(struct hf_region *r, uint32_t slot)
 
 void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
 {
-    hf_gate_reset_worker(hf_region_gate(r), slot,
-                         atomic_load(&r->slots[slot].counters.gauge[HF_GAUGE_CONNECTIONS]));
+    /* The first process of a slot finds nothing, and looking would bring the whole table into memory. */
+    if (atomic_load(&r->slots[slot].starts) != 1)
+        hf_gate_reset_worker(hf_region_gate(r), slot,
+                             atomic_load(&r->slots[slot].counters.gauge[HF_GAUGE_CONNECTIONS]));
     for (int i = 0; i < HF_GAUGES; i++)
         atomic_store(&r->slots[slot].counters.gauge[i], 0);
     atomic_store(&r->slots[slot].settled_ms, 0);

@@ -413,6 +413,8 @@ static void proxies_are_networks(void **state)
 
     (void)state;
     hf_config_default(&c);
+    assert_int_equal(c.admission_rate % HF_ADMISSION_PER_CPU, 0); /* Of each CPU, so many as there are. */
+    assert_true(c.admission_rate >= HF_ADMISSION_PER_CPU);
     assert_int_equal(c.proxy_trusted_count, 0);
     assert_int_equal(
         hf_config_set(&c, "proxy.trusted=10.0.0.0/8,::1,2001:db8::/32", "--set", error, sizeof(error)), 0);
