@@ -358,5 +358,20 @@ def connection_that_ends_in_mid_message_harms_nobody(t):
         check(False, 'the other connection stands')
 
 
+
+@test
+def many_long_answers_to_one_write_all_come(t):
+    """More than a connection may have waiting: the requests behind are read when the answers before them have gone."""
+    room, count = fresh(), 100
+    for _ in range(16):
+        server().publish(room, 'x' * 50000)
+    ws = raw(t)
+    text = [json.dumps({'type': 'history', 'id': str(n), 'channel': room, 'limit': 1000}).encode() for n in range(count)]
+    ws.send(b''.join(raw_ws.frame(1, request) for request in text))
+    for n in range(count):
+        answer = ws.recv_json()
+        check_equal((answer['type'], answer['id'], len(answer['messages'])), ('history', str(n), 16), 'answers in the order of the requests')
+
+
 if __name__ == '__main__':
     main()
