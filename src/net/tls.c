@@ -323,8 +323,10 @@ static int set_policy(const struct making *m, SSL_CTX *ctx)
     const char *ciphers = p->ciphers[0] != '\0' ? p->ciphers : ciphers_1_2;
     uint64_t lifetime_s = p->ticket_rotation_ms / 1000;
 
+    /* The last is SSL_CTX_set1_groups_list(), whose cast takes away the const. */
     if (SSL_CTX_set_min_proto_version(ctx, p->only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_ciphersuites(ctx, ciphers_1_3) != 1 || SSL_CTX_set1_groups_list(ctx, groups) != 1)
+        SSL_CTX_set_ciphersuites(ctx, ciphers_1_3) != 1 ||
+        SSL_CTX_ctrl(ctx, SSL_CTRL_SET_GROUPS_LIST, 0, (void *)(uintptr_t)groups) != 1)
         return fail(m, "", "OpenSSL refuses the TLS versions, suites or groups: %s", openssl_reason());
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
         return fail(m, "", "tls.ciphers: OpenSSL knows no cipher in '%s'", ciphers);
