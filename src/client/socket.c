@@ -163,11 +163,9 @@ static void connect_ended(struct hf_socket *sock, const struct hf_socket_turn *t
 
 /* --- bytes --- */
 
-/* Both: bytes, 0 at the end (of reading), HF_EAGAIN, or another error with why set. */
-static long receive(struct hf_socket *sock, uint8_t *buf, size_t cap)
+/* Of a read or a write that has just been tried: what receive() and transmit() return. */
+static long outcome(struct hf_socket *sock, long n, const char *doing)
 {
-    long n = sock->tls != NULL ? hf_tls_conn_read(sock->tls, buf, cap) : recv(sock->fd, buf, cap, 0);
-
     if (n >= 0 || n == HF_EAGAIN)
         return n;
     if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
@@ -175,8 +173,16 @@ static long receive(struct hf_socket *sock, uint8_t *buf, size_t cap)
     if (sock->tls != NULL)
         (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
     else
-        say_why(sock, "receive", errno);
+        say_why(sock, doing, errno);
     return HF_ECLOSED;
+}
+
+/* Both: bytes, 0 at the end (of reading), HF_EAGAIN, or another error with why set. */
+static long receive(struct hf_socket *sock, uint8_t *buf, size_t cap)
+{
+    long n = sock->tls != NULL ? hf_tls_conn_read(sock->tls, buf, cap) : recv(sock->fd, buf, cap, 0);
+
+    return outcome(sock, n, "receive");
 }
 
 static long transmit(struct hf_socket *sock, struct hf_str out)
@@ -184,15 +190,7 @@ static long transmit(struct hf_socket *sock, struct hf_str out)
     long n = sock->tls != NULL ? hf_tls_conn_write(sock->tls, out.data, out.len)
                                : send(sock->fd, out.data, out.len, MSG_NOSIGNAL);
 
-    if (n >= 0 || n == HF_EAGAIN)
-        return n;
-    if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
-        return HF_EAGAIN;
-    if (sock->tls != NULL)
-        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
-    else
-        say_why(sock, "send", errno);
-    return HF_ECLOSED;
+    return outcome(sock, n, "send");
 }
 
 static bool still_wanted(const struct hf_socket *sock, const struct hf_socket_turn *turn)
