@@ -56,6 +56,8 @@ enum hf_client_error {
     HF_CLIENT_ECERT = -17,     /* the CA file holds no certificate */
 };
 
+enum { HF_CLIENT_TOKEN_MAX = 4096 };
+
 struct hf_client;
 
 struct hf_client_text {
@@ -137,6 +139,24 @@ struct hf_client_problem {
     struct hf_client_text channel; /* may be empty */
 };
 
+/* The answer to hf_client_history(). */
+struct hf_client_history {
+    uint64_t request_id;
+    struct hf_client_text channel;
+    struct hf_client_text epoch;              /* the channel's */
+    uint64_t head;                            /* the channel's newest offset; 0: none yet */
+    const struct hf_client_message *messages; /* in the order that was asked for */
+    uint32_t count;
+    struct hf_client_text code; /* why it cannot be had, and no message is here; empty: it is here */
+    struct hf_client_text reason;
+};
+
+/* The answer to hf_client_ping(). */
+struct hf_client_pong {
+    uint64_t request_id;
+    uint64_t rtt_us; /* since hf_client_ping(), whatever broke in between included; microseconds */
+};
+
 /* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
 struct hf_client_options {
     const char *url; /* ws:// or wss://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
@@ -145,6 +165,11 @@ struct hf_client_options {
      * checked in any case, and must be for the name or address in the URL.
      */
     const char *ca_file;
+    /*
+     * Shown to the server with every connection; NULL, the default: none. Letters, digits and !#$%&'*+-.^_`|~ only, as in a JWT, at most
+     * HF_CLIENT_TOKEN_MAX of them: others are EINVAL.
+     */
+    const char *token;
     uint32_t outbox_messages_max;   /* publishes kept until they are answered; default 10,000 */
     size_t outbox_bytes_max;        /* and their bytes; default 16 MiB, at most 1 GiB */
     uint32_t window;                /* publishes on their way at once; default 1,000 */
@@ -165,6 +190,8 @@ struct hf_client_options {
     void (*on_subscribed)(void *user, const struct hf_client_subscription *subscription);
     void (*on_unsubscribed)(void *user, const struct hf_client_subscription *subscription);
     void (*on_result)(void *user, const struct hf_client_result *result);
+    void (*on_history)(void *user, const struct hf_client_history *history);
+    void (*on_pong)(void *user, const struct hf_client_pong *pong);
     void (*on_problem)(void *user, const struct hf_client_problem *problem);
 };
 
@@ -208,6 +235,25 @@ HF_CLIENT_API int hf_client_publish(struct hf_client *client, const char *channe
 HF_CLIENT_API int hf_client_publish_text(struct hf_client *client, const char *channel, size_t channel_len,
                                          const char *text, size_t text_len, const char *id,
                                          uint64_t *publish_id);
+/* What to give of a channel's history. All zero, or NULL in its place: the oldest 100 messages that the server keeps. */
+struct hf_client_history_query {
+    const char *
+        since_epoch; /* those behind since_offset of this epoch; with `reverse`, those before it. NULL: from the end */
+    uint64_t since_offset;
+    uint32_t limit; /* at most so many, up to 1,000; 0: 100 */
+    bool reverse;   /* the newest first */
+};
+
+/*
+ * Ask what a channel keeps, whether it is subscribed to or not; on_history answers, once, naming *request_id (may be NULL). It may be called before there is a connection, and
+ * is asked again where one breaks: only the end of the session leaves it without an answer.
+ * EAGAIN: 64 requests wait already; EINVAL: no valid channel, epoch, offset or limit; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_client_history(struct hf_client *client, const char *channel, size_t channel_len,
+                                    const struct hf_client_history_query *query, uint64_t *request_id);
+/* Ask the server for a sign of life; on_pong tells how long it took. In all else like hf_client_history(). EAGAIN, ENOMEM, ESTATE. */
+HF_CLIENT_API int hf_client_ping(struct hf_client *client, uint64_t *request_id);
+
 /* Publishes that have no result yet. */
 HF_CLIENT_API uint32_t hf_client_unanswered(const struct hf_client *client);
 

@@ -28,15 +28,18 @@ static_assert((int)HF_CLIENT_ENOTFOUND == HF_ENOTFOUND && (int)HF_CLIENT_EEXIST 
 static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == HF_ETOOLARGE,
               "as in base/err.h");
 static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_ECERT == HF_ECERT, "as in base/err.h");
+static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
 static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
 
 enum {
     WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
+    KEPT_FIRST = 32,
+    HISTORY_LIMIT = 100,                 /* PROTOCOL.md, history: "limit (100, …)" */
     TEXT_BYTES_MAX = 1024 * 1024 * 1024, /* more no outbox takes */
 };
 
 struct hf_client {
-    struct hf_client_options options; /* url and ca_file are not kept */
+    struct hf_client_options options; /* url, ca_file and token are not kept */
     struct hf_url url;
     struct hf_client_tls *tls; /* NULL: the URL is not wss */
     struct hf_client_session *session;
@@ -44,7 +47,10 @@ struct hf_client {
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
     int wake_fd;
     atomic_bool stopped;
-    int64_t asleep_ms;     /* boot time less awake time, when last looked */
+    int64_t asleep_ms;              /* boot time less awake time, when last looked */
+    struct hf_client_message *kept; /* of the answer to a history request that is coming in */
+    uint32_t kept_count, kept_cap;
+    bool kept_failed;      /* there was no memory for all of them */
     struct hf_buf scratch; /* a text on its way to become a JSON string */
     uint8_t buf[HF_READ_BYTES];
 };
@@ -62,6 +68,14 @@ static uint64_t clock_ms(clockid_t clock)
 static uint64_t now_ms(void)
 {
     return clock_ms(CLOCK_BOOTTIME);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 static int64_t asleep_ms(void)
@@ -112,16 +126,21 @@ static void tell_break(const struct hf_client *c, const struct hf_client_session
         tell(c->options.user, &how);
 }
 
+static struct hf_client_message message_of(const struct hf_client_session_event *ev)
+{
+    return (struct hf_client_message){.channel = text(ev->channel),
+                                      .epoch = text(ev->epoch),
+                                      .offset = ev->offset,
+                                      .id = text(ev->id),
+                                      .payload = text(ev->payload),
+                                      .payload_base64 = ev->payload_base64,
+                                      .timestamp_ms = ev->timestamp_ms,
+                                      .from = text(ev->from_user)};
+}
+
 static void tell_message(const struct hf_client *c, const struct hf_client_session_event *ev)
 {
-    const struct hf_client_message message = {.channel = text(ev->channel),
-                                              .epoch = text(ev->epoch),
-                                              .offset = ev->offset,
-                                              .id = text(ev->id),
-                                              .payload = text(ev->payload),
-                                              .payload_base64 = ev->payload_base64,
-                                              .timestamp_ms = ev->timestamp_ms,
-                                              .from = text(ev->from_user)};
+    const struct hf_client_message message = message_of(ev);
 
     if (c->options.on_message != NULL)
         c->options.on_message(c->options.user, &message);
@@ -179,9 +198,61 @@ static void tell_problem(const struct hf_client *c, const struct hf_client_sessi
         c->options.on_problem(c->options.user, &problem);
 }
 
+/* The answer is told when it is whole: what the session lends for each message is good until then. */
+static void keep(struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    if (c->kept_count == c->kept_cap) {
+        uint32_t cap = c->kept_cap == 0 ? KEPT_FIRST : c->kept_cap * 2;
+        struct hf_client_message *more = realloc(c->kept, cap * sizeof(*more));
+
+        c->kept_failed = c->kept_failed || more == NULL;
+        if (more == NULL)
+            return;
+        c->kept = more;
+        c->kept_cap = cap;
+    }
+    c->kept[c->kept_count++] = message_of(ev);
+}
+
+static void tell_history(struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    struct hf_client_history history = {.request_id = ev->request_id,
+                                        .channel = text(ev->channel),
+                                        .epoch = text(ev->epoch),
+                                        .head = ev->offset,
+                                        .messages = c->kept,
+                                        .count = c->kept_count,
+                                        .code = text(ev->code),
+                                        .reason = text(ev->reason)};
+    uint32_t i;
+
+    if (c->kept_failed) {
+        history.code = text(HF_STR("overloaded"));
+        history.reason = text(HF_STR("the answer does not fit into this client's memory"));
+    }
+    for (i = 0; i < c->kept_count; i++)
+        c->kept[i].epoch = history.epoch;
+    if (history.code.len > 0)
+        history.count = 0;
+    if (c->options.on_history != NULL)
+        c->options.on_history(c->options.user, &history);
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_count = c->kept_cap = 0;
+    c->kept_failed = false;
+}
+
+static void tell_pong(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_pong pong = {.request_id = ev->request_id, .rtt_us = now_us() - ev->stamp};
+
+    if (c->options.on_pong != NULL)
+        c->options.on_pong(c->options.user, &pong);
+}
+
 static void on_event(void *ctx, const struct hf_client_session_event *ev)
 {
-    const struct hf_client *c = ctx;
+    struct hf_client *c = ctx;
 
     switch (ev->type) {
     case HF_CSE_CONNECTED:
@@ -215,6 +286,15 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     case HF_CSE_UNCERTAIN:
         tell_result(c, ev, HF_CLIENT_UNCERTAIN);
         break;
+    case HF_CSE_PONG:
+        tell_pong(c, ev);
+        break;
+    case HF_CSE_KEPT:
+        keep(c, ev);
+        break;
+    case HF_CSE_HISTORY:
+        tell_history(c, ev);
+        break;
     case HF_CSE_ERROR:
         tell_problem(c, ev);
         break;
@@ -237,6 +317,7 @@ static int session_new(struct hf_client *c)
 {
     struct hf_client_session_config config = {.host = c->url.authority,
                                               .target = c->url.target,
+                                              .token = c->options.token,
                                               .outbox_messages_max = c->options.outbox_messages_max,
                                               .outbox_bytes_max = c->options.outbox_bytes_max,
                                               .window = c->options.window,
@@ -273,11 +354,11 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
         err = hf_client_tls_new(options->ca_file, &c->tls);
     if (err < 0)
         goto done;
-    c->options.url = c->options.ca_file = NULL;
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
         goto done;
+    c->options.url = c->options.ca_file = c->options.token = NULL;
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -300,6 +381,7 @@ void hf_client_free(struct hf_client *c)
     hf_client_tls_free(c->tls);
     hf_client_session_free(c->session);
     hf_buf_release(&c->scratch);
+    free(c->kept);
     free(c);
 }
 
@@ -352,6 +434,29 @@ int hf_client_publish_text(struct hf_client *c, const char *channel, size_t chan
         return err == HF_ELIMIT ? HF_ETOOLARGE : err;
     return hf_client_publish(c, channel, channel_len, (const char *)c->scratch.data, c->scratch.len, id,
                              publish_id);
+}
+
+int hf_client_history(struct hf_client *c, const char *channel, size_t channel_len,
+                      const struct hf_client_history_query *query, uint64_t *request_id)
+{
+    struct hf_client_session_history what = {.limit = HISTORY_LIMIT};
+    uint64_t ignored;
+
+    if (query != NULL) {
+        what.since_epoch = hf_str_from(query->since_epoch);
+        what.since_offset = query->since_offset;
+        what.limit = query->limit == 0 ? HISTORY_LIMIT : query->limit;
+        what.reverse = query->reverse;
+    }
+    return hf_client_session_history(c->session, str(channel, channel_len), &what,
+                                     request_id == NULL ? &ignored : request_id, now_ms());
+}
+
+int hf_client_ping(struct hf_client *c, uint64_t *request_id)
+{
+    uint64_t ignored;
+
+    return hf_client_session_ping(c->session, now_us(), request_id == NULL ? &ignored : request_id, now_ms());
 }
 
 uint32_t hf_client_unanswered(const struct hf_client *c)

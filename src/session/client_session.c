@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "session/client_session_impl.h"
+#include "ws/http_head.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,12 +106,24 @@ static size_t send_bytes_max(const struct hf_client_session_config *c)
     return SEND_BYTES_BASE + (size_t)c->subscriptions_max * SEND_BYTES_PER_SUBSCRIPTION + c->outbox_bytes_max;
 }
 
+static bool token_valid(const char *token)
+{
+    size_t len = 0;
+
+    if (token == NULL)
+        return true;
+    while (hf_http_is_token_char(token[len]))
+        len++;
+    return token[len] == '\0' && len > 0 && len <= HF_TOKEN_MAX;
+}
+
 static bool config_valid(const struct hf_client_session_config *c)
 {
     return c->host != NULL && c->target != NULL && strlen(c->host) <= 300 && strlen(c->target) <= 2048 &&
-           c->on_event != NULL && c->outbox_messages_max > 0 && c->outbox_messages_max <= UINT32_MAX / 2 &&
-           c->outbox_bytes_max > 0 && c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 &&
-           c->recv_bytes_max > 0 && c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
+           c->on_event != NULL && token_valid(c->token) && c->outbox_messages_max > 0 &&
+           c->outbox_messages_max <= UINT32_MAX / 2 && c->outbox_bytes_max > 0 &&
+           c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 && c->recv_bytes_max > 0 &&
+           c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
 }
 
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
@@ -130,6 +143,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     hf_heartbeat_init(&s->heartbeat);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
+    hf_requests_init(&s->requests);
     hf_buf_init(&s->scratch, send_bytes_max(config));
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
         hf_link_init(&s->links[slot], config->recv_bytes_max, send_bytes_max(config));
@@ -141,7 +155,9 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     hf_cs_reset_connection(s);
     s->config.host = copy_string(config->host);
     s->config.target = copy_string(config->target);
-    if (s->config.host == NULL || s->config.target == NULL) {
+    s->config.token = config->token == NULL ? NULL : copy_string(config->token);
+    if (s->config.host == NULL || s->config.target == NULL ||
+        (config->token != NULL && s->config.token == NULL)) {
         hf_client_session_free(s);
         return HF_ENOMEM;
     }
@@ -165,9 +181,11 @@ void hf_client_session_free(struct hf_client_session *s)
         hf_link_release(&s->links[slot]);
     hf_outbox_release(&s->outbox);
     hf_subscriptions_release(&s->subs);
+    hf_requests_release(&s->requests);
     hf_buf_release(&s->scratch);
     free_string(s->config.host);
     free_string(s->config.target);
+    free_string(s->config.token);
     free(s);
 }
 

@@ -36,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_CLIENT_SESSION_SLOTS = 2 };
+enum { HF_CLIENT_SESSION_SLOTS = 2, HF_TOKEN_MAX = 4096 };
 
 enum hf_client_session_state {
     HF_CLIENT_WAITING,
@@ -60,7 +60,10 @@ enum hf_client_session_event_type {
     HF_CSE_ACKED,        /* publish_id; offset, or 0 where it is not known (any more) */
     HF_CSE_REFUSED,      /* publish_id, code, reason */
     HF_CSE_UNCERTAIN, /* publish_id, channel, id, payload: it may have been applied; it is not sent again */
-    HF_CSE_ERROR,     /* code, reason, channel: a request was refused, or the server sent nonsense */
+    HF_CSE_PONG,      /* request_id, stamp: a ping of the application's has been answered */
+    HF_CSE_KEPT, /* as MESSAGE, and request_id: one message of the answer to a history request, HISTORY comes behind the last. What it lends is good until then */
+    HF_CSE_HISTORY, /* request_id, channel; epoch, offset (the head), count; or code, reason: it cannot be had */
+    HF_CSE_ERROR, /* code, reason, channel: a request was refused, or the server sent nonsense */
 };
 
 /* All strings are borrowed for the callback. */
@@ -74,12 +77,14 @@ struct hf_client_session_event {
     struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
     uint64_t offset, from_offset, to_offset, timestamp_ms;
     uint64_t publish_id, delay_ms, count;
+    uint64_t request_id, stamp;
 };
 
 /* Strings are copied. */
 struct hf_client_session_config {
-    const char *host;             /* for the Host header: "name:port" */
-    const char *target;           /* "/ws" */
+    const char *host;   /* for the Host header: "name:port" */
+    const char *target; /* "/ws" */
+    const char *token;  /* NULL: none; else as hf_http_is_token_char() allows, up to HF_TOKEN_MAX bytes */
     uint32_t outbox_messages_max; /* publishes kept until they are answered */
     size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
     uint32_t window;              /* publishes written and unanswered on a connection */
@@ -128,6 +133,24 @@ int hf_client_session_subscribe(struct hf_client_session *s, struct hf_str chann
 /* No message of the channel comes after this call; UNSUBSCRIBED follows. HF_ENOTFOUND. */
 int hf_client_session_unsubscribe(struct hf_client_session *s, struct hf_str channel,
                                   uint64_t now_ms) HF_MUST_CHECK;
+
+/* What a channel keeps. limit: from 1 to HF_HISTORY_LIMIT_MAX. */
+struct hf_client_session_history {
+    struct hf_str since_epoch; /* data NULL: from the oldest kept on, or from the newest down */
+    uint64_t since_offset;     /* exclusive */
+    uint64_t limit;
+    bool reverse; /* newest first */
+};
+
+/*
+ * Ask for a channel's history, or for a pong; HISTORY or PONG will name *request_id. A request is asked again on the next connection where this one breaks, so that
+ * only the end of the session leaves one without its answer. HF_EAGAIN: HF_REQUESTS_MAX (request.h) wait already; HF_EINVAL, HF_ENOMEM, HF_ESTATE.
+ */
+int hf_client_session_history(struct hf_client_session *s, struct hf_str channel,
+                              const struct hf_client_session_history *what, uint64_t *request_id,
+                              uint64_t now_ms) HF_MUST_CHECK;
+int hf_client_session_ping(struct hf_client_session *s, uint64_t stamp, uint64_t *request_id,
+                           uint64_t now_ms) HF_MUST_CHECK;
 
 /* Say goodbye: the server forgets the session. ENDED follows, at the latest after two seconds. */
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);

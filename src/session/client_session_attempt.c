@@ -193,6 +193,7 @@ void hf_cs_release_next(struct hf_client_session *s, uint64_t now_ms)
 void hf_cs_reset_connection(struct hf_client_session *s)
 {
     hf_outbox_disconnected(&s->outbox);
+    hf_requests_disconnected(&s->requests);
     s->settling = false;
     s->greeting = false;
     s->welcome_ping = 0;
@@ -321,10 +322,13 @@ static void on_broken(struct hf_client_session *s, int slot, const struct hf_lin
 {
     struct hf_ending e = {.why = lev->reason, .close_code = lev->close_code, .cause = HF_CAUSE_REFUSED};
 
-    if (slot == s->live)
-        hf_cs_live_ended(s, &e, now_ms);
-    else
+    if (slot != s->live) {
         hf_cs_attempt_ended(s, &e, now_ms);
+        return;
+    }
+    if (lev->close_code == HF_CLOSE_TOO_BIG)
+        hf_cs_question_too_large(s);
+    hf_cs_live_ended(s, &e, now_ms);
 }
 
 /*

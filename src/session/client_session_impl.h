@@ -5,6 +5,7 @@
  *   client_session_publish.c  publishes and their answers
  *   client_session_channel.c  subscriptions and their messages
  *   client_session_recv.c     the welcome, and which of the others a message is for
+ *   client_session_request.c  history and pings
  *   client_session_send.c     what is said to the server, and when
  */
 #ifndef HF_SESSION_CLIENT_SESSION_IMPL_H
@@ -15,6 +16,7 @@
 #include "session/heartbeat.h"
 #include "session/link.h"
 #include "session/outbox.h"
+#include "session/request.h"
 #include "session/subscription.h"
 #include "wire/message.h"
 
@@ -34,6 +36,7 @@ struct hf_client_session {
     struct hf_heartbeat heartbeat;
     struct hf_outbox outbox;
     struct hf_subscriptions subs;
+    struct hf_requests requests;
     struct hf_buf scratch; /* a message being encoded */
 
     struct hf_link links[HF_CLIENT_SESSION_SLOTS];
@@ -148,6 +151,17 @@ bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64
 void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
 /* What was not named begins again, or has ended. */
 void hf_cs_sort_channels(struct hf_client_session *s);
+
+/* --- client_session_request.c --- */
+/* Put out the requests that have not been asked on this connection. */
+void hf_cs_put_questions(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_on_history(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+/* Whether a pong answers a ping of the application's. */
+bool hf_cs_on_app_pong(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
+/* A message larger than this client takes came: it can be the answer to the oldest history request only, which is not asked again. */
+void hf_cs_question_too_large(struct hf_client_session *s);
+/* Whether an `error` is the answer to one of them. */
+bool hf_cs_question_refused(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
 
 /* --- client_session_recv.c --- */
 void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms);

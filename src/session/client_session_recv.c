@@ -20,7 +20,7 @@ static void on_error(struct hf_client_session *s, struct hf_msg *m, uint64_t now
 {
     if (hf_code_from(m->code) == HF_CODE_BAD_SEQ)
         hf_cs_on_bad_seq(s, m);
-    else if (!hf_cs_request_refused(s, m, now_ms))
+    else if (!hf_cs_request_refused(s, m, now_ms) && !hf_cs_question_refused(s, m, now_ms))
         hf_cs_emit_error(s, m->code, m->reason, m->channel);
 }
 
@@ -39,6 +39,8 @@ static void on_pong(struct hf_client_session *s, struct hf_msg *m, uint64_t now_
 {
     uint64_t ping_id;
 
+    if (hf_cs_on_app_pong(s, m, now_ms))
+        return;
     if ((m->has & HF_HAS_ID) == 0 || hf_json_u53(m->id, &ping_id) < 0)
         return;
     hf_heartbeat_pong_received(&s->heartbeat, ping_id, now_ms);
@@ -122,6 +124,7 @@ static void speak_first(struct hf_client_session *s, uint64_t now_ms)
     if (m.interval_ms > 0 && m.interval_ms != s->heartbeat.interval_ms)
         hf_cs_put(s, &m);
     hf_cs_put_requests(s, now_ms);
+    hf_cs_put_questions(s, now_ms);
     hf_heartbeat_doubted(&s->heartbeat);
     if (hf_heartbeat_tick(&s->heartbeat, now_ms) == HF_HEARTBEAT_PING)
         hf_cs_put_ping(s, s->heartbeat.ping_id);
@@ -174,6 +177,7 @@ static void recv_live(struct hf_client_session *s, struct hf_msg *m, uint64_t no
         [HF_MSG_PONG] = on_pong,
         [HF_MSG_HEARTBEAT] = on_heartbeat,
         [HF_MSG_RECONNECT] = on_reconnect,
+        [HF_MSG_HISTORY] = hf_cs_on_history,
         [HF_MSG_ERROR] = on_error,
     };
 

@@ -53,6 +53,8 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
 
     hf_buf_reset(list);
     hf_buf_puts(list, "holdfast.v1.json");
+    if (s->config.token != NULL)
+        hf_buf_putf(list, ", hf.token.%s", s->config.token);
     if (s->ticket_len > 0) {
         hf_buf_puts(list, ", hf.resume.");
         hf_buf_put(list, s->ticket, s->ticket_len);
@@ -187,7 +189,7 @@ void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscri
 
 void hf_cs_answered(struct hf_client_session *s, uint64_t now_ms)
 {
-    s->answer_from_ms = s->outbox.written > 0 || s->asked > 0 ? now_ms : HF_NEVER;
+    s->answer_from_ms = s->outbox.written > 0 || s->asked > 0 || s->requests.asked > 0 ? now_ms : HF_NEVER;
 }
 
 void hf_cs_awaiting_answer(struct hf_client_session *s, uint64_t now_ms)

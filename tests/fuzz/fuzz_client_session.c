@@ -1,7 +1,7 @@
 /*
  * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
- * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, '~' sends the line raw into the connection.
+ * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection.
  * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
  */
 #include "base/assert.h"
@@ -164,6 +164,8 @@ static void publish(struct play *p, struct hf_str payload)
 static void act(struct play *p, const char *line, size_t len)
 {
     const struct hf_client_session_start start = {.last = len > 1 ? number(line + 1, len - 1) : 0};
+    const struct hf_client_session_history history = {.limit = 2};
+    uint64_t id;
     unsigned slot;
     int ignored = 0;
 
@@ -188,6 +190,12 @@ static void act(struct play *p, const char *line, size_t len)
         break;
     case 'u':
         ignored = hf_client_session_unsubscribe(p->s, HF_STR("demo"), p->now_ms);
+        break;
+    case 'h':
+        ignored = hf_client_session_history(p->s, HF_STR("demo"), &history, &id, p->now_ms);
+        break;
+    case 'i':
+        ignored = hf_client_session_ping(p->s, 1, &id, p->now_ms);
         break;
     case '~':
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)

@@ -562,9 +562,10 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
 
 static void tell_trace(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev)
 {
-    static const char *const names[] = {"connected",  "caught up",    "disconnected", "retrying", "ended",
-                                        "subscribed", "unsubscribed", "message",      "gap",      "acked",
-                                        "refused",    "uncertain",    "error"};
+    static const char *const names[] = {"connected", "caught up",  "disconnected", "retrying",
+                                        "ended",     "subscribed", "unsubscribed", "message",
+                                        "gap",       "acked",      "refused",      "uncertain",
+                                        "pong",      "kept",       "history",      "error"};
 
     sim_tell(sim,
              "client %u is told: %s %.*s%s offset %" PRIu64 " (%" PRIu64 " to %" PRIu64 ") publish %" PRIu64
@@ -607,6 +608,11 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
     case HF_CSE_ENDED:
         if (!ev->asked)
             sim_fail(sim, "client %u: ended though nobody asked for it: %s", client, ev->why);
+        break;
+    case HF_CSE_PONG:
+    case HF_CSE_KEPT:
+    case HF_CSE_HISTORY:
+        sim_fail(sim, "client %u: an answer that it did not ask for", client);
         break;
     case HF_CSE_ERROR:
         sim_fail(sim, "client %u: error %.*s: %.*s", client, (int)ev->code.len, ev->code.data,

@@ -81,6 +81,17 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     case HF_CSE_UNCERTAIN:
         PUT(f, "uncertain %u %.*s\n", (unsigned)ev->publish_id, S(ev->payload));
         break;
+    case HF_CSE_PONG:
+        PUT(f, "pong %u %u\n", (unsigned)ev->request_id, (unsigned)ev->stamp);
+        break;
+    case HF_CSE_KEPT:
+        PUT(f, "kept %u %.*s %u %.*s\n", (unsigned)ev->request_id, S(ev->channel), (unsigned)ev->offset,
+            S(ev->payload));
+        break;
+    case HF_CSE_HISTORY:
+        PUT(f, "history %u %.*s %.*s:%u of %u %.*s\n", (unsigned)ev->request_id, S(ev->channel), S(ev->epoch),
+            (unsigned)ev->offset, (unsigned)ev->count, S(ev->code));
+        break;
     case HF_CSE_ERROR:
         PUT(f, "error %.*s\n", S(ev->code));
         break;
@@ -282,9 +293,10 @@ static void refuse(struct fixture *f, int status, unsigned retry_after_s)
     "[" channels "]}\n"
 
 #define PONG(id) "{\"type\":\"pong\",\"id\":\"" id "\",\"serverTime\":1,\"serverId\":\"x\"}\n"
-#define DATA(channel, offset)                                                                                \
+#define DATA_OBJECT(channel, offset)                                                                         \
     "{\"type\":\"data\",\"channel\":\"" channel "\",\"offset\":" offset ",\"id\":\"i\",\"payload\":" offset  \
-    ",\"timestamp\":1}\n"
+    ",\"timestamp\":1}"
+#define DATA(channel, offset) DATA_OBJECT(channel, offset) "\n"
 #define SUBSCRIBED(channel, epoch, offset)                                                                   \
     "{\"type\":\"subscribed\",\"channel\":\"" channel "\",\"epoch\":\"" epoch "\",\"offset\":" offset        \
     ",\"recovered\":true}\n"
@@ -332,18 +344,23 @@ static void following(struct fixture *f)
     HEARD(f, "subscribed demo e1:5\n");
 }
 
+static struct hf_client_session_config config_of(struct fixture *f)
+{
+    return (struct hf_client_session_config){.host = "server:8000",
+                                             .target = "/ws",
+                                             .outbox_messages_max = 100,
+                                             .outbox_bytes_max = 100000,
+                                             .window = 50,
+                                             .subscriptions_max = 4,
+                                             .recv_bytes_max = TEXT_MAX,
+                                             .seed = 1,
+                                             .on_event = on_event,
+                                             .ctx = f};
+}
+
 static void setup(struct fixture *f, bool drip)
 {
-    struct hf_client_session_config config = {.host = "server:8000",
-                                              .target = "/ws",
-                                              .outbox_messages_max = 100,
-                                              .outbox_bytes_max = 100000,
-                                              .window = 50,
-                                              .subscriptions_max = 4,
-                                              .recv_bytes_max = TEXT_MAX,
-                                              .seed = 1,
-                                              .on_event = on_event,
-                                              .ctx = f};
+    const struct hf_client_session_config config = config_of(f);
     unsigned slot;
 
     *f = (struct fixture){.now_ms = 1000000, .drip = drip};
@@ -1239,6 +1256,140 @@ TEST(nothing_is_lost_however_often_it_breaks)
     assert_int_equal(acked, 80);
 }
 
+/* --- questions --- */
+
+static uint64_t ask_history(struct fixture *f, const char *channel, uint64_t limit)
+{
+    const struct hf_client_session_history what = {.limit = limit};
+    uint64_t id = 0;
+
+    assert_int_equal(hf_client_session_history(f->s, hf_str_from(channel), &what, &id, f->now_ms), 0);
+    return id;
+}
+
+TEST(history_is_asked_until_it_is_answered)
+{
+    const struct hf_client_session_history behind = {
+        .since_epoch = HF_STR("e1"), .since_offset = 4, .limit = 2, .reverse = true};
+    uint64_t id;
+
+    assert_int_equal(ask_history(f, "demo", 100), 1);
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+    said(f, "{\"type\":\"history\",\"id\":\"r1\",\"channel\":\"demo\",\"limit\":100}\n"
+            "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    said(f, "{\"type\":\"history\",\"id\":\"r1\",\"channel\":\"demo\",\"limit\":100}\n"
+            "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, "{\"type\":\"history\",\"id\":\"r1\",\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":7,"
+             "\"messages\":[" DATA_OBJECT("demo", "6") "," DATA_OBJECT("demo", "7") "]}");
+    HEARD(f, "kept 1 demo 6 6\nkept 1 demo 7 7\nhistory 1 demo e1:7 of 2 \n");
+    serve(f, "{\"type\":\"history\",\"id\":\"r1\",\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":7,"
+             "\"messages\":[]}\n" PONG("2"));
+    HEARD(f, "caught up 0\n"); /* An answer comes once. */
+    assert_int_equal(hf_client_session_history(f->s, HF_STR("demo"), &behind, &id, f->now_ms), 0);
+    said(f, "{\"type\":\"history\",\"id\":\"r2\",\"channel\":\"demo\",\"since\":{\"epoch\":\"e1\",\"offset\":"
+            "4},\"limit\":2,"
+            "\"reverse\":true}\n");
+    serve(f,
+          "{\"type\":\"error\",\"code\":\"forbidden\",\"reason\":\"no\",\"re\":\"history\",\"id\":\"r2\"}\n");
+    HEARD(f, "history 2 demo :0 of 0 forbidden\n");
+}
+
+TEST(history_that_cannot_be_understood_is_told)
+{
+    live(f);
+    (void)ask_history(f, "demo", 1);
+    collect(f);
+    serve(f, "{\"type\":\"history\",\"id\":\"r1\",\"channel\":\"demo\",\"epoch\":\"e1\",\"offset\":7,"
+             "\"messages\":[{}]}\n");
+    HEARD(f, "history 1 demo e1:7 of 0 bad_message\n");
+}
+
+/* Else it would be asked again on each connection, and end each. */
+TEST(history_too_large_for_this_client_is_not_asked_again)
+{
+    uint8_t head[HF_WS_HEADER_MAX];
+    size_t len = hf_ws_header(head, HF_WS_TEXT, TEXT_MAX + 1, NULL);
+
+    live(f);
+    (void)ask_history(f, "one", 1000);
+    (void)ask_history(f, "two", 1000);
+    collect(f);
+    feed(f, head, len);
+    HEARD(f, "history 1 one :0 of 0 too_large\ndisconnected 1009\n");
+    dial(f);
+    hf_buf_reset(&f->said);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    said(f, "{\"type\":\"history\",\"id\":\"r2\",\"channel\":\"two\",\"limit\":1000}\n"
+            "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    hf_buf_reset(&f->heard);
+}
+
+TEST(a_ping_of_the_application_is_no_heartbeat)
+{
+    uint64_t id;
+
+    live(f);
+    assert_int_equal(hf_client_session_ping(f->s, 77, &id, f->now_ms), 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"r1\"}\n");
+    serve(f, PONG("1"));
+    HEARD(f, "");
+    serve(f, PONG("r1"));
+    HEARD(f, "pong 1 77\n");
+    serve(f, PONG("r1"));
+    HEARD(f, "");
+}
+
+TEST(questions_are_bounded_and_checked)
+{
+    const struct hf_client_session_history none = {.limit = 0}, many = {.limit = 1001}, one = {.limit = 1};
+    const struct hf_client_session_history nowhere = {.limit = 1, .since_epoch = HF_STR("")};
+    uint64_t id;
+    unsigned i;
+
+    assert_int_equal(hf_client_session_history(f->s, HF_STR("demo"), &none, &id, f->now_ms), HF_EINVAL);
+    assert_int_equal(hf_client_session_history(f->s, HF_STR("demo"), &many, &id, f->now_ms), HF_EINVAL);
+    assert_int_equal(hf_client_session_history(f->s, HF_STR("demo"), &nowhere, &id, f->now_ms), HF_EINVAL);
+    assert_int_equal(hf_client_session_history(f->s, HF_STR("\n"), &one, &id, f->now_ms), HF_EINVAL);
+    for (i = 1; i <= 64; i++) {
+        assert_int_equal(hf_client_session_ping(f->s, i, &id, f->now_ms), 0);
+        assert_int_equal(id, i);
+    }
+    assert_int_equal(hf_client_session_ping(f->s, 0, &id, f->now_ms), HF_EAGAIN);
+    hf_client_session_close(f->s, f->now_ms);
+    assert_int_equal(hf_client_session_ping(f->s, 0, &id, f->now_ms), HF_ESTATE);
+    HEARD(f, "ended 0 0 asked\n");
+}
+
+/* --- token --- */
+
+TEST(a_token_goes_with_every_connection)
+{
+    struct hf_client_session_config config = config_of(f);
+
+    hf_client_session_free(f->s);
+    f->s = NULL;
+    config.token = "a b";
+    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), HF_EINVAL);
+    config.token = "";
+    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), HF_EINVAL);
+    config.token = "head.claims.sign-_";
+    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+    live(f);
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.token.head.claims.sign-_, hf.attempt.1");
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    assert_string_equal(f->protocols,
+                        "holdfast.v1.json, hf.token.head.claims.sign-_, hf.resume.t-s1, hf.attempt.2");
+    hf_buf_reset(&f->heard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1296,6 +1447,12 @@ int main(void)
         cmocka_unit_test(what_cannot_be_understood_is_told_and_bounded),
         cmocka_unit_test(broken_frames_end_the_connection),
         cmocka_unit_test(a_ticket_that_would_break_the_header_is_refused),
+        cmocka_unit_test(history_is_asked_until_it_is_answered),
+        cmocka_unit_test(history_that_cannot_be_understood_is_told),
+        cmocka_unit_test(history_too_large_for_this_client_is_not_asked_again),
+        cmocka_unit_test(a_ping_of_the_application_is_no_heartbeat),
+        cmocka_unit_test(questions_are_bounded_and_checked),
+        cmocka_unit_test(a_token_goes_with_every_connection),
         cmocka_unit_test(nothing_is_lost_however_often_it_breaks),
     };
 

@@ -1,0 +1,157 @@
+#include "session/client_session_impl.h"
+
+#include "wire/json.h"
+
+#include <stdlib.h>
+
+/* --- towards the server --- */
+
+void hf_cs_put_questions(struct hf_client_session *s, uint64_t now_ms)
+{
+    struct hf_request *r;
+
+    if (s->state != HF_CLIENT_LIVE || s->greeting)
+        return;
+    while ((r = hf_requests_next(&s->requests)) != NULL) {
+        struct hf_msg m = hf_request_message(r);
+
+        hf_cs_put(s, &m);
+        hf_cs_awaiting_answer(s, now_ms);
+    }
+}
+
+static int ask(struct hf_client_session *s, const struct hf_request *like, uint64_t *request_id,
+               uint64_t now_ms)
+{
+    int err = hf_cs_closing(s) ? HF_ESTATE : hf_requests_add(&s->requests, like, request_id);
+
+    if (err < 0)
+        return err;
+    hf_heartbeat_sending(&s->heartbeat, now_ms);
+    hf_cs_put_questions(s, now_ms);
+    return 0;
+}
+
+int hf_client_session_history(struct hf_client_session *s, struct hf_str channel,
+                              const struct hf_client_session_history *what, uint64_t *request_id,
+                              uint64_t now_ms)
+{
+    const struct hf_request like = {.type = HF_MSG_HISTORY,
+                                    .channel = channel,
+                                    .since = what->since_epoch.data != NULL,
+                                    .epoch = what->since_epoch,
+                                    .since_offset = what->since_offset,
+                                    .limit = what->limit,
+                                    .reverse = what->reverse};
+
+    return ask(s, &like, request_id, now_ms);
+}
+
+int hf_client_session_ping(struct hf_client_session *s, uint64_t stamp, uint64_t *request_id, uint64_t now_ms)
+{
+    const struct hf_request like = {.type = HF_MSG_PING, .stamp = stamp};
+
+    return ask(s, &like, request_id, now_ms);
+}
+
+/* --- the answers --- */
+
+bool hf_cs_on_app_pong(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
+{
+    struct hf_request *r = hf_requests_find(&s->requests, HF_MSG_PING, m->id);
+    struct hf_client_session_event ev = {.type = HF_CSE_PONG};
+
+    if (r == NULL)
+        return false;
+    ev.request_id = r->id;
+    ev.stamp = r->stamp;
+    hf_requests_take(&s->requests, r);
+    free(r);
+    hf_cs_answered(s, now_ms);
+    hf_cs_emit(s, &ev);
+    return true;
+}
+
+/* One `data` object of the answer. It lies in the bytes received, and is decoded in its place. */
+static bool emit_kept(struct hf_client_session *s, const struct hf_request *r, struct hf_str element)
+{
+    struct hf_client_session_event ev = {.type = HF_CSE_KEPT, .request_id = r->id};
+    const char *reason = "";
+    struct hf_msg m;
+
+    if (hf_json_decode(&m, (char *)(uintptr_t)element.data, element.len, true, &reason) < 0 ||
+        m.type != HF_MSG_DATA)
+        return false;
+    ev.channel = m.channel;
+    ev.offset = m.offset;
+    ev.id = m.id;
+    ev.timestamp_ms = m.timestamp;
+    ev.from_user = m.from_user;
+    ev.payload = m.payload;
+    ev.payload_base64 = (m.has & HF_HAS_PAYLOAD64) != 0;
+    hf_cs_emit(s, &ev);
+    return true;
+}
+
+static void emit_history(struct hf_client_session *s, const struct hf_request *r, const struct hf_msg *m)
+{
+    struct hf_client_session_event ev = {.type = HF_CSE_HISTORY, .request_id = r->id, .channel = r->channel};
+    struct hf_str rest = m->messages, element;
+
+    while (ev.code.len == 0 && hf_json_next_element(&rest, &element)) {
+        if (emit_kept(s, r, element)) {
+            ev.count++;
+        } else {
+            ev.code = HF_STR("bad_message");
+            ev.reason = HF_STR("the server's answer cannot be understood");
+        }
+    }
+    ev.epoch = m->epoch;
+    ev.offset = m->offset;
+    hf_cs_emit(s, &ev);
+}
+
+void hf_cs_on_history(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
+{
+    struct hf_request *r = hf_requests_find(&s->requests, HF_MSG_HISTORY, m->id);
+
+    if (r == NULL)
+        return;
+    hf_requests_take(&s->requests, r);
+    hf_cs_answered(s, now_ms);
+    emit_history(s, r, m);
+    free(r);
+}
+
+/* It cannot be had: for this reason. */
+static void refuse(struct hf_client_session *s, struct hf_request *r, struct hf_str code,
+                   struct hf_str reason)
+{
+    const struct hf_client_session_event ev = {
+        .type = HF_CSE_HISTORY, .request_id = r->id, .channel = r->channel, .code = code, .reason = reason};
+
+    hf_requests_take(&s->requests, r);
+    hf_cs_emit(s, &ev);
+    free(r);
+}
+
+bool hf_cs_question_refused(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
+{
+    struct hf_request *r =
+        hf_msg_type(m->re) == HF_MSG_HISTORY ? hf_requests_find(&s->requests, HF_MSG_HISTORY, m->id) : NULL;
+
+    if (r == NULL)
+        return false;
+    refuse(s, r, m->code, m->reason);
+    hf_cs_answered(s, now_ms);
+    return true;
+}
+
+void hf_cs_question_too_large(struct hf_client_session *s)
+{
+    struct hf_request *r = hf_requests_oldest_asked(&s->requests, HF_MSG_HISTORY);
+
+    if (r != NULL)
+        refuse(s, r, HF_STR("too_large"),
+               HF_STR("the answer is larger than this client takes: ask for fewer"));
+}
