@@ -22,8 +22,8 @@ def key_problems(root, page):
 
 def option_problems(root, page):
     known = {'version'}
-    for path in tap.sources(root, ['src/cli'], ('.c',)):
-        known |= set(re.findall(r'^\s*\{"([a-z-]+)", *(?:no|required|optional)_argument', tap.read(root, path), re.M))
+    for path in tap.sources(root, ['src/cli'], ('.c', '.h')):
+        known |= set(re.findall(r'\{"([a-z-]+)", *(?:no|required|optional)_argument', tap.read(root, path)))
     told = set(re.findall(r'--([a-z-]+)', page.replace('\\-', '-')))
     problems = [f'{PAGE}: does not tell the option --{option}' for option in sorted(known - told - {'version'})]
     problems += [f'{PAGE}: tells an option that there is not: --{option}' for option in sorted(told - known)]

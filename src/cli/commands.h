@@ -10,6 +10,8 @@ enum { HF_EXIT_OK = 0, HF_EXIT_FAILED = 1, HF_EXIT_USAGE = 2 };
 int hf_cli_serve(int argc, char **argv);
 int hf_cli_pub(int argc, char **argv);
 int hf_cli_sub(int argc, char **argv);
+int hf_cli_history(int argc, char **argv);
+int hf_cli_ping(int argc, char **argv);
 int hf_cli_bench(int argc, char **argv);
 
 #endif

@@ -14,6 +14,8 @@ static const struct {
     {"serve", "serve clients", hf_cli_serve},
     {"pub", "publish a message, or each line of standard input", hf_cli_pub},
     {"sub", "write the messages of channels to standard output", hf_cli_sub},
+    {"history", "write what a channel keeps to standard output", hf_cli_history},
+    {"ping", "measure the way to a server and back", hf_cli_ping},
     {"bench", "put load on a server and measure", hf_cli_bench},
 };
 

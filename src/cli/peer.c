@@ -1,6 +1,7 @@
 #include "cli/peer.h"
 
 #include "cli/commands.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +30,7 @@ void hf_peer_say(const char *fmt, ...)
     va_list args;
 
     flockfile(stderr);
-    fputs("holdfast: ", stderr);
+    fputs(hf_print_colours(STDERR_FILENO) ? "\033[33mholdfast:\033[0m " : "holdfast: ", stderr);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
     va_end(args);
@@ -78,6 +79,41 @@ bool hf_peer_parse_number(const char *text, uint64_t *number)
         return false;
     *number = strtoull(text, NULL, 10);
     return *number < UINT64_C(1) << 53;
+}
+
+bool hf_peer_parse_position(char *text, const char **epoch, uint64_t *offset)
+{
+    char *colon = strrchr(text, ':');
+
+    if (colon == NULL || colon == text || !hf_peer_parse_number(colon + 1, offset))
+        return false;
+    *colon = '\0';
+    *epoch = text;
+    return true;
+}
+
+int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
+{
+    switch (option) {
+    case HF_PEER_URL:
+        options->url = optarg;
+        return -1;
+    case HF_PEER_CA:
+        options->ca_file = optarg;
+        return -1;
+    case HF_PEER_TOKEN:
+        options->token = optarg;
+        return -1;
+    case HF_PEER_TIMEOUT:
+        return hf_peer_parse_seconds(optarg, &peer->timeout_ms)
+                   ? -1
+                   : hf_peer_usage(name, "--timeout wants seconds, not ", optarg);
+    case 'v':
+        peer->verbose = true;
+        return -1;
+    default:
+        return HF_PEER_NOT_MINE;
+    }
 }
 
 /* --- the connection --- */
@@ -184,6 +220,14 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* A broken pipe is seen where it is written to. */
 }
 
+static bool token_valid(const char *token)
+{
+    size_t len =
+        strspn(token, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~");
+
+    return len > 0 && token[len] == '\0' && len <= HF_CLIENT_TOKEN_MAX;
+}
+
 int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client_options *options)
 {
     int err = hf_client_new(options, &peer->client);
@@ -192,6 +236,8 @@ int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client
         return hf_peer_usage(name, "--ca: no certificate in PEM form is in ", options->ca_file);
     if (options->ca_file != NULL && err == HF_CLIENT_EIO && access(options->ca_file, R_OK) < 0)
         return hf_peer_usage(name, "--ca: this file cannot be read: ", options->ca_file);
+    if (err == HF_CLIENT_EINVAL && options->token != NULL && !token_valid(options->token))
+        return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
     if (err == HF_CLIENT_EINVAL)
         return hf_peer_usage(name,
                              "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->url);

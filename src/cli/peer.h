@@ -1,5 +1,5 @@
 /*
- * peer.h - what `holdfast pub` and `holdfast sub` share: options, what they say about their connection on standard error, and
+ * peer.h - what the commands that are a server's clients share (pub, sub, history, ping): options, what they say about their connection on standard error, and
  * ending on a signal.
  */
 #ifndef HF_CLI_PEER_H
@@ -21,8 +21,31 @@ struct hf_peer {
     unsigned reconnects;
     uint64_t disconnected_at_ms; /* since when there has been no connection */
     bool failed;                 /* the session ended though we did not ask for it */
+    uint64_t timeout_ms;         /* of --timeout; 0: never. What it is about is the command's own */
     char session[128];
 };
+
+/* Options that all of them have: rows for getopt_long(), and their lines in the help. */
+enum { HF_PEER_URL = 1000, HF_PEER_CA, HF_PEER_TOKEN, HF_PEER_TIMEOUT };
+#define HF_PEER_OPTIONS                                                                                      \
+    {"url", required_argument, NULL, HF_PEER_URL}, {"ca", required_argument, NULL, HF_PEER_CA},              \
+        {"token", required_argument, NULL, HF_PEER_TOKEN},                                                   \
+        {"timeout", required_argument, NULL, HF_PEER_TIMEOUT}, {"verbose", no_argument, NULL, 'v'},          \
+    {                                                                                                        \
+        "help", no_argument, NULL, 'h'                                                                       \
+    }
+#define HF_PEER_HELP                                                                                         \
+    "  --url URL              the server (ws://127.0.0.1:8000/ws)\n"                                         \
+    "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"     \
+    "  --token TOKEN          show this token to the server\n"
+
+/*
+ * Take one of HF_PEER_OPTIONS but help; getopt_long() has left its value in optarg. Returns -1, or the exit status; HF_PEER_NOT_MINE: it is
+ * none of them.
+ */
+enum { HF_PEER_NOT_MINE = -2 };
+int hf_peer_take_option(struct hf_peer *peer, const char *name, int option,
+                        struct hf_client_options *options);
 
 /* Complain in one line about the command `name`; returns the exit status of a usage error. */
 int hf_peer_usage(const char *name, const char *problem, const char *what);
@@ -33,6 +56,9 @@ int hf_peer_usage_option(const char *name, int found, char *const *argv);
 bool hf_peer_parse_seconds(const char *text, uint64_t *ms);
 /* Digits only, below 2^53. */
 bool hf_peer_parse_number(const char *text, uint64_t *number);
+
+/* EPOCH:OFFSET; the epoch ends at the last colon, where the text is cut. */
+bool hf_peer_parse_position(char *text, const char **epoch, uint64_t *offset);
 
 /* Set the callbacks about the connection; their `user` must begin with a struct hf_peer. */
 void hf_peer_watch(struct hf_peer *peer, struct hf_client_options *options);

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/lines.h"
 #include "cli/peer.h"
+#include "cli/print.h"
 #include "wire/message.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ enum {
     OUTBOX_MESSAGES = 8192,       /* a power of two: line_of[] is a ring of that many */
     LINES_A_TURN = 2048,          /* between two looks at the network */
     TIMEOUT_MS = 60000,
-    LOOK_MS = 100, /* the timeout is looked at that often */
+    SHOW_AFTER_MS = 1000, /* a progress line where it takes longer */
+    LOOK_MS = 100,        /* the timeout is looked at that often */
 };
 
 struct pub {
@@ -27,9 +29,10 @@ struct pub {
     const char *channel, *message, *id;
     bool json;
     bool closing;
-    bool complete;       /* all there is to publish has been given to the client */
-    uint64_t timeout_ms; /* 0: never */
+    bool shows;    /* a progress line */
+    bool complete; /* all there is to publish has been given to the client */
     uint64_t progress_at_ms;
+    uint64_t shown_at_ms; /* the progress line, for one who looks on; 0: none is there */
     struct hf_lines lines;
     uint64_t published, acked, rejected;
     uint64_t line_of[OUTBOX_MESSAGES]; /* by publish id: the line, for the complaint about it */
@@ -41,12 +44,10 @@ static int help(void)
            "Publish MESSAGE to CHANNEL; without it, each line of standard input. Each is published exactly "
            "once. The\n"
            "exit status is 0 if all were acknowledged, 1 if not.\n\n"
-           "  --json             the message, or each line, is JSON; else it is a text\n"
-           "  --id ID            the MESSAGE's id\n"
-           "  --url URL          the server (ws://127.0.0.1:8000/ws)\n"
-           "  --ca FILE           with wss://, trust these authorities (PEM), and not those of the system\n"
-           "  --timeout SECONDS  give up when nothing was acknowledged for so long (0: never; 60)\n"
-           "  -v, --verbose      tell about sessions, and how it went\n");
+           "  --json                 the message, or each line, is JSON; else it is a text\n"
+           "  --id ID                the MESSAGE's id\n" HF_PEER_HELP
+           "  --timeout SECONDS      give up when nothing was acknowledged for so long (0: never; 60)\n"
+           "  -v, --verbose          tell about sessions, and how it went\n");
     return HF_EXIT_OK;
 }
 
@@ -203,7 +204,7 @@ static bool timed_out(struct pub *pub)
 
     if (hf_client_unanswered(pub->peer.client) == 0 || pub->closing)
         pub->progress_at_ms = now; /* It is standard input that takes its time. */
-    return pub->timeout_ms > 0 && now - pub->progress_at_ms >= pub->timeout_ms;
+    return pub->peer.timeout_ms > 0 && now - pub->progress_at_ms >= pub->peer.timeout_ms;
 }
 
 static void close_client(struct pub *pub)
@@ -213,11 +214,33 @@ static void close_client(struct pub *pub)
     pub->closing = true;
 }
 
+static void clear_progress(struct pub *pub)
+{
+    if (pub->shown_at_ms != 0)
+        fputs("\r\033[K", stderr);
+    pub->shown_at_ms = 0;
+}
+
+/* On a terminal, and where it is not the lines themselves that are typed there. */
+static void show_progress(struct pub *pub, uint64_t began_ms)
+{
+    uint64_t now = hf_peer_now_ms();
+
+    if (!pub->shows || now - began_ms < SHOW_AFTER_MS || now - pub->shown_at_ms < LOOK_MS)
+        return;
+    pub->shown_at_ms = now;
+    fprintf(stderr, "\r\033[K%" PRIu64 " published, %" PRIu64 " acknowledged, %.0f a second%s",
+            pub->published, pub->acked, (double)pub->acked * 1000 / (double)(now - began_ms),
+            pub->peer.connected ? "" : ", no connection");
+}
+
 static int run(struct pub *pub)
 {
+    uint64_t began_ms = hf_peer_now_ms();
     int running = 1;
 
-    pub->progress_at_ms = hf_peer_now_ms();
+    pub->shows = pub->message == NULL && hf_print_terminal(STDERR_FILENO) && !isatty(STDIN_FILENO);
+    pub->progress_at_ms = began_ms;
     while (running > 0) {
         enum next_step next = publish_more(pub);
 
@@ -225,11 +248,14 @@ static int run(struct pub *pub)
         if (hf_peer_interrupted() || (next == FINISHED && hf_client_unanswered(pub->peer.client) == 0))
             close_client(pub);
         running = step(pub, next);
+        show_progress(pub, began_ms);
         if (timed_out(pub)) {
-            hf_peer_say("nothing acknowledged for %.1f s: given up", (double)pub->timeout_ms / 1000);
+            clear_progress(pub);
+            hf_peer_say("nothing acknowledged for %.1f s: given up", (double)pub->peer.timeout_ms / 1000);
             return HF_EXIT_FAILED;
         }
     }
+    clear_progress(pub);
     return running < 0 ? HF_EXIT_FAILED : HF_EXIT_OK;
 }
 
@@ -259,11 +285,15 @@ static int finish(struct pub *pub, int status, uint64_t began_ms)
 
 /* --- options --- */
 
-enum { OPT_JSON = 256, OPT_ID, OPT_URL, OPT_CA, OPT_TIMEOUT, OPT_HELP };
+enum { OPT_JSON = 256, OPT_ID };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct pub *pub, int option, struct hf_client_options *options, char *const *argv)
 {
+    int status = hf_peer_take_option(&pub->peer, "pub", option, options);
+
+    if (status != HF_PEER_NOT_MINE)
+        return status;
     switch (option) {
     case OPT_JSON:
         pub->json = true;
@@ -271,20 +301,6 @@ static int take_option(struct pub *pub, int option, struct hf_client_options *op
     case OPT_ID:
         pub->id = optarg;
         return -1;
-    case OPT_URL:
-        options->url = optarg;
-        return -1;
-    case OPT_CA:
-        options->ca_file = optarg;
-        return -1;
-    case OPT_TIMEOUT:
-        return hf_peer_parse_seconds(optarg, &pub->timeout_ms)
-                   ? -1
-                   : hf_peer_usage("pub", "--timeout wants seconds, not ", optarg);
-    case 'v':
-        pub->peer.verbose = true;
-        return -1;
-    case OPT_HELP:
     case 'h':
         return help();
     default:
@@ -297,11 +313,7 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
     static const struct option known[] = {
         {"json", no_argument, NULL, OPT_JSON},
         {"id", required_argument, NULL, OPT_ID},
-        {"url", required_argument, NULL, OPT_URL},
-        {"ca", required_argument, NULL, OPT_CA},
-        {"timeout", required_argument, NULL, OPT_TIMEOUT},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, OPT_HELP},
+        HF_PEER_OPTIONS,
         {NULL, 0, NULL, 0},
     };
     int option, status;
@@ -335,7 +347,7 @@ int hf_cli_pub(int argc, char **argv)
         hf_peer_say("out of memory");
         return HF_EXIT_FAILED;
     }
-    pub->timeout_ms = TIMEOUT_MS;
+    pub->peer.timeout_ms = TIMEOUT_MS;
     hf_lines_init(&pub->lines, STDIN_FILENO, LINE_BYTES_MAX);
     hf_client_options_init(&options);
     hf_peer_watch(&pub->peer, &options);

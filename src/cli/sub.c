@@ -1,10 +1,9 @@
 /*
  * sub.c - `holdfast sub`: writes the messages of channels to standard output, through whatever breaks on the way.
  */
-#include "base/buf.h"
 #include "cli/commands.h"
 #include "cli/peer.h"
-#include "wire/json.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS_MAX = 256, OUTPUT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 64 * 1024 * 1024 };
+enum { CHANNELS_MAX = 256, OUTPUT_BYTES = 64 * 1024 };
 
 struct sub {
     struct hf_peer peer; /* first: the callbacks about the connection take it */
@@ -21,13 +20,11 @@ struct sub {
     struct hf_client_start starts[CHANNELS_MAX];
     unsigned starts_count; /* given by --since */
     uint64_t last;
-    uint64_t timeout_ms; /* 0: never */
-    uint64_t count;      /* end after so many messages; 0: never */
+    uint64_t count; /* end after so many messages; 0: never */
     uint64_t printed;
     unsigned left; /* channels that are still subscribed to */
-    bool json;
     bool output_broken;
-    struct hf_buf text;
+    struct hf_print print;
 };
 
 static int help(void)
@@ -37,88 +34,22 @@ static int help(void)
         "Write the payload of each message to standard output, a line each; a text as it is, any other JSON\n"
         "value as JSON. With several channels the channel's name stands in front. Ends on SIGINT or "
         "SIGTERM.\n\n"
-        "  --since EPOCH:OFFSET  begin behind this position; given once for each channel, in their order\n"
-        "  --last N              begin with the newest N messages\n"
-        "  --json                write {channel,offset,id,timestamp,payload} a line\n"
-        "  --count N             end after N messages\n"
-        "  --url URL             the server (ws://127.0.0.1:8000/ws)\n"
-        "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"
-        "  --timeout SECONDS     give up when there was no connection for so long (0: never, the default)\n"
-        "  -v, --verbose         also tell where subscriptions begin\n");
+        "  --since EPOCH:OFFSET   begin behind this position; given once for each channel, in their order\n"
+        "  --last N               begin with the newest N messages\n"
+        "  --json                 write {channel,offset,id,timestamp,payload} a line\n"
+        "  --count N              end after N messages\n" HF_PEER_HELP
+        "  --timeout SECONDS      give up when there was no connection for so long (0: never, the default)\n"
+        "  -v, --verbose          also tell where subscriptions begin\n");
     return HF_EXIT_OK;
 }
 
 /* --- output --- */
 
-static void put_str(struct hf_str s)
-{
-    (void)fwrite(s.data, 1, s.len, stdout);
-}
-
-static struct hf_str str(struct hf_client_text t)
-{
-    return (struct hf_str){t.data, t.len};
-}
-
-/* A JSON string is written as the text that it stands for. */
-static void put_payload(struct sub *sub, const struct hf_client_message *m)
-{
-    struct hf_str payload = str(m->payload);
-    uint8_t *room;
-    int len;
-
-    if (m->payload_base64 || payload.len == 0 || hf_json_kind(payload) != HF_JSON_STRING) {
-        put_str(payload);
-        return;
-    }
-    hf_buf_reset(&sub->text);
-    room = hf_buf_reserve(&sub->text, payload.len);
-    len = room == NULL ? HF_ENOMEM : hf_json_unquote(payload, (char *)room, payload.len);
-    if (len < 0)
-        put_str(payload); /* Half a surrogate pair has no UTF-8: it stays as it was written. */
-    else
-        put_str((struct hf_str){(const char *)room, (size_t)len});
-}
-
-static void print_text(struct sub *sub, const struct hf_client_message *m)
-{
-    if (sub->channels_count > 1) {
-        put_str(str(m->channel));
-        fputs(": ", stdout);
-    }
-    put_payload(sub, m);
-    putchar('\n');
-}
-
-static void print_json(struct sub *sub, const struct hf_client_message *m)
-{
-    struct hf_buf *out = &sub->text;
-
-    hf_buf_reset(out);
-    hf_buf_puts(out, "{\"channel\":");
-    hf_json_put_string(out, str(m->channel));
-    hf_buf_putf(out, ",\"offset\":%" PRIu64 ",\"id\":", m->offset);
-    hf_json_put_string(out, str(m->id));
-    hf_buf_putf(out, ",\"timestamp\":%" PRIu64 ",\"%s\":", m->timestamp_ms,
-                m->payload_base64 ? "payloadBase64" : "payload");
-    if (m->payload_base64)
-        hf_json_put_string(out, str(m->payload));
-    else
-        hf_buf_put_str(out, str(m->payload));
-    if (hf_buf_puts(out, "}\n") < 0)
-        hf_peer_say("a message of %zu bytes is too large to be written", m->payload.len);
-    else
-        put_str(hf_buf_str(out));
-}
-
 static void on_message(void *user, const struct hf_client_message *m)
 {
     struct sub *sub = user;
 
-    if (sub->json)
-        print_json(sub, m);
-    else
-        print_text(sub, m);
+    hf_print_message(&sub->print, m);
     sub->printed++;
     if (sub->printed == sub->count)
         hf_client_close(sub->peer.client);
@@ -173,17 +104,13 @@ static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
 
 /* --- options --- */
 
-/* EPOCH:OFFSET; the epoch ends at the last colon. The text is cut there. */
 static bool parse_since(struct sub *sub, char *text)
 {
-    char *colon = strrchr(text, ':');
     struct hf_client_start *start = &sub->starts[sub->starts_count];
 
-    if (colon == NULL || colon == text || sub->starts_count == CHANNELS_MAX ||
-        !hf_peer_parse_number(colon + 1, &start->since_offset))
+    if (sub->starts_count == CHANNELS_MAX ||
+        !hf_peer_parse_position(text, &start->since_epoch, &start->since_offset))
         return false;
-    *colon = '\0';
-    start->since_epoch = text;
     sub->starts_count++;
     return true;
 }
@@ -193,11 +120,15 @@ static bool parse_positive(const char *text, uint64_t *number)
     return hf_peer_parse_number(text, number) && *number > 0;
 }
 
-enum { OPT_SINCE = 256, OPT_LAST, OPT_JSON, OPT_COUNT, OPT_URL, OPT_CA, OPT_TIMEOUT, OPT_HELP };
+enum { OPT_SINCE = 256, OPT_LAST, OPT_JSON, OPT_COUNT };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct sub *sub, int option, struct hf_client_options *options, char *const *argv)
 {
+    int status = hf_peer_take_option(&sub->peer, "sub", option, options);
+
+    if (status != HF_PEER_NOT_MINE)
+        return status;
     switch (option) {
     case OPT_SINCE:
         return parse_since(sub, optarg) ? -1
@@ -210,23 +141,9 @@ static int take_option(struct sub *sub, int option, struct hf_client_options *op
         return parse_positive(optarg, &sub->count)
                    ? -1
                    : hf_peer_usage("sub", "--count wants a number, not ", optarg);
-    case OPT_TIMEOUT:
-        return hf_peer_parse_seconds(optarg, &sub->timeout_ms)
-                   ? -1
-                   : hf_peer_usage("sub", "--timeout wants seconds, not ", optarg);
     case OPT_JSON:
-        sub->json = true;
+        sub->print.json = true;
         return -1;
-    case OPT_URL:
-        options->url = optarg;
-        return -1;
-    case OPT_CA:
-        options->ca_file = optarg;
-        return -1;
-    case 'v':
-        sub->peer.verbose = true;
-        return -1;
-    case OPT_HELP:
     case 'h':
         return help();
     default:
@@ -241,11 +158,7 @@ static int parse(struct sub *sub, struct hf_client_options *options, int argc, c
         {"last", required_argument, NULL, OPT_LAST},
         {"json", no_argument, NULL, OPT_JSON},
         {"count", required_argument, NULL, OPT_COUNT},
-        {"url", required_argument, NULL, OPT_URL},
-        {"ca", required_argument, NULL, OPT_CA},
-        {"timeout", required_argument, NULL, OPT_TIMEOUT},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, OPT_HELP},
+        HF_PEER_OPTIONS,
         {NULL, 0, NULL, 0},
     };
     int option, status;
@@ -261,6 +174,7 @@ static int parse(struct sub *sub, struct hf_client_options *options, int argc, c
     if (argc - optind > CHANNELS_MAX)
         return hf_peer_usage("sub", "more channels than a session may have", "");
     sub->channels_count = (unsigned)(argc - optind);
+    sub->print.named = sub->channels_count > 1;
     if (sub->starts_count > 0 && (sub->starts_count != sub->channels_count || sub->last > 0))
         return hf_peer_usage("sub", "--since is given once for each channel, and not with --last", "");
     return -1;
@@ -289,8 +203,8 @@ static int subscribe_all(struct sub *sub)
 
 static bool timed_out(const struct sub *sub)
 {
-    return sub->timeout_ms > 0 && !sub->peer.connected &&
-           hf_peer_now_ms() - sub->peer.disconnected_at_ms >= sub->timeout_ms;
+    return sub->peer.timeout_ms > 0 && !sub->peer.connected &&
+           hf_peer_now_ms() - sub->peer.disconnected_at_ms >= sub->peer.timeout_ms;
 }
 
 static int run(struct sub *sub)
@@ -298,12 +212,12 @@ static int run(struct sub *sub)
     int running = 1;
 
     while (running > 0) {
-        running = hf_client_step(sub->peer.client, sub->timeout_ms > 0 ? 100 : -1);
+        running = hf_client_step(sub->peer.client, sub->peer.timeout_ms > 0 ? 100 : -1);
         flush_output(sub);
         if (hf_peer_interrupted())
             hf_client_close(sub->peer.client);
         if (timed_out(sub)) {
-            hf_peer_say("no connection for %.1f s: given up", (double)sub->timeout_ms / 1000);
+            hf_peer_say("no connection for %.1f s: given up", (double)sub->peer.timeout_ms / 1000);
             return HF_EXIT_FAILED;
         }
     }
@@ -323,7 +237,7 @@ int hf_cli_sub(int argc, char **argv)
         return HF_EXIT_FAILED;
     }
     sub->peer.subscribes = true;
-    hf_buf_init(&sub->text, TEXT_BYTES_MAX);
+    hf_print_init(&sub->print);
     hf_client_options_init(&options);
     hf_peer_watch(&sub->peer, &options);
     options.on_message = on_message;
@@ -341,7 +255,7 @@ int hf_cli_sub(int argc, char **argv)
         status = run(sub);
     }
     hf_peer_stop(&sub->peer);
-    hf_buf_release(&sub->text);
+    hf_print_release(&sub->print);
     free(sub);
     return status;
 }

@@ -1,0 +1,226 @@
+#!/usr/bin/python3
+"""The commands `history` and `ping`, what all commands share (tokens, colours, progress, completion), as a user meets them."""
+import json
+import os
+import pty
+import re
+import subprocess
+import threading
+
+from fault_proxy import FaultProxy
+from holdfast_server import HOLDFAST, Command, Server, free_port, run_holdfast, url_of
+from holdfast_test import DEADLINE_S, check, check_equal, check_in, main, test, wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def start(t, **options):
+    return t.own(Server(workers=2, **options)).start()
+
+
+def publish_lines(t, server, channel, count):
+    pub = t.own(Command('pub', '--url', url_of(server.port), channel, stdin=subprocess.PIPE))
+    pub.write(b''.join(b'line %d\n' % n for n in range(count)))
+    pub.end_input()
+    check_equal(pub.wait(), 0, f'exit status of pub: {pub.error_lines}')
+
+
+def run(server, *arguments, **options):
+    return run_holdfast(arguments[0], '--url', url_of(server.port), *arguments[1:], **options)
+
+
+# history
+
+@test
+def history_reads_all_pages_either_way(t):
+    server = start(t, history_messages=3000)
+    publish_lines(t, server, 'room', 2345)
+    want = [f'line {n}' for n in range(2345)]
+    status, out, err = run(server, 'history', 'room')
+    check_equal((status, out.splitlines()), (0, want), 'all of it')
+    status, out, err = run(server, 'history', '--reverse', '--limit', '1500', 'room')
+    check_equal((status, out.splitlines()), (0, want[::-1][:1500]), 'the newest 1,500, backwards')
+    status, out, err = run(server, 'history', '--limit', '2', '--json', 'room')
+    first, second = (json.loads(line) for line in out.splitlines())
+    check_equal([first['offset'], second['offset'], first['payload'], first['channel']], [1, 2, 'line 0', 'room'], 'JSON')
+    epoch = first['id'].rsplit('-', 1)[0]
+    status, out, err = run(server, 'history', '--since', f'{epoch}:2340', 'room')
+    check_equal(out.splitlines(), want[2340:], 'behind a position')
+    status, out, err = run(server, 'history', '--since', f'{epoch}:3', '--reverse', 'room')
+    check_equal(out.splitlines(), ['line 1', 'line 0'], 'before a position, backwards')
+
+
+@test
+def history_of_nothing_is_empty_and_of_nobody_fails(t):
+    server = start(t)
+    status, out, err = run(server, 'history', '-v', 'empty')
+    check_equal((status, out), (0, ''), 'a channel without messages')
+    check_in('empty: no message yet', err, 'with --verbose')
+    status, out, err = run_holdfast('history', '--url', url_of(free_port()), '--timeout', '0.3', 'room')
+    check_equal((status, out), (1, ''), 'no server')
+    check_in('no answer for 0.3 s: given up', err, 'why')
+
+
+@test
+def history_wants_sense(t):
+    server = start(t)
+    for arguments, words in [([], 'no channel given'), (['a', 'b'], 'one channel at a time, not also b'),
+                             (['--limit', '0', 'a'], '--limit wants a number from 1 on, not 0'),
+                             (['--since', 'x', 'a'], '--since wants EPOCH:OFFSET, not x'), (['a\nb'], 'no valid name of a channel'),
+                             (['--nonsense', 'a'], 'unknown option --nonsense'), (['--limit'], 'a value is missing behind --limit')]:
+        status, out, err = run(server, 'history', *arguments)
+        check_equal(status, 2, f'exit status of {arguments}')
+        check_in(words, err, f'{arguments}')
+
+
+# ping
+
+@test
+def ping_measures_and_sums_up(t):
+    server = start(t)
+    status, out, err = run(server, 'ping', '-c', '4', '-i', '0.02')
+    lines = out.splitlines()
+    check_equal(status, 0, f'exit status: {err}')
+    for n in range(4):
+        check(re.fullmatch(rf'pong from {re.escape(url_of(server.port))}: seq={n + 1} time=\d+\.\d{{3}} ms', lines[n]), lines[n])
+    check_equal(lines[5], '4 sent, 4 answered, 0 reconnects', 'summary')
+    low, mean, high, _ = (float(x) for x in re.fullmatch(r'rtt min/avg/max/mdev = (.*) ms', lines[6]).group(1).split('/'))
+    check(0 < low <= mean <= high, lines[6])
+    status, out, err = run(server, 'ping', '--json', '--count', '2', '--interval', '0.02')
+    lines = [json.loads(line) for line in out.splitlines()]
+    check_equal([lines[0]['seq'], lines[1]['seq'], lines[2]['sent'], lines[2]['answered']], [1, 2, 2, 2], 'JSON')
+
+
+@test
+def ping_goes_on_through_a_break(t):
+    server = start(t)
+    proxy = t.own(FaultProxy(server.port))
+    ping = t.own(Command('ping', '--url', url_of(proxy.port), '-c', '30', '-i', '0.05'))
+    wait_until(lambda: len(ping.lines) >= 3, 'three pongs')
+    proxy.cut_now()
+    check_equal(ping.wait(), 0, f'exit status: {ping.error_lines}')
+    wait_until(lambda: len(ping.lines) >= 33, 'all lines')
+    sequence = [int(re.search(r'seq=(\d+)', line).group(1)) for line in ping.lines[:30]]
+    check_equal(sequence, list(range(1, 31)), 'each is answered once, in order')
+    check_equal(ping.lines[31], '30 sent, 30 answered, 1 reconnect', 'summary')
+
+
+@test
+def ping_gives_up_and_says_so(t):
+    server = start(t)
+    status, out, err = run_holdfast('ping', url_of(free_port()), '--timeout', '0.3')
+    check_equal(status, 1, 'no server')
+    check_in('no answer for 0.3 s: given up', err, 'why')
+    check_in('0 sent, 0 answered', out, 'summary')
+    for arguments, words in [(['--interval', '0'], '--interval wants seconds, at least 0.01, not 0'), (['-c', 'x'], '--count wants a number'),
+                             (['a', 'b'], 'one server at a time, not also b'), (['http://x/'], 'no URL of a server')]:
+        status, out, err = run(server, 'ping', *arguments)
+        check_equal(status, 2, f'exit status of {arguments}')
+        check_in(words, err, f'{arguments}')
+
+
+# shared
+
+@test
+def a_token_is_shown_and_checked(t):
+    listener = t.own(TokenListener())
+    sub = t.own(Command('sub', '--url', url_of(listener.port), '--token', 'head.claims.sign', 'room'))
+    wait_until(lambda: b'hf.token.head.claims.sign' in listener.request, f'the token in the request: {listener.request}')
+    sub.process.terminate()
+    sub.wait()
+    status, out, err = run_holdfast('pub', '--token', 'two words', 'room', 'x')
+    check_equal(status, 2, 'a token that is none')
+    check_in('--token: no token', err, 'why')
+
+
+class TokenListener:
+    """Takes one connection and keeps what it says first."""
+
+    def __init__(self):
+        import socket
+        self.request = b''
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        try:
+            while b'hf.token' not in self.request:
+                link, _ = self.listener.accept()
+                with link:
+                    self.request += link.recv(4096)
+        except OSError:
+            pass  # closed
+
+    def close(self):
+        self.listener.close()
+
+
+def on_terminal(*arguments, input=b'', env=None):
+    """Run with standard error, and output, on a terminal of our own; returns what was written there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([HOLDFAST, *arguments], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs,
+                               env={**os.environ, 'TERM': 'xterm', **(env or {})})
+    os.close(theirs)
+    written = []
+
+    def read():
+        try:
+            while data := os.read(ours, 4096):
+                written.append(data)
+        except OSError:
+            pass  # the other end is closed
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return process, ours, written, reader
+
+
+@test
+def colours_and_progress_are_for_terminals(t):
+    server = start(t)
+    server.publish('a', 'one')
+    server.publish('b', 'two')
+    for env, want in [({}, '\x1b[36ma:\x1b[0m one'), ({'NO_COLOR': '1'}, 'a: one'), ({'TERM': 'dumb'}, 'a: one')]:
+        process, ours, written, reader = on_terminal('sub', '--url', url_of(server.port), '--last', '1', '--count', '2', 'a', 'b', env=env)
+        process.stdin.close()
+        check_equal(process.wait(DEADLINE_S), 0, 'exit status')
+        reader.join(DEADLINE_S)
+        os.close(ours)
+        check_in(want, b''.join(written).decode(), f'on a terminal with {env}')
+    status, out, err = run(server, 'sub', '--last', '1', '--count', '2', 'a', 'b')
+    check('\x1b' not in out + err, f'no colour in a file: {out}')
+    process, ours, written, reader = on_terminal('pub', '--url', url_of(server.port), 'room')
+    process.stdin.write(b'1\n')
+    process.stdin.flush()
+    wait_until(lambda: b'1 published, 1 acknowledged' in b''.join(written), 'a progress line')
+    process.stdin.close()
+    check_equal(process.wait(DEADLINE_S), 0, 'exit status')
+    reader.join(DEADLINE_S)
+    os.close(ours)
+    check_in(b'\r\x1b[Kholdfast', b''.join(written).replace(b'\x1b[33m', b''), 'the progress line is gone at the end')
+
+
+def complete_in_bash(*words):
+    script = f'''
+        source {ROOT}/completions/holdfast.bash
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _holdfast; printf '%s\\n' "${{COMPREPLY[@]}}"'''
+    done = subprocess.run(['bash', '-c', script, 'bash', HOLDFAST, *words], stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S)
+    return done.stdout.decode().split()
+
+
+@test
+def bash_completes_commands_options_and_keys(t):
+    check_equal(complete_in_bash('hi'), ['history'], 'a command')
+    check_equal(sorted(complete_in_bash('')), sorted(['serve', 'pub', 'sub', 'history', 'ping', 'bench', '--help', '--version']), 'all commands')
+    check_equal(complete_in_bash('history', '--rev'), ['--reverse'], 'an option')
+    check_equal(complete_in_bash('bench', 'fan'), ['fanout'], 'a mode')
+    check_equal(complete_in_bash('serve', '--set', 'api.k'), ['api.key='], 'a key')
+
+
+@test
+def zsh_can_read_its_completion(t):
+    done = subprocess.run(['zsh', '-n', f'{ROOT}/completions/_holdfast'], stderr=subprocess.PIPE, timeout=DEADLINE_S)
+    check_equal((done.returncode, done.stderr), (0, b''), 'zsh -n')
+
+
+main()
