@@ -50,7 +50,7 @@ install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 format:
-	@find src include tests bench -name '*.[ch]' -print0 2>/dev/null | xargs -0r clang-format -i
+	@find src include tests bench examples -name '*.[ch]' -print0 2>/dev/null | xargs -0r clang-format -i
 
 clean:
 	@rm -rf build build-asan build-clang

@@ -195,6 +195,7 @@ struct hf_client_options {
     void (*on_problem)(void *user, const struct hf_client_problem *problem);
 };
 
+/* Fill with the defaults. Whoever sets options begins with this, so that options of later versions have theirs. */
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
