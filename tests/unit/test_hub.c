@@ -1,5 +1,6 @@
 /*
- * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get.
+ * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, and
+ * how long a write may wait.
  */
 #include "server/hub.h"
 
@@ -18,7 +19,7 @@
 
 #include "hub_fixture.h"
 
-enum { GOT_BYTES_MAX = 8 << 20, GATHER_ITEMS = 256 };
+enum { GOT_BYTES_MAX = 8 << 20, GATHER_ITEMS = 256, HOUR_MS = 3600000 };
 
 /* ---- Peers: the other end of a connection, which the transport writes to ---- */
 
@@ -201,6 +202,69 @@ static void channels_with_much_take_turns(void **state)
     hf_buf_release(&p.got);
 }
 
+/* ---- limits.write ---- */
+
+static void start_writing(struct place *place, struct peer *p)
+{
+    place_init(place, 1);
+    place->config.write_timeout_ms = 1000;
+    place->config.heartbeat_interval_ms = place->config.heartbeat_max_ms = HOUR_MS;
+    hub_start(place, 0, &transport);
+    peer_open(p, place, 0, "");
+    peer_subscribe(place, 0, p, "room");
+}
+
+static void pass(struct place *place, uint32_t ms)
+{
+    place->now.mono_ms += ms;
+    turn(place, 0);
+}
+
+static void what_the_transport_gets_rid_of_counts_as_progress(void **state)
+{
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    start_writing(&place, &p);
+    p.deaf = true;
+    publish_text(place.hub[0], "room", "1");
+    turn(&place, 0);
+    for (int i = 0; i < 10; i++) { /* A little of a record every 0.9 s: nine seconds in all. */
+        pass(&place, 900);
+        assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+        hf_hub_progress(p.conn, place.now);
+    }
+    pass(&place, 950);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+    pass(&place, 150);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* The last of a record goes while nothing waits: that begins no wait, and the next one has its whole time. */
+static void progress_of_one_who_waits_for_nothing_is_none(void **state)
+{
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    start_writing(&place, &p);
+    hf_hub_progress(p.conn, place.now);
+    for (int i = 0; i < 5; i++)
+        pass(&place, 1000);
+    p.deaf = true;
+    publish_text(place.hub[0], "room", "1");
+    turn(&place, 0);
+    pass(&place, 900);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+    pass(&place, 200);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
 static int log_errors(void **state)
 {
     (void)state;
@@ -220,6 +284,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_channel_with_much_holds_no_other_back),
         cmocka_unit_test(channels_with_much_take_turns),
+        cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
+        cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
     };
 
     return cmocka_run_group_tests(tests, log_errors, close_log);
