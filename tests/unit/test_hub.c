@@ -1,6 +1,6 @@
 /*
- * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, and
- * how long a write may wait.
+ * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, how long a write may wait, and
+ * what a takeover does when the worker that is asked does not answer.
  */
 #include "server/hub.h"
 
@@ -265,6 +265,113 @@ static void progress_of_one_who_waits_for_nothing_is_none(void **state)
     hf_buf_release(&p.got);
 }
 
+/* ---- A takeover whose owner is silent ---- */
+
+/* A session of worker 0, and a connection to worker 1 that wants it: worker 0 is asked, and has no turn in which it could answer. */
+struct takeover {
+    struct place place;
+    struct peer old, new;
+};
+
+static void takeover_begin(struct takeover *t)
+{
+    char ticket[64];
+    const char *at;
+
+    place_init(&t->place, 2);
+    hub_start(&t->place, 0, &transport);
+    hub_start(&t->place, 1, &transport);
+    peer_open(&t->old, &t->place, 0, "");
+    at = strstr(text_of(&t->old) + strlen("HTTP/1.1"), "\r\n\r\n");
+    assert_non_null(at);
+    at = memmem(at, (size_t)((const char *)t->old.got.data + t->old.got.len - at), "\"ticket\":\"", 10);
+    assert_non_null(at);
+    snprintf(ticket, sizeof(ticket), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    peer_open(&t->new, &t->place, 1, ticket);
+    assert_int_equal(t->new.conn->phase, HF_CONN_TAKING);
+    assert_int_equal(t->new.got.len, 0);
+}
+
+static void takeover_end(struct takeover *t)
+{
+    place_release(&t->place);
+    hf_buf_release(&t->old.got);
+    hf_buf_release(&t->new.got);
+}
+
+/* Worker 1 alone goes on: whenever it has asked to be woken. */
+static void alone_for(struct takeover *t, uint32_t ms)
+{
+    uint64_t end = t->place.now.mono_ms + ms;
+
+    while (t->place.now.mono_ms < end) {
+        uint64_t at = hf_hub_deadline_ms(t->place.hub[1], t->place.now);
+
+        assert_true(at > t->place.now.mono_ms); /* It waits, and does not spin. */
+        t->place.now.mono_ms = at < end ? at : end;
+        turn(&t->place, 1);
+    }
+}
+
+static void check_resumed(struct takeover *t)
+{
+    assert_int_equal(times(&t->new, "HTTP/1.1 101 "), 1);
+    assert_int_equal(times(&t->new, "\"resumed\":true"), 1);
+    assert_int_equal(counted(&t->place, 1, HF_COUNT_RESUMES_OK), 1);
+}
+
+/* Whenever the owner dies, with the question unread in its ring: a twentieth of a second later the session is taken. */
+static void the_session_of_an_owner_that_dies_is_taken(void **state)
+{
+    static const uint32_t lives_ms[] = {0, 1, 49, 50, 51, 777, 2900};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lives_ms) / sizeof(lives_ms[0]); i++) {
+        struct takeover t;
+
+        takeover_begin(&t);
+        alone_for(&t, lives_ms[i]);
+        assert_int_equal(t.new.got.len, 0);
+        hf_region_bury_worker(&t.place.region, 0);
+        alone_for(&t, 100); /* The poll, and the width of a slot of the wheel. */
+        check_resumed(&t);
+        takeover_end(&t);
+    }
+}
+
+/* The owner has parked it, because its connection broke, and has not come to the question: who asked sees it for himself. */
+static void a_session_that_is_parked_meanwhile_is_taken(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin(&t);
+    alone_for(&t, 500);
+    hf_hub_lost(t.old.conn, true, t.place.now);
+    alone_for(&t, 100);
+    check_resumed(&t);
+    takeover_end(&t);
+}
+
+/* It lives and says nothing: in the end the client is told to come again, and the session stays where it is. */
+static void an_owner_that_never_answers_is_not_waited_for_for_ever(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin(&t);
+    alone_for(&t, HF_TAKE_TIMEOUT_MS - 100);
+    assert_int_equal(t.new.got.len, 0);
+    alone_for(&t, 200);
+    assert_int_equal(times(&t.new, "HTTP/1.1 503 "), 1);
+    assert_int_equal(times(&t.new, "Retry-After: "), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_REFUSED_TAKEOVER), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_RESUMES_FAILED), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_RESUMES_OK), 0);
+    assert_int_equal(t.old.conn->phase, HF_CONN_OPEN);
+    takeover_end(&t);
+}
+
 static int log_errors(void **state)
 {
     (void)state;
@@ -286,6 +393,9 @@ int main(void)
         cmocka_unit_test(channels_with_much_take_turns),
         cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
         cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
+        cmocka_unit_test(the_session_of_an_owner_that_dies_is_taken),
+        cmocka_unit_test(a_session_that_is_parked_meanwhile_is_taken),
+        cmocka_unit_test(an_owner_that_never_answers_is_not_waited_for_for_ever),
     };
 
     return cmocka_run_group_tests(tests, log_errors, close_log);
