@@ -1,6 +1,6 @@
 /*
- * test_socket.c - the sockets of a worker between loop and hub, over socket pairs: how handshakes and those who are connected share a turn. The clock is
- * the test's.
+ * test_socket.c - the sockets of a worker between loop and hub, over socket pairs: how handshakes and those who are connected share a turn, and what the hub is told of a
+ * record that goes out piece by piece. The clock is the test's.
  */
 #include "server/socket.h"
 
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -259,6 +260,60 @@ static void all_who_are_connected_are_read_in_each_turn(void **state)
     fixture_release(&f);
 }
 
+/* ---- What is left of a record ---- */
+
+/* Take what lies in the socket itself, without a look into the records. */
+static size_t drain(const struct client *c)
+{
+    static uint8_t bytes[256 * 1024];
+    ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+
+    assert_true(n > 0 || errno == EAGAIN);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+/* Many records go out as one write, which the client takes in small pieces: each is told to the hub, until the last one is. */
+static void pieces_of_a_record_are_progress(void **state)
+{
+    static char payload[50000];
+    struct fixture f;
+    struct client c;
+    struct hf_conn *conn;
+    uint32_t at = 0, pieces = 0;
+
+    (void)state;
+    fixture_init(&f);
+    client_connect(&f, &c, true);
+    client_say(&c, "{\"type\":\"subscribe\",\"channel\":\"room\"}");
+    turn(&f);
+    assert_non_null(strstr(client_read(&c), "\"type\":\"subscribed\""));
+    conn = hf_conns_next(&f.place.hub[0]->conns, &at);
+    assert_non_null(conn);
+    memset(payload, 'x', sizeof(payload) - 1);
+    payload[0] = payload[sizeof(payload) - 2] = '"';
+    for (int i = 0; i < 3; i++)
+        publish_text(f.place.hub[0], "room", payload);
+    turn(&f);
+    assert_true(conn->blocked);
+    assert_int_equal(conn->progress_ms, f.place.now.mono_ms);
+    while (conn->blocked) {
+        uint64_t before_ms = conn->progress_ms;
+
+        f.place.now.mono_ms += 1000;
+        take_edges(&f); /* The client has taken nothing: no progress. */
+        assert_int_equal(conn->progress_ms, before_ms);
+        assert_true(drain(&c) > 0);
+        take_edges(&f);
+        if (conn->blocked)
+            assert_int_equal(conn->progress_ms, f.place.now.mono_ms);
+        pieces++;
+        assert_true(pieces < 1000);
+    }
+    assert_true(pieces > 5);
+    client_close(&c);
+    fixture_release(&f);
+}
+
 /* ---- All of them ---- */
 
 static int prepare(void **state)
@@ -296,6 +351,7 @@ int main(void)
         cmocka_unit_test(handshakes_in_plain_text_come_so_many_a_turn),
         cmocka_unit_test(handshakes_of_tls_come_fewer_a_turn),
         cmocka_unit_test(all_who_are_connected_are_read_in_each_turn),
+        cmocka_unit_test(pieces_of_a_record_are_progress),
     };
 
     return cmocka_run_group_tests(tests, prepare, clear_up);
