@@ -26,6 +26,9 @@ static const struct {
     {HF_COUNT_PUBLISHES_RATE_LIMITED, "publishes_refused", "rate"},
     {HF_COUNT_SUBSCRIPTIONS_REFUSED_SESSION, "subscriptions_refused", "session"},
     {HF_COUNT_SUBSCRIPTIONS_REFUSED_CHANNELS, "subscriptions_refused", "channels"},
+    {HF_COUNT_INFLATE_TOO_BIG, "inflate_refused", "too_big"},
+    {HF_COUNT_INFLATE_MALFORMED, "inflate_refused", "malformed"},
+    {HF_COUNT_INFLATE_NO_MEMORY, "inflate_refused", "no_memory"},
     {HF_COUNT_CLOSE_4005, "connections_ended", "too_slow"},
     {HF_COUNT_ACCEPT_ERRORS, "connections_refused", "accept"},
 };

@@ -1,6 +1,6 @@
 /*
- * complaints.h - log lines about what is refused, dropped or ended by a limit, a second together: a line a cause with its number, however
- * many there were. Made of the counters, so that nothing can be counted and not told.
+ * complaints.h - log lines about what is refused, dropped or ended by a limit, or thrown out by the inflater, a second together: a line a cause with its number,
+ * however many there were. Made of the counters, so that nothing can be counted and not told.
  */
 #ifndef HF_SERVER_COMPLAINTS_H
 #define HF_SERVER_COMPLAINTS_H

@@ -2,39 +2,18 @@
 
 #include "base/assert.h"
 #include "shm/crash.h"
+#include "shm/session_blocks.h"
+#include "shm/session_places.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum {
-    TOMBS_PER_BUCKET = 8,
-    WALK_STEP = 64, /* places between two looks at where the used part of a chunk ends; see skip_unused() */
-    BLOCK_SWEEP_MS = 100,
-    FREE_STACK_FIRST = 64,
-    OWN_FIRST = 4,
-};
+enum { TOMBS_PER_BUCKET = 8 };
 
 /* ---- Layout ---- */
 
 static uint32_t share_of(uint32_t sessions_max, uint32_t workers)
 {
     return (sessions_max + workers - 1) / workers;
-}
-
-/* Half as many again, because a chunk with one session left in it is kept whole; and two of each worker that are being filled. */
-static uint32_t chunk_count(uint32_t sessions_max, uint32_t workers)
-{
-    uint64_t full = (sessions_max + HF_SESSIONS_PER_CHUNK - 1) / HF_SESSIONS_PER_CHUNK;
-    uint64_t count = full + full / 2 + 2 * (uint64_t)workers;
-
-    hf_assert(count * HF_SESSIONS_PER_CHUNK <= UINT64_C(1) << HF_SESSION_PLACE_BITS);
-    return (uint32_t)count;
-}
-
-/* One block for every session on the average, with room for workers that have more: most have one or two subscriptions and need none. */
-static uint32_t blocks_per_home(uint32_t share)
-{
-    return share < 1024 ? 4096 : share * 4;
 }
 
 static uint32_t tombs_per_home(uint32_t share)
@@ -46,32 +25,12 @@ static uint32_t tombs_per_home(uint32_t share)
     return n;
 }
 
-static size_t line_up(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
-static size_t chunks_at(uint32_t workers)
-{
-    return sizeof(struct hf_sessions_shm) + (size_t)workers * sizeof(struct hf_session_home);
-}
-
-static size_t table_at(uint32_t workers, uint32_t chunks)
-{
-    return line_up(chunks_at(workers) + (size_t)chunks * sizeof(struct hf_session_chunk));
-}
-
-static size_t blocks_at(uint32_t workers, uint32_t chunks)
-{
-    return table_at(workers, chunks) + (size_t)chunks * HF_SESSIONS_PER_CHUNK * sizeof(struct hf_session);
-}
-
 size_t hf_sessions_bytes(uint32_t sessions_max, uint32_t workers)
 {
     uint32_t share = share_of(sessions_max, workers);
 
-    return blocks_at(workers, chunk_count(sessions_max, workers)) +
-           (size_t)workers * blocks_per_home(share) * sizeof(struct hf_session_block) +
+    return hf_places_bytes(workers, hf_places_chunks(sessions_max, workers)) +
+           (size_t)workers * hf_blocks_per_home(share) * sizeof(struct hf_session_block) +
            (size_t)workers * tombs_per_home(share) * sizeof(struct hf_tombstone);
 }
 
@@ -81,162 +40,20 @@ void hf_sessions_format(struct hf_sessions_shm *shm, uint32_t sessions_max, uint
     hf_assert(workers <= 1u << HF_SESSION_HOME_BITS);
     shm->workers = workers;
     shm->sessions_max = sessions_max;
-    shm->chunks = chunk_count(sessions_max, workers);
-    shm->blocks_per_home = blocks_per_home(share_of(sessions_max, workers));
+    shm->chunks = hf_places_chunks(sessions_max, workers);
+    shm->blocks_per_home = hf_blocks_per_home(share_of(sessions_max, workers));
     shm->tombs_per_home = tombs_per_home(share_of(sessions_max, workers));
-}
-
-static int push(uint32_t **stack, uint32_t *count, uint32_t *cap, uint32_t n)
-{
-    if (*count == *cap) {
-        uint32_t more_cap = *cap == 0 ? FREE_STACK_FIRST : *cap * 2;
-        uint32_t *more = realloc(*stack, more_cap * sizeof(*more));
-
-        if (more == NULL)
-            return HF_ENOMEM;
-        *stack = more;
-        *cap = more_cap;
-    }
-    (*stack)[(*count)++] = n;
-    return 0;
-}
-
-/* ---- Chunks ---- */
-
-static struct hf_session_chunk *chunk_of(const struct hf_sessions *t, const struct hf_session *s)
-{
-    return &t->chunks[(size_t)(s - t->table) / HF_SESSIONS_PER_CHUNK];
-}
-
-static int own_reserve(struct hf_sessions *t)
-{
-    uint32_t cap = t->own_cap == 0 ? OWN_FIRST : t->own_cap * 2;
-    struct hf_session_own *more;
-
-    if (t->own_count < t->own_cap)
-        return 0;
-    more = realloc(t->own, cap * sizeof(*more));
-    if (more == NULL)
-        return HF_ENOMEM;
-    t->own = more;
-    t->own_cap = cap;
-    return 0;
-}
-
-/* A chunk whose home we are. Room for it is reserved. */
-static void own_add(struct hf_sessions *t, uint32_t chunk)
-{
-    struct hf_session_own *own = &t->own[t->own_count++];
-
-    *own = (struct hf_session_own){.chunk = chunk};
-    for (uint32_t i = 0; i < HF_SESSIONS_PER_CHUNK; i++) {
-        bool used = i < atomic_load_explicit(&t->chunks[chunk].high, memory_order_relaxed) &&
-                    hf_state_phase(atomic_load(&t->table[(size_t)chunk * HF_SESSIONS_PER_CHUNK + i].state)) !=
-                        HF_SESSION_FREE;
-
-        own->used += used;
-        own->free[i / 64] |= (uint64_t)!used << (i % 64);
-    }
-    t->free_count += HF_SESSIONS_PER_CHUNK - own->used;
-}
-
-static int find_own(struct hf_sessions *t)
-{
-    uint32_t live = 0;
-
-    for (uint32_t chunk = 0; chunk < t->shm->chunks; chunk++) {
-        if (atomic_load(&t->chunks[chunk].home) != t->home + 1)
-            continue;
-        if (own_reserve(t) < 0)
-            return HF_ENOMEM;
-        own_add(t, chunk);
-        live += t->own[t->own_count - 1].used;
-    }
-    atomic_store(&t->homes[t->home].live, live);
-    return 0;
-}
-
-/* Become the home of a chunk that is nobody's. Who dies right after it leaves the chunk to his successor, empty. */
-static bool chunk_take(struct hf_sessions *t)
-{
-    if (own_reserve(t) < 0)
-        return false;
-    for (uint32_t i = 0; i < t->shm->chunks; i++) {
-        uint32_t chunk = (t->chunk_at + i) % t->shm->chunks, nobody = 0;
-
-        if (atomic_load_explicit(&t->chunks[chunk].home, memory_order_relaxed) != 0 ||
-            !atomic_compare_exchange_strong(&t->chunks[chunk].home, &nobody, t->home + 1))
-            continue;
-        HF_CRASH_POINT("chunk:taken");
-        t->chunk_at = chunk + 1;
-        t->room_at = t->own_count;
-        own_add(t, chunk);
-        return true;
-    }
-    return false;
-}
-
-/* Give an empty chunk back, as long as a whole chunk of room is left. Returns whether it went: then *own is another one. */
-static bool chunk_release(struct hf_sessions *t, struct hf_session_own *own)
-{
-    uint32_t chunk = own->chunk;
-
-    if (own->used > 0 || t->free_count < 2 * HF_SESSIONS_PER_CHUNK)
-        return false;
-    t->free_count -= HF_SESSIONS_PER_CHUNK;
-    *own = t->own[--t->own_count];
-    t->room_at = 0;
-    HF_CRASH_POINT("chunk:empty");
-    atomic_store(&t->chunks[chunk].home, 0);
-    return true;
-}
-
-/* A free place of an own chunk, taken; free_count > 0. */
-static struct hf_session *place_take(struct hf_sessions *t)
-{
-    struct hf_session_own *own;
-    struct hf_session_chunk *chunk;
-    uint32_t place, word = 0;
-
-    while (t->own[t->room_at].used == HF_SESSIONS_PER_CHUNK)
-        t->room_at++;
-    own = &t->own[t->room_at];
-    while (own->free[word] == 0)
-        word++;
-    place = word * 64 + (uint32_t)__builtin_ctzll(own->free[word]);
-    own->free[word] &= own->free[word] - 1;
-    own->used++;
-    t->free_count--;
-    chunk = &t->chunks[own->chunk];
-    if (place >= atomic_load_explicit(&chunk->high, memory_order_relaxed))
-        atomic_store_explicit(&chunk->high, place + 1, memory_order_release);
-    return &t->table[(size_t)own->chunk * HF_SESSIONS_PER_CHUNK + place];
-}
-
-static void place_give(struct hf_sessions *t, struct hf_session_own *own, const struct hf_session *s)
-{
-    uint32_t place = (uint32_t)((size_t)(s - t->table) % HF_SESSIONS_PER_CHUNK);
-
-    own->free[place / 64] |= UINT64_C(1) << (place % 64);
-    own->used--;
-    t->free_count++;
-    if (own - t->own < t->room_at)
-        t->room_at = (uint32_t)(own - t->own);
 }
 
 int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_t home)
 {
-    uint8_t *base = (uint8_t *)shm;
+    uint8_t *base = (uint8_t *)shm + hf_places_bytes(shm->workers, shm->chunks);
 
-    *t = (struct hf_sessions){.shm = shm, .home = home, .chunk_at = home};
-    t->homes = (struct hf_session_home *)(void *)shm->body;
-    t->chunks = (struct hf_session_chunk *)(void *)(base + chunks_at(shm->workers));
-    t->table = (struct hf_session *)(void *)(base + table_at(shm->workers, shm->chunks));
-    base += blocks_at(shm->workers, shm->chunks);
+    *t = (struct hf_sessions){.shm = shm, .home = home};
     t->blocks = (struct hf_session_block *)(void *)base;
     base += (size_t)shm->workers * shm->blocks_per_home * sizeof(struct hf_session_block);
     t->tombs = (struct hf_tombstone *)(void *)base;
-    if (find_own(t) < 0) {
+    if (hf_places_open(t) < 0) {
         hf_sessions_release(t);
         return HF_ENOMEM;
     }
@@ -245,12 +62,8 @@ int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_
 
 void hf_sessions_release(struct hf_sessions *t)
 {
-    free(t->own);
-    free(t->free_blocks);
-    t->own = NULL;
-    t->free_blocks = NULL;
-    t->own_count = t->own_cap = t->free_count = t->room_at = 0;
-    t->free_block_count = t->free_block_cap = 0;
+    hf_places_release(t);
+    hf_blocks_release(t);
 }
 
 /* ---- State ---- */
@@ -294,7 +107,7 @@ uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t s
         return 0;
     HF_CRASH_POINT("session:taken");
     if (hf_state_phase(seen) == HF_SESSION_PARKED)
-        atomic_fetch_sub(&chunk_of(t, s)->waiting, 1);
+        atomic_fetch_sub(&hf_places_chunk_of(t, s)->waiting, 1);
     return generation;
 }
 
@@ -309,7 +122,7 @@ bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_
         return false;
     atomic_store(&s->parked_ms, now_ms);
     HF_CRASH_POINT("session:parking");
-    return state_move_counted(s, seen, state_in(seen, HF_SESSION_PARKED), &chunk_of(t, s)->waiting);
+    return state_move_counted(s, seen, state_in(seen, HF_SESSION_PARKED), &hf_places_chunk_of(t, s)->waiting);
 }
 
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms)
@@ -319,17 +132,17 @@ bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t genera
     if (atomic_load(&s->state) != ours)
         return false;
     atomic_store(&s->parked_ms, now_ms);
-    return state_move_counted(s, ours, state_in(ours, HF_SESSION_ENDED), &chunk_of(t, s)->ended);
+    return state_move_counted(s, ours, state_in(ours, HF_SESSION_ENDED), &hf_places_chunk_of(t, s)->ended);
 }
 
 bool hf_session_end_parked(const struct hf_sessions *t, struct hf_session *s, uint64_t seen)
 {
     if (hf_state_phase(seen) != HF_SESSION_PARKED)
         return hf_state_phase(seen) == HF_SESSION_ENDED;
-    if (!state_move_counted(s, seen, state_in(seen, HF_SESSION_ENDED), &chunk_of(t, s)->ended))
+    if (!state_move_counted(s, seen, state_in(seen, HF_SESSION_ENDED), &hf_places_chunk_of(t, s)->ended))
         return false;
     HF_CRASH_POINT("session:ended");
-    atomic_fetch_sub(&chunk_of(t, s)->waiting, 1);
+    atomic_fetch_sub(&hf_places_chunk_of(t, s)->waiting, 1);
     return true;
 }
 
@@ -380,9 +193,9 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
 {
     struct hf_session *s;
 
-    if (!within_bound(t) || (t->free_count == 0 && !chunk_take(t)))
+    s = within_bound(t) ? hf_places_take(t) : NULL;
+    if (s == NULL)
         return NULL;
-    s = place_take(t);
     s->number = new_number(t, s, random + HF_SECRET_BYTES);
     memcpy(s->secret, random, HF_SECRET_BYTES);
     atomic_store_explicit(&s->last_seq, 0, memory_order_relaxed);
@@ -491,188 +304,6 @@ int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_T
     return HF_ENOTFOUND;
 }
 
-/* ---- Blocks ---- */
-
-static struct hf_session_block *block_at(const struct hf_sessions *t, uint32_t number_plus_1)
-{
-    hf_assert(number_plus_1 <= t->shm->workers * t->shm->blocks_per_home);
-    return number_plus_1 == 0 ? NULL : &t->blocks[number_plus_1 - 1];
-}
-
-/*
- * Others give blocks of our slice back by a store of 0 into `session`; a worker that died may have left one that its session does not
- * know, which is free when that session has gone. Both are found here, when there is need.
- */
-static void find_free_blocks(struct hf_sessions *t, uint64_t now_ms)
-{
-    uint32_t base = t->home * t->shm->blocks_per_home, high = atomic_load(&t->homes[t->home].blocks_high);
-
-    if (t->block_sweep_ms != 0 && now_ms - t->block_sweep_ms < BLOCK_SWEEP_MS)
-        return;
-    t->block_sweep_ms = now_ms;
-    for (uint32_t i = 0; i < high; i++) {
-        uint64_t session = atomic_load(&t->blocks[base + i].session);
-
-        if (session != 0 && hf_sessions_get(t, session) != NULL)
-            continue;
-        if (push(&t->free_blocks, &t->free_block_count, &t->free_block_cap, base + i) < 0)
-            return;
-    }
-}
-
-/* A zeroed block of our slice for this session; returns its number + 1, or 0. */
-static uint32_t block_take(struct hf_sessions *t, const struct hf_session *s, uint64_t now_ms)
-{
-    struct hf_session_home *home = &t->homes[t->home];
-    uint32_t high = atomic_load_explicit(&home->blocks_high, memory_order_relaxed), number;
-    struct hf_session_block *block;
-
-    if (t->free_block_count == 0 && high == t->shm->blocks_per_home)
-        find_free_blocks(t, now_ms);
-    if (t->free_block_count > 0) {
-        number = t->free_blocks[--t->free_block_count];
-    } else if (high < t->shm->blocks_per_home) {
-        number = t->home * t->shm->blocks_per_home + high;
-        atomic_store_explicit(&home->blocks_high, high + 1, memory_order_relaxed);
-    } else {
-        return 0;
-    }
-    block = &t->blocks[number];
-    memset(block, 0, sizeof(*block));
-    atomic_store(&block->session, s->number);
-    HF_CRASH_POINT("block:taken");
-    return number + 1;
-}
-
-static void chain_free(struct hf_sessions *t, _Atomic uint32_t *head)
-{
-    uint32_t link = atomic_load(head);
-
-    atomic_store(head, 0);
-    while (link != 0) {
-        struct hf_session_block *block = block_at(t, link);
-
-        link = atomic_load(&block->next);
-        atomic_store(&block->session, 0);
-    }
-}
-
-struct hf_session_sub *hf_session_sub_next(const struct hf_sessions *t, const struct hf_session *s,
-                                           uint32_t *cursor)
-{
-    uint32_t index = HF_SUBS_INLINE;
-
-    for (; *cursor < HF_SUBS_INLINE; ++*cursor) {
-        struct hf_session_sub *sub = &t->table[s - t->table].subs[*cursor]; /* The same cell, not const. */
-
-        if (atomic_load_explicit(&sub->cid, memory_order_relaxed) != 0) {
-            ++*cursor;
-            return sub;
-        }
-    }
-    for (struct hf_session_block *block = block_at(t, atomic_load(&s->blocks)); block != NULL;
-         block = block_at(t, atomic_load(&block->next)), index += HF_SUBS_PER_BLOCK) {
-        if (*cursor >= index + HF_SUBS_PER_BLOCK)
-            continue;
-        for (; *cursor < index + HF_SUBS_PER_BLOCK; ++*cursor) {
-            struct hf_session_sub *sub = &block->subs[*cursor - index];
-
-            if (atomic_load_explicit(&sub->cid, memory_order_relaxed) != 0) {
-                ++*cursor;
-                return sub;
-            }
-        }
-    }
-    return NULL;
-}
-
-static struct hf_session_sub *sub_fill(struct hf_session_sub *sub, uint64_t cid_and_flags, uint64_t acked)
-{
-    atomic_store(&sub->acked, acked);
-    HF_CRASH_POINT("sub:acked");
-    atomic_store(&sub->cid, cid_and_flags);
-    return sub;
-}
-
-struct hf_session_sub *hf_session_sub_add(struct hf_sessions *t, struct hf_session *s, uint64_t cid_and_flags,
-                                          uint64_t acked, uint64_t now_ms)
-{
-    _Atomic uint32_t *link = &s->blocks;
-    uint32_t taken;
-
-    for (int i = 0; i < HF_SUBS_INLINE; i++)
-        if (atomic_load_explicit(&s->subs[i].cid, memory_order_relaxed) == 0)
-            return sub_fill(&s->subs[i], cid_and_flags, acked);
-    while (atomic_load_explicit(link, memory_order_relaxed) != 0) {
-        struct hf_session_block *block = block_at(t, atomic_load_explicit(link, memory_order_relaxed));
-
-        for (int i = 0; i < HF_SUBS_PER_BLOCK; i++)
-            if (atomic_load_explicit(&block->subs[i].cid, memory_order_relaxed) == 0)
-                return sub_fill(&block->subs[i], cid_and_flags, acked);
-        link = &block->next;
-    }
-    taken = block_take(t, s, now_ms);
-    if (taken == 0)
-        return NULL;
-    sub_fill(&block_at(t, taken)->subs[0], cid_and_flags, acked);
-    atomic_store(link, taken);
-    HF_CRASH_POINT("block:linked");
-    return &block_at(t, taken)->subs[0];
-}
-
-/* ---- Refusals ---- */
-
-static _Atomic uint64_t *refusal_cell(const struct hf_sessions *t, const struct hf_session *s, uint32_t i)
-{
-    struct hf_session_block *block = block_at(t, atomic_load(&s->refusals));
-
-    for (; block != NULL && i >= HF_REFUSALS_PER_BLOCK; i -= HF_REFUSALS_PER_BLOCK)
-        block = block_at(t, atomic_load(&block->next));
-    return block == NULL ? NULL : &block->refusals[i];
-}
-
-void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
-                       uint64_t now_ms)
-{
-    uint32_t place = atomic_load(&s->refused) % HF_REFUSALS_MAX;
-    _Atomic uint64_t *cell = refusal_cell(t, s, place);
-
-    if (cell == NULL) {
-        _Atomic uint32_t *link = &s->refusals;
-        uint32_t taken = block_take(t, s, now_ms);
-
-        if (taken == 0)
-            return;
-        while (atomic_load(link) != 0)
-            link = &block_at(t, atomic_load(link))->next;
-        atomic_store(link, taken);
-        cell = refusal_cell(t, s, place);
-        hf_assert(cell != NULL);
-    }
-    atomic_store(cell, (uint64_t)code << 56 | seq);
-    HF_CRASH_POINT("refusal:stored");
-    atomic_fetch_add(&s->refused, 1);
-}
-
-bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,
-                        uint8_t *code)
-{
-    uint32_t refused = atomic_load(&s->refused);
-    uint32_t count = refused < HF_REFUSALS_MAX ? refused : HF_REFUSALS_MAX;
-    _Atomic uint64_t *cell;
-    uint64_t value;
-
-    if (i >= count)
-        return false;
-    cell = refusal_cell(t, s, (refused - count + i) % HF_REFUSALS_MAX);
-    if (cell == NULL)
-        return false;
-    value = atomic_load(cell);
-    *seq = value & ((UINT64_C(1) << 56) - 1);
-    *code = (uint8_t)(value >> 56);
-    return true;
-}
-
 /* ---- Sequence ---- */
 
 uint64_t hf_session_last_seq(const struct hf_session *s, bool settled)
@@ -692,57 +323,13 @@ void hf_session_applied(struct hf_session *s, uint64_t seq)
 
 /* ---- The end ---- */
 
-/* The walk's place, or the first one behind it where there may be a session; the end of the table where there is none. */
-static uint64_t skip_unused(const struct hf_sessions *t, uint64_t cursor, bool idle_only)
-{
-    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
-
-    while (cursor < end) {
-        struct hf_session_chunk *chunk = &t->chunks[cursor / HF_SESSIONS_PER_CHUNK];
-        bool idle = atomic_load(&chunk->waiting) > 0 || atomic_load(&chunk->ended) > 0;
-
-        if (atomic_load(&chunk->home) != 0 && (idle || !idle_only) &&
-            cursor % HF_SESSIONS_PER_CHUNK < atomic_load_explicit(&chunk->high, memory_order_acquire))
-            return cursor;
-        cursor = (cursor / HF_SESSIONS_PER_CHUNK + 1) * HF_SESSIONS_PER_CHUNK;
-    }
-    return end;
-}
-
-static struct hf_session *walk(const struct hf_sessions *t, uint64_t *cursor, bool idle_only)
-{
-    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
-
-    for (;;) {
-        struct hf_session *s;
-
-        if (*cursor % WALK_STEP == 0)
-            *cursor = skip_unused(t, *cursor, idle_only);
-        if (*cursor >= end)
-            return NULL;
-        s = &t->table[(*cursor)++];
-        if (hf_state_phase(atomic_load(&s->state)) != HF_SESSION_FREE)
-            return s;
-    }
-}
-
-struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor)
-{
-    return walk(t, cursor, false);
-}
-
-struct hf_session *hf_sessions_next_idle(const struct hf_sessions *t, uint64_t *cursor)
-{
-    return walk(t, cursor, true);
-}
-
 bool hf_sessions_park_orphans(struct hf_sessions *t, uint64_t *cursor, uint32_t most, uint64_t now_ms,
                               bool (*held)(void *ctx, uint64_t number), void *ctx)
 {
-    uint64_t end = (uint64_t)t->shm->chunks * HF_SESSIONS_PER_CHUNK;
+    uint64_t end = hf_places_end(t);
 
-    for (uint32_t i = 0; i < most; i += WALK_STEP) {
-        *cursor = skip_unused(t, *cursor, false);
+    for (uint32_t i = 0; i < most; i += HF_PLACES_STEP) {
+        *cursor = hf_places_skip(t, *cursor, false);
         if (*cursor >= end)
             return false;
         do {
@@ -752,21 +339,21 @@ bool hf_sessions_park_orphans(struct hf_sessions *t, uint64_t *cursor, uint32_t 
             if (hf_state_phase(state) == HF_SESSION_LIVE && hf_state_owner(state) == t->home &&
                 !held(ctx, s->number))
                 (void)hf_session_park_orphan(t, s, state, now_ms);
-        } while (*cursor % WALK_STEP != 0);
+        } while (*cursor % HF_PLACES_STEP != 0);
     }
     return true;
 }
 
 static void free_session(struct hf_sessions *t, struct hf_session_own *own, struct hf_session *s)
 {
-    chain_free(t, &s->blocks);
-    chain_free(t, &s->refusals);
+    hf_blocks_free_chain(t, &s->blocks);
+    hf_blocks_free_chain(t, &s->refusals);
     HF_CRASH_POINT("session:emptied");
     atomic_store(&s->state, state_make(t, HF_SESSION_FREE, 0));
     HF_CRASH_POINT("session:freed");
     atomic_fetch_sub(&t->chunks[own->chunk].ended, 1);
     atomic_fetch_sub_explicit(&t->homes[t->home].live, 1, memory_order_relaxed);
-    place_give(t, own, s);
+    hf_places_give(t, own, s);
 }
 
 /* Whether the session's end has come, and all that it published is known. */
@@ -829,7 +416,7 @@ uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, const struct h
             continue;
         looked += HF_SESSIONS_PER_CHUNK;
         went += expire_chunk(t, own, when, gone, ctx);
-        if (chunk_release(t, own))
+        if (hf_places_release_chunk(t, own))
             t->expire_at--; /* Its place is another one's now, which has its turn. */
     }
     return went;
@@ -842,13 +429,4 @@ bool hf_sessions_expiring(const struct hf_sessions *t)
             atomic_load(&t->chunks[t->own[i].chunk].ended) > 0)
             return true;
     return false;
-}
-
-uint32_t hf_sessions_live(const struct hf_sessions *t)
-{
-    uint32_t live = 0;
-
-    for (uint32_t home = 0; home < t->shm->workers; home++)
-        live += atomic_load_explicit(&t->homes[home].live, memory_order_relaxed);
-    return live;
 }

@@ -433,5 +433,23 @@ def counters_add_up(t):
     check_equal(grown, [2, 3, 3, 3000, 3000, 1], f'growth of {names}')
 
 
+@test
+def refused_messages_are_told_a_second_together(t):
+    def told(cause):
+        lines = [line for line in server().log().splitlines() if f'event=inflate_refused cause={cause} ' in line]
+        return len(lines), sum(int(line.rpartition('count=')[2]) for line in lines)
+
+    def refused(cause):
+        return server().metrics()[f'holdfast_inflate_refused_total{{cause="{cause}"}}']
+    bomb = deflate(bytes(MESSAGE_MAX + 1))
+    for cause, code, data in (('malformed', 1007, b'\xff'), ('too_big', 1009, bomb)):
+        wait_until(lambda: told(cause)[1] == refused(cause), 'what was before is told')
+        lines, count = told(cause)
+        for _ in range(40):
+            dies(t, frame(BINARY, data, rsv=4), code, cause)
+        wait_until(lambda: told(cause)[1] == count + 40, f'40 refusals ({cause}) are in the log')
+        check(told(cause)[0] - lines < 20, f'in few lines: {told(cause)[0] - lines}')
+
+
 if __name__ == '__main__':
     main()

@@ -16,14 +16,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "tls_certificate.h"
 
 enum { BIG = 1 << 20 };
 
@@ -42,53 +42,6 @@ static const char *path(const char *name)
 
     snprintf(p, sizeof(paths[0]), "%s/%s", folder, name);
     return p;
-}
-
-static void add_names(X509 *x, const char *names)
-{
-    X509V3_CTX ctx;
-    X509_EXTENSION *extension;
-
-    X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
-    extension = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, names);
-    assert_non_null(extension);
-    assert_int_equal(X509_add_ext(x, extension, -1), 1);
-    X509_EXTENSION_free(extension);
-}
-
-/* Write NAME.pem and NAME.key: self-signed, valid from now for `seconds`; names: "DNS:a,DNS:b", or NULL. */
-static void make_certificate(const char *name, const char *common, const char *names, long seconds)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
-    char file[64];
-    FILE *f;
-
-    assert_non_null(key);
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), seconds < 0 ? seconds * 2 : -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), seconds);
-    X509_set_pubkey(x, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)common,
-                               -1, -1, 0);
-    X509_set_issuer_name(x, X509_get_subject_name(x));
-    if (names != NULL)
-        add_names(x, names);
-    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-    snprintf(file, sizeof(file), "%s.pem", name);
-    f = fopen(path(file), "w");
-    assert_non_null(f);
-    assert_int_equal(PEM_write_X509(f, x), 1);
-    fclose(f);
-    snprintf(file, sizeof(file), "%s.key", name);
-    f = fopen(path(file), "w");
-    assert_non_null(f);
-    assert_int_equal(fchmod(fileno(f), 0600), 0);
-    assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
-    fclose(f);
-    X509_free(x);
-    EVP_PKEY_free(key);
 }
 
 static void write_text(const char *name, const char *text)
@@ -748,12 +701,12 @@ static int set_up(void **state)
     (void)state;
     if (mkdtemp(folder) == NULL)
         return -1;
-    make_certificate("one", "ignored.test", "DNS:one.test", 3600);
-    make_certificate("wild", "wild.test", "DNS:*.wild.test", 365 * 86400L);
-    make_certificate("exact", "exact.test", "DNS:exact.wild.test,DNS:second.exact.test,IP:127.0.0.1",
+    make_certificate(folder, "one", "ignored.test", "DNS:one.test", 3600);
+    make_certificate(folder, "wild", "wild.test", "DNS:*.wild.test", 365 * 86400L);
+    make_certificate(folder, "exact", "exact.test", "DNS:exact.wild.test,DNS:second.exact.test,IP:127.0.0.1",
                      365 * 86400L);
-    make_certificate("common", "common.test", NULL, 365 * 86400L);
-    make_certificate("old", "old.test", NULL, -3600);
+    make_certificate(folder, "common", "common.test", NULL, 365 * 86400L);
+    make_certificate(folder, "old", "old.test", NULL, -3600);
     write_text("text.pem", "This is no certificate.\n");
     write_text("text.key", "This is no key.\n");
     f = fopen(path("one.key"), "r");

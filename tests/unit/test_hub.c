@@ -1,0 +1,402 @@
+/*
+ * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, how long a write may wait, and
+ * what a takeover does when the worker that is asked does not answer.
+ */
+#include "server/hub.h"
+
+#include "server/logger.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hub_fixture.h"
+
+enum { GOT_BYTES_MAX = 8 << 20, GATHER_ITEMS = 256, HOUR_MS = 3600000 };
+
+/* ---- Peers: the other end of a connection, which the transport writes to ---- */
+
+struct peer {
+    struct hf_conn *conn;
+    struct hf_buf got; /* all that was written to it; ends in NUL when it is looked at */
+    bool deaf;         /* it takes nothing */
+    bool closed;
+};
+
+static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
+{
+    struct peer *p = socket;
+    long written = 0;
+
+    (void)ctx;
+    if (p->deaf)
+        return HF_EAGAIN;
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, iov[i].iov_len), 0);
+        written += (long)iov[i].iov_len;
+    }
+    return written;
+}
+
+static void peer_pause(void *ctx, void *socket, bool paused)
+{
+    (void)ctx;
+    (void)socket;
+    (void)paused;
+}
+
+static void peer_finish(void *ctx, void *socket)
+{
+    (void)ctx;
+    (void)socket;
+}
+
+static void peer_close(void *ctx, void *socket)
+{
+    (void)ctx;
+    ((struct peer *)socket)->closed = true;
+}
+
+static void wake_nobody(void *ctx, uint32_t slot)
+{
+    (void)ctx;
+    (void)slot;
+}
+
+static void seven(void *ctx, uint8_t *out, size_t len)
+{
+    (void)ctx;
+    memset(out, 7, len);
+}
+
+static const struct hf_transport transport = {.write = peer_write,
+                                              .pause = peer_pause,
+                                              .finish = peer_finish,
+                                              .close = peer_close,
+                                              .wake = wake_nobody,
+                                              .random = seven};
+
+static const char *text_of(struct peer *p)
+{
+    assert_int_equal(hf_buf_put(&p->got, "", 1), 0);
+    p->got.len--;
+    return (const char *)p->got.data;
+}
+
+/* How often a word stands in what it got. */
+static unsigned times(struct peer *p, const char *word)
+{
+    unsigned count = 0;
+
+    for (const char *at = text_of(p); at < (const char *)p->got.data + p->got.len; at++) {
+        at = memmem(at, (size_t)((const char *)p->got.data + p->got.len - at), word, strlen(word));
+        if (at == NULL)
+            break;
+        count++;
+    }
+    return count;
+}
+
+static void turn(struct place *place, uint32_t slot)
+{
+    hf_hub_turn(place->hub[slot], place->now);
+}
+
+static void peer_say(struct place *place, struct peer *p, const char *text)
+{
+    uint8_t frame[1024];
+
+    hf_hub_input(p->conn, frame, put_text(frame, text), place->now);
+}
+
+/* Connect to a worker and send the request; what becomes of it shows in the worker's next turns. */
+static void peer_open(struct peer *p, struct place *place, uint32_t slot, const char *ticket)
+{
+    char request[1024];
+    size_t len = put_request(request, sizeof(request), ticket);
+
+    *p = (struct peer){0};
+    hf_buf_init(&p->got, GOT_BYTES_MAX);
+    p->conn = hf_hub_open(place->hub[slot], p, "127.0.0.1:1", place->now);
+    assert_non_null(p->conn);
+    hf_hub_input(p->conn, (uint8_t *)request, len, place->now);
+    if (!p->closed)
+        turn(place, slot);
+}
+
+static void peer_subscribe(struct place *place, uint32_t slot, struct peer *p, const char *channel)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"channel\":\"%s\"}", channel);
+    peer_say(place, p, text);
+    turn(place, slot);
+    snprintf(text, sizeof(text), "\"type\":\"subscribed\",\"channel\":\"%s\"", channel);
+    assert_int_equal(times(p, text), 1);
+}
+
+/* ---- What a slow reader's other subscriptions get ---- */
+
+/* A channel has more for a connection than one write takes: what its other subscription has goes with the next one. */
+static void a_channel_with_much_holds_no_other_back(void **state)
+{
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open(&p, &place, 0, "");
+    peer_subscribe(&place, 0, &p, "much");
+    peer_subscribe(&place, 0, &p, "little");
+    publish_text(place.hub[0], "little", "\"a word\""); /* The one that is due last stands in front. */
+    for (int i = 0; i < 4 * GATHER_ITEMS; i++)
+        publish_text(place.hub[0], "much", "\"of many\"");
+    turn(&place, 0);
+    assert_int_equal(times(&p, "of many"), GATHER_ITEMS);
+    assert_int_equal(times(&p, "a word"), 0);
+    turn(&place, 0);
+    assert_int_equal(times(&p, "a word"), 1);
+    assert_int_equal(times(&p, "of many"), 2 * GATHER_ITEMS - 1);
+    for (int i = 0; i < 3; i++)
+        turn(&place, 0);
+    assert_int_equal(times(&p, "of many"), 4 * GATHER_ITEMS);
+    assert_int_equal(times(&p, "a word"), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* Two of the kind: one write is the one's, the next the other's. */
+static void channels_with_much_take_turns(void **state)
+{
+    struct place place;
+    struct peer p;
+    unsigned left = 0, right = 0;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open(&p, &place, 0, "");
+    peer_subscribe(&place, 0, &p, "left");
+    peer_subscribe(&place, 0, &p, "right");
+    for (int i = 0; i < 4 * GATHER_ITEMS; i++) {
+        publish_text(place.hub[0], "left", "\"of the left\"");
+        publish_text(place.hub[0], "right", "\"of the right\"");
+    }
+    for (unsigned writes = 1; writes <= 8; writes++) {
+        turn(&place, 0);
+        left = times(&p, "of the left");
+        right = times(&p, "of the right");
+        assert_int_equal(left + right, writes * GATHER_ITEMS);
+        assert_true(left <= right + GATHER_ITEMS && right <= left + GATHER_ITEMS);
+    }
+    assert_int_equal(left, 4 * GATHER_ITEMS);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* ---- limits.write ---- */
+
+static void start_writing(struct place *place, struct peer *p)
+{
+    place_init(place, 1);
+    place->config.write_timeout_ms = 1000;
+    place->config.heartbeat_interval_ms = place->config.heartbeat_max_ms = HOUR_MS;
+    hub_start(place, 0, &transport);
+    peer_open(p, place, 0, "");
+    peer_subscribe(place, 0, p, "room");
+}
+
+static void pass(struct place *place, uint32_t ms)
+{
+    place->now.mono_ms += ms;
+    turn(place, 0);
+}
+
+static void what_the_transport_gets_rid_of_counts_as_progress(void **state)
+{
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    start_writing(&place, &p);
+    p.deaf = true;
+    publish_text(place.hub[0], "room", "1");
+    turn(&place, 0);
+    for (int i = 0; i < 10; i++) { /* A little of a record every 0.9 s: nine seconds in all. */
+        pass(&place, 900);
+        assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+        hf_hub_progress(p.conn, place.now);
+    }
+    pass(&place, 950);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+    pass(&place, 150);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* The last of a record goes while nothing waits: that begins no wait, and the next one has its whole time. */
+static void progress_of_one_who_waits_for_nothing_is_none(void **state)
+{
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    start_writing(&place, &p);
+    hf_hub_progress(p.conn, place.now);
+    for (int i = 0; i < 5; i++)
+        pass(&place, 1000);
+    p.deaf = true;
+    publish_text(place.hub[0], "room", "1");
+    turn(&place, 0);
+    pass(&place, 900);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 0);
+    pass(&place, 200);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4005), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* ---- A takeover whose owner is silent ---- */
+
+/* A session of worker 0, and a connection to worker 1 that wants it: worker 0 is asked, and has no turn in which it could answer. */
+struct takeover {
+    struct place place;
+    struct peer old, new;
+};
+
+static void takeover_begin(struct takeover *t)
+{
+    char ticket[64];
+    const char *at;
+
+    place_init(&t->place, 2);
+    hub_start(&t->place, 0, &transport);
+    hub_start(&t->place, 1, &transport);
+    peer_open(&t->old, &t->place, 0, "");
+    at = strstr(text_of(&t->old) + strlen("HTTP/1.1"), "\r\n\r\n");
+    assert_non_null(at);
+    at = memmem(at, (size_t)((const char *)t->old.got.data + t->old.got.len - at), "\"ticket\":\"", 10);
+    assert_non_null(at);
+    snprintf(ticket, sizeof(ticket), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    peer_open(&t->new, &t->place, 1, ticket);
+    assert_int_equal(t->new.conn->phase, HF_CONN_TAKING);
+    assert_int_equal(t->new.got.len, 0);
+}
+
+static void takeover_end(struct takeover *t)
+{
+    place_release(&t->place);
+    hf_buf_release(&t->old.got);
+    hf_buf_release(&t->new.got);
+}
+
+/* Worker 1 alone goes on: whenever it has asked to be woken. */
+static void alone_for(struct takeover *t, uint32_t ms)
+{
+    uint64_t end = t->place.now.mono_ms + ms;
+
+    while (t->place.now.mono_ms < end) {
+        uint64_t at = hf_hub_deadline_ms(t->place.hub[1], t->place.now);
+
+        assert_true(at > t->place.now.mono_ms); /* It waits, and does not spin. */
+        t->place.now.mono_ms = at < end ? at : end;
+        turn(&t->place, 1);
+    }
+}
+
+static void check_resumed(struct takeover *t)
+{
+    assert_int_equal(times(&t->new, "HTTP/1.1 101 "), 1);
+    assert_int_equal(times(&t->new, "\"resumed\":true"), 1);
+    assert_int_equal(counted(&t->place, 1, HF_COUNT_RESUMES_OK), 1);
+}
+
+/* Whenever the owner dies, with the question unread in its ring: a twentieth of a second later the session is taken. */
+static void the_session_of_an_owner_that_dies_is_taken(void **state)
+{
+    static const uint32_t lives_ms[] = {0, 1, 49, 50, 51, 777, 2900};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lives_ms) / sizeof(lives_ms[0]); i++) {
+        struct takeover t;
+
+        takeover_begin(&t);
+        alone_for(&t, lives_ms[i]);
+        assert_int_equal(t.new.got.len, 0);
+        hf_region_bury_worker(&t.place.region, 0);
+        alone_for(&t, 100); /* The poll, and the width of a slot of the wheel. */
+        check_resumed(&t);
+        takeover_end(&t);
+    }
+}
+
+/* The owner has parked it, because its connection broke, and has not come to the question: who asked sees it for himself. */
+static void a_session_that_is_parked_meanwhile_is_taken(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin(&t);
+    alone_for(&t, 500);
+    hf_hub_lost(t.old.conn, true, t.place.now);
+    alone_for(&t, 100);
+    check_resumed(&t);
+    takeover_end(&t);
+}
+
+/* It lives and says nothing: in the end the client is told to come again, and the session stays where it is. */
+static void an_owner_that_never_answers_is_not_waited_for_for_ever(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin(&t);
+    alone_for(&t, HF_TAKE_TIMEOUT_MS - 100);
+    assert_int_equal(t.new.got.len, 0);
+    alone_for(&t, 200);
+    assert_int_equal(times(&t.new, "HTTP/1.1 503 "), 1);
+    assert_int_equal(times(&t.new, "Retry-After: "), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_REFUSED_TAKEOVER), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_RESUMES_FAILED), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_RESUMES_OK), 0);
+    assert_int_equal(t.old.conn->phase, HF_CONN_OPEN);
+    takeover_end(&t);
+}
+
+static int log_errors(void **state)
+{
+    (void)state;
+    hf_logger_open(STDERR_FILENO, HF_LOG_ERROR, HF_LOG_LOGFMT);
+    return 0;
+}
+
+static int close_log(void **state)
+{
+    (void)state;
+    hf_logger_close();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_channel_with_much_holds_no_other_back),
+        cmocka_unit_test(channels_with_much_take_turns),
+        cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
+        cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
+        cmocka_unit_test(the_session_of_an_owner_that_dies_is_taken),
+        cmocka_unit_test(a_session_that_is_parked_meanwhile_is_taken),
+        cmocka_unit_test(an_owner_that_never_answers_is_not_waited_for_for_ever),
+    };
+
+    return cmocka_run_group_tests(tests, log_errors, close_log);
+}
