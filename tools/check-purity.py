@@ -12,7 +12,7 @@ import sys
 import tap
 
 ALLOWED = set('''
-    memcpy memmove memset memcmp memchr memrchr memmem
+    memcpy memmove memset memcmp bcmp memchr memrchr memmem
     strlen strnlen strcmp strncmp strcasecmp strncasecmp strchr strrchr strstr strspn strcspn strdup strndup
     strtol strtoul strtoll strtoull strtod
     malloc calloc realloc free abort snprintf vsnprintf qsort bsearch
