@@ -268,7 +268,7 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
     c->number = s->number;
     c->generation = generation;
     hf_window_release(&c->window);
-    hf_window_init(&c->window, last_seq + 1, hub->config->inflight_max);
+    hf_window_init(&c->window, last_seq + 1);
     return true;
 }
 

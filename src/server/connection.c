@@ -50,7 +50,7 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     hf_ws_init(&c->ws, HF_WS_SERVER, hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
-    hf_window_init(&c->window, 1, hub->config->inflight_max);
+    hf_window_init(&c->window, 1);
     snprintf(c->address, sizeof(c->address), "%s", address);
     c->heartbeat_ms = hub->config->heartbeat_interval_ms;
     c->received_ms = c->began_ms = now.mono_ms;
@@ -224,7 +224,7 @@ static void framing_broken(struct hf_conn *c, const struct hf_ws_event *ev)
     char reason[124];
     size_t len = ev->len < sizeof(reason) ? ev->len : sizeof(reason) - 1;
 
-    c->too_big = ev->close_code == HF_CLOSE_TOO_BIG && c->window.count > 0;
+    c->too_big = ev->close_code == HF_CLOSE_TOO_BIG && hf_window_count(&c->window) > 0;
     if (c->too_big)
         return;
     memcpy(reason, ev->data, len);

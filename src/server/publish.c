@@ -124,7 +124,7 @@ void hf_publish_ack(struct hf_conn *c)
                                          .seq = seq,
                                          .offsets = hf_buf_str(&offsets)});
     hf_buf_release(&offsets);
-    if (c->too_big && c->phase == HF_CONN_OPEN && c->window.count == 0)
+    if (c->too_big && c->phase == HF_CONN_OPEN && hf_window_count(&c->window) == 0)
         hf_conn_close(c, HF_CLOSE_TOO_BIG, "the message is larger than the server takes");
 }
 
@@ -195,7 +195,7 @@ static enum sequence take_seq(struct hf_conn *c, const struct hf_msg *m)
             send_ack(c, &(struct hf_msg){.has = HF_HAS_SEQ, .seq = m->seq}, &(struct hf_published){0});
         return SEQUENCE_ANSWERED;
     }
-    return hf_window_add(&c->window) == 0 ? SEQUENCE_NEXT : SEQUENCE_WAIT;
+    return hf_window_add(&c->window, c->hub->config->inflight_max) == 0 ? SEQUENCE_NEXT : SEQUENCE_WAIT;
 }
 
 bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
@@ -247,7 +247,7 @@ static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct
 static bool too_fast(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall, bool seq_added)
 {
     bool fresh = m->has & HF_HAS_SEQ ? !seq_added && m->seq == hf_window_next_seq(&c->window) &&
-                                           c->window.count < c->window.count_max
+                                           hf_window_count(&c->window) < c->hub->config->inflight_max
                                      : stall == NULL;
 
     if (!fresh || hf_limits_publish(c))

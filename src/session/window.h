@@ -16,20 +16,23 @@ enum { HF_WINDOW_PENDING = 0 };
 #define HF_WINDOW_REFUSED (UINT64_C(1) << 63) /* | code */
 #define HF_WINDOW_UNKNOWN (UINT64_C(1) << 62) /* applied, offset no longer known */
 
+struct hf_window_ring;
+
+/* Small, because every connection has one: most of them are empty at most times. */
 struct hf_window {
-    uint64_t first_seq; /* of the oldest entry; also the next to be acknowledged */
-    uint32_t count;     /* entries: first_seq … first_seq + count - 1 */
-    uint32_t cap, head; /* of the circular array: 0 or a power of two, and the oldest entry's place */
-    uint32_t count_max;
-    uint64_t *offset;
+    uint64_t first_seq;          /* of the oldest entry; also the next to be acknowledged */
+    struct hf_window_ring *ring; /* the entries, on the heap; NULL: there are none */
 };
 
-void hf_window_init(struct hf_window *w, uint64_t next_seq, uint32_t count_max);
+void hf_window_init(struct hf_window *w, uint64_t next_seq);
+/* Forget the entries. first_seq stays. */
 void hf_window_release(struct hf_window *w);
+/* Entries: first_seq … first_seq + count - 1. */
+uint32_t hf_window_count(const struct hf_window *w);
 /* The seq that must come next. */
 uint64_t hf_window_next_seq(const struct hf_window *w);
-/* Take the next seq, pending. Returns 0, HF_EAGAIN (full: answer first) or HF_ENOMEM. */
-int hf_window_add(struct hf_window *w) HF_MUST_CHECK;
+/* Take the next seq, pending. Returns 0, HF_EAGAIN (count_max are in it: answer first) or HF_ENOMEM. */
+int hf_window_add(struct hf_window *w, uint32_t count_max) HF_MUST_CHECK;
 /* The answer of a seq; one that is not in the window, or answered already, is ignored. */
 void hf_window_done(struct hf_window *w, uint64_t seq, uint64_t offset);
 /* Whether the oldest is answered. */
