@@ -51,7 +51,7 @@ void hf_admission_init(struct hf_hub *hub)
 
 static bool endpoint_of(const struct hf_conn *c, struct hf_endpoint *e)
 {
-    return hf_endpoint_parse(hf_str_from(c->address), e) == 0;
+    return hf_endpoint_parse(hf_str_from(c->upgrade->address), e) == 0;
 }
 
 void hf_hub_name(struct hf_conn *c, const struct hf_endpoint *client)
@@ -60,7 +60,7 @@ void hf_hub_name(struct hf_conn *c, const struct hf_endpoint *client)
 
     if (client != NULL)
         (void)hf_endpoint_format(client, text);
-    snprintf(c->address, sizeof(c->address), "%s", text);
+    snprintf(c->upgrade->address, sizeof(c->upgrade->address), "%s", text);
 }
 
 void hf_admission_name(struct hf_conn *c, const struct hf_handshake *h)
@@ -171,7 +171,7 @@ void hf_admission_closed(struct hf_conn *c)
 
 void hf_young_begin(struct hf_conn *c)
 {
-    hf_list_add_tail(&c->hub->young, &c->young);
+    hf_list_add_tail(&c->hub->young, &c->upgrade->young);
     c->hub->young_count++;
 }
 
@@ -179,7 +179,7 @@ void hf_young_end(struct hf_conn *c)
 {
     if (c->phase != HF_CONN_HANDSHAKE)
         return;
-    hf_list_del(&c->young);
+    hf_list_del(&c->upgrade->young);
     c->hub->young_count--;
 }
 
@@ -228,12 +228,12 @@ bool hf_hub_shed(struct hf_hub *hub, bool (*idle)(const void *socket), struct hf
 
     hub->now = now;
     for (int i = 0; i < SHED_LOOK && node != &hub->young; i++, node = node->next) {
-        struct hf_conn *c = HF_CONTAINER(node, struct hf_conn, young);
+        const struct hf_upgrade *u = HF_CONTAINER(node, struct hf_upgrade, young);
 
-        if (c->began_ms + YOUNG_GRACE_MS > now.mono_ms)
+        if (u->began_ms + YOUNG_GRACE_MS > now.mono_ms)
             return false; /* Those behind it are younger still. */
-        if (idle(c->socket)) {
-            shed(c);
+        if (idle(u->conn->socket)) {
+            shed(u->conn);
             return true;
         }
     }

@@ -19,22 +19,6 @@ enum {
     SESSION_TEXT = 16,
 };
 
-/* What a handshake leaves behind for the answer that comes later. */
-struct hf_upgrade {
-    char key[HF_WS_KEY_LEN];
-    bool named, from_browser, has_ticket, has_attempt;
-    uint8_t ticket[HF_TICKET_BYTES];
-    uint64_t attempt;
-    struct hf_deflate_terms deflate;
-    uint32_t asked; /* slot + 1 of the worker that was asked to hand it over */
-};
-
-void hf_attach_release(struct hf_conn *c)
-{
-    free(c->upgrade);
-    c->upgrade = NULL;
-}
-
 /* ---- Tickets ---- */
 
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -231,7 +215,7 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
                        .heartbeat_max_ms = config->heartbeat_max_ms,
                        .loss_spread_ms = hf_admission_spread_ms(hub),
                        .max_message = config->message_bytes_max,
-                       .address = hf_str_from(c->address)};
+                       .address = hf_str_from(c->upgrade->address)};
 
     hf_session_ticket(c->session, ticket);
     ticket_write(ticket, ticket_text);
@@ -432,6 +416,13 @@ static void try_resume(struct hf_conn *c)
     hf_wheel_add(&hub->wheel, &c->timer, hub->now.mono_ms + TAKE_POLL_MS);
 }
 
+/* It has its answer: the rest of its life is without what only the handshake needs. */
+static void upgraded(struct hf_conn *c)
+{
+    free(c->upgrade);
+    c->upgrade = NULL;
+}
+
 void hf_attach_taken(struct hf_conn *c)
 {
     if (c->phase != HF_CONN_TAKING)
@@ -439,30 +430,31 @@ void hf_attach_taken(struct hf_conn *c)
     try_resume(c);
     if (c->phase == HF_CONN_TAKING)
         return;
-    hf_attach_release(c);
+    upgraded(c);
     if (c->phase == HF_CONN_OPEN)
         hf_conn_resume_input(c);
 }
 
-void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
+static void attach(struct hf_conn *c, const struct hf_handshake *h)
 {
-    struct hf_upgrade u = {.from_browser = h->origin.data != NULL};
+    struct hf_upgrade *u = c->upgrade;
     bool ticket_given = false;
     const struct hf_refusal *no;
     const char *wrong;
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
-    memcpy(u.key, h->key.data, HF_WS_KEY_LEN);
+    memcpy(u->key, h->key.data, HF_WS_KEY_LEN);
+    u->from_browser = h->origin.data != NULL;
     if (c->hub->compressed != NULL)
-        u.deflate = h->deflate;
+        u->deflate = h->deflate;
     hf_admission_name(c, h);
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
         no = hf_admission_judge(c, HF_GATE_NEW);
         if (no != NULL)
-            refuse_busy(c, &u, no);
+            refuse_busy(c, u, no);
         else
-            accept_upgrade(c, &u);
+            accept_upgrade(c, u);
         return;
     }
     if (!hf_str_eq(h->path, HF_STR("/ws"))) {
@@ -470,30 +462,29 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
                        "there is nothing here: connect to /ws", 0);
         return;
     }
-    wrong = read_request(&u, h, &ticket_given);
+    wrong = read_request(u, h, &ticket_given);
     if (wrong != NULL) {
         hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
         return;
     }
-    no = hf_admission_judge(c, kind_of(c, &u));
+    no = hf_admission_judge(c, kind_of(c, u));
     if (no != NULL) {
-        refuse_busy(c, &u, no);
+        refuse_busy(c, u, no);
         return;
     }
     if (!ticket_given) {
-        attach_new(c, &u, &(struct welcome){0});
+        attach_new(c, u, &(struct welcome){0});
         return;
     }
-    c->upgrade = malloc(sizeof(u));
-    if (c->upgrade == NULL) {
-        refuse_busy(c, &u, &hf_refused_memory);
-        return;
-    }
-    *c->upgrade = u;
     c->deadline_ms = c->hub->now.mono_ms + HF_TAKE_TIMEOUT_MS;
     try_resume(c);
+}
+
+void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
+{
+    attach(c, h);
     if (c->phase != HF_CONN_TAKING)
-        hf_attach_release(c);
+        upgraded(c);
 }
 
 /* ---- Parting ---- */

@@ -31,18 +31,21 @@ size_t hf_conn_message_bytes_max(const struct hf_config *config)
 
 struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now)
 {
-    struct hf_conn *c;
+    struct hf_conn *c = calloc(1, sizeof(*c));
+    struct hf_upgrade *u = calloc(1, sizeof(*u));
 
-    c = calloc(1, sizeof(*c));
-    if (c == NULL)
-        return NULL;
     hub->now = now;
-    if (hf_due_reserve(&hub->due, hub->conns.count + 1) < 0 ||
+    if (c == NULL || u == NULL || hf_due_reserve(&hub->due, hub->conns.count + 1) < 0 ||
         hf_due_reserve(&hub->flushing, hub->conns.count + 1) < 0 || hf_conns_add(&hub->conns, c) < 0) {
+        free(u);
         free(c);
         return NULL;
     }
+    u->conn = c;
+    u->began_ms = now.mono_ms;
+    snprintf(u->address, sizeof(u->address), "%s", address);
     c->hub = hub;
+    c->upgrade = u;
     c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
     hf_timer_init(&c->timer);
@@ -51,9 +54,8 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1);
-    snprintf(c->address, sizeof(c->address), "%s", address);
     c->heartbeat_ms = hub->config->heartbeat_interval_ms;
-    c->received_ms = c->began_ms = now.mono_ms;
+    c->received_ms = now.mono_ms;
     c->deadline_ms = now.mono_ms + hub->config->handshake_timeout_ms;
     hf_conn_schedule(c);
     return c;
@@ -66,7 +68,7 @@ void hf_conn_free(struct hf_conn *c)
     hf_buf_reset(&c->out);
     hf_loan_return(&c->hub->loan, c);
     hf_window_release(&c->window);
-    hf_attach_release(c);
+    free(c->upgrade);
     free(c);
 }
 

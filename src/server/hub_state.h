@@ -23,6 +23,7 @@
 #include "session/window.h"
 #include "wire/message.h"
 #include "ws/frame.h"
+#include "ws/handshake.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -92,6 +93,21 @@ struct hf_stall {
     const char *malformed; /* it is to be refused, for this reason */
 };
 
+/* What a connection needs until it is OPEN. It is freed then, so that an idle one does not carry it. */
+struct hf_upgrade {
+    struct hf_conn *conn;
+    struct hf_list young;           /* in hub->young during the handshake */
+    uint64_t began_ms;              /* accepted */
+    char address[HF_ADDRESS_BYTES]; /* the client's, as far as it is known */
+    /* What the request asks for. */
+    char key[HF_WS_KEY_LEN];
+    bool named, from_browser, has_ticket, has_attempt;
+    uint8_t ticket[HF_TICKET_BYTES];
+    uint64_t attempt;
+    struct hf_deflate_terms deflate;
+    uint32_t asked; /* TAKING: slot + 1 of the worker that was asked to hand the session over */
+};
+
 /*
  * One connection. A million of them are kept, and a broadcast walks through all of its subscribers': what a write needs stands in the first 64 bytes, what a read needs
  * behind them.
@@ -125,18 +141,15 @@ struct hf_conn {
     uint32_t heartbeat_ms;
     uint32_t spread_ms;   /* the first heartbeat goes out that much earlier */
     uint64_t deadline_ms; /* HANDSHAKE, TAKING, CLOSING: the end of patience */
-    uint64_t began_ms;    /* accepted */
     uint64_t progress_ms; /* something waits to be written: the last time that some of it was taken; else 0 */
     uint64_t publish_full_us; /* base/rate.h, for limits.publish_rate */
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
-    struct hf_list young;     /* in hub->young during the handshake */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
     uint64_t number, generation;
     uint64_t serial;            /* unlike any other of this server's life */
     struct hf_buf in;           /* a request head that is not whole; what waits behind a stall */
-    struct hf_upgrade *upgrade; /* TAKING */
-    char address[HF_ADDRESS_BYTES];
+    struct hf_upgrade *upgrade; /* NULL: it is open, or has been */
 };
 
 static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
@@ -225,12 +238,10 @@ void hf_conn_timer(struct hf_conn *c);
 void hf_conn_free(struct hf_conn *c);
 
 /* ---- attach.c ---- */
-struct hf_handshake;
-/* A valid upgrade request for /ws: attach a session, or answer why not. */
+/* A valid upgrade request: attach a session, or answer why not. */
 void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h);
 /* Another worker has given the session up (or cannot be asked any more). */
 void hf_attach_taken(struct hf_conn *c);
-void hf_attach_release(struct hf_conn *c);
 struct hf_refusal;
 /* End the wait of a TAKING connection. */
 void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why);
