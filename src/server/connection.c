@@ -51,7 +51,6 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     hf_timer_init(&c->timer);
     hf_young_begin(c);
     hf_ws_init(&c->ws, HF_WS_SERVER, hf_conn_message_bytes_max(hub->config));
-    hf_buf_init(&c->in, HF_READ_BYTES + hf_conn_message_bytes_max(hub->config));
     hf_buf_init(&c->out, OUT_BYTES_MAX);
     hf_window_init(&c->window, 1);
     c->heartbeat_ms = hub->config->heartbeat_interval_ms;
@@ -61,10 +60,20 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     return c;
 }
 
+/* An idle connection keeps no memory for input. */
+static void free_input(struct hf_conn *c)
+{
+    if (c->in == NULL)
+        return;
+    hf_buf_release(c->in);
+    free(c->in);
+    c->in = NULL;
+}
+
 void hf_conn_free(struct hf_conn *c)
 {
     hf_ws_release(&c->ws);
-    hf_buf_release(&c->in);
+    free_input(c);
     hf_buf_reset(&c->out);
     hf_loan_return(&c->hub->loan, c);
     hf_window_release(&c->window);
@@ -136,7 +145,6 @@ static void begin_closing(struct hf_conn *c)
     hf_admission_left(c);
     c->phase = HF_CONN_CLOSING;
     hf_stall_free(c);
-    hf_buf_reset(&c->in);
     c->deadline_ms = c->hub->now.mono_ms + HF_CLOSE_LINGER_MS;
     hf_conn_schedule(c);
     hf_conn_due(c);
@@ -320,27 +328,40 @@ static void set_paused(struct hf_conn *c, bool paused)
     c->hub->transport->pause(c->hub->transport->ctx, c->socket, paused);
 }
 
+/* Where input waits; NULL without memory. */
+static struct hf_buf *input_kept(struct hf_conn *c)
+{
+    if (c->in != NULL)
+        return c->in;
+    c->in = malloc(sizeof(*c->in));
+    if (c->in != NULL)
+        hf_buf_init(c->in, HF_READ_BYTES + hf_conn_message_bytes_max(c->hub->config));
+    return c->in;
+}
+
 static void keep_rest(struct hf_conn *c, const uint8_t *data, size_t len)
 {
+    struct hf_buf *in;
+
     if (c->phase == HF_CONN_DEAD || c->phase == HF_CONN_CLOSING)
         return;
-    if (hf_buf_put(&c->in, data, len) < 0)
+    in = input_kept(c);
+    if (in == NULL || hf_buf_put(in, data, len) < 0)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
 }
 
-/* An idle connection keeps no memory for input. */
 static void drop_waiting(struct hf_conn *c, size_t used)
 {
-    hf_buf_drop(&c->in, used);
-    if (c->in.len == 0)
-        hf_buf_release(&c->in);
+    hf_buf_drop(c->in, used);
+    if (c->in->len == 0)
+        free_input(c);
 }
 
 /* What arrived behind a request head belongs to the WebSocket, or waits until there is one. */
 static void take_handshake(struct hf_conn *c)
 {
     struct hf_handshake h;
-    int used = hf_handshake_parse_within(&h, (char *)c->in.data, c->in.len, c->hub->config->header_bytes_max,
+    int used = hf_handshake_parse_within(&h, (char *)c->in->data, c->in->len, c->hub->config->header_bytes_max,
                                          c->hub->config->headers_max);
 
     if (used == 0 && !hf_hub_memory_left()) /* It will hold memory for as long as it likes. */
@@ -362,8 +383,8 @@ static void take_handshake(struct hf_conn *c)
 
 void hf_conn_resume_input(struct hf_conn *c)
 {
-    if (c->in.len > 0 && takes_input(c)) {
-        size_t used = take_frames(c, c->in.data, c->in.len);
+    if (c->in != NULL && takes_input(c)) {
+        size_t used = take_frames(c, c->in->data, c->in->len);
 
         if (c->phase != HF_CONN_OPEN)
             return;
@@ -388,7 +409,7 @@ void hf_hub_input(struct hf_conn *c, uint8_t *data, size_t len, struct hf_now no
             take_handshake(c);
         return;
     case HF_CONN_OPEN:
-        if (c->in.len > 0) { /* Something waits already: this comes behind it. */
+        if (c->in != NULL) { /* Something waits already: this comes behind it. */
             keep_rest(c, data, len);
             if (c->phase == HF_CONN_OPEN)
                 hf_conn_resume_input(c);

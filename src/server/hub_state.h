@@ -148,7 +148,7 @@ struct hf_conn {
     struct hf_session *session;
     uint64_t number, generation;
     uint64_t serial;            /* unlike any other of this server's life */
-    struct hf_buf in;           /* a request head that is not whole; what waits behind a stall */
+    struct hf_buf *in;          /* a request head that is not whole; what waits behind a stall; NULL: nothing */
     struct hf_upgrade *upgrade; /* NULL: it is open, or has been */
 };
 
