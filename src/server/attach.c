@@ -219,7 +219,7 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
 
     hf_session_ticket(c->session, ticket);
     ticket_write(ticket, ticket_text);
-    snprintf(session_text, sizeof(session_text), "%016llx", (unsigned long long)c->number);
+    snprintf(session_text, sizeof(session_text), "%016llx", (unsigned long long)c->session->number);
     snprintf(server_id, sizeof(server_id), "%016llx", (unsigned long long)hub->region->config->boot_id);
     m.ticket = (struct hf_str){ticket_text, sizeof(ticket_text)};
     m.session = hf_str_from(session_text);
@@ -249,7 +249,6 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
         return false;
     }
     c->session = s;
-    c->number = s->number;
     c->generation = generation;
     hf_window_release(&c->window);
     hf_window_init(&c->window, last_seq + 1);
@@ -497,7 +496,7 @@ void hf_detach(struct hf_conn *c, bool end)
         hf_sub_remove(c->subs);
     if (c->session == NULL)
         return;
-    hf_conns_unbind(&hub->conns, c->number);
+    hf_conns_unbind(&hub->conns, c->session->number);
     if (end)
         hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     else

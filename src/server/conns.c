@@ -152,7 +152,8 @@ struct hf_conn *hf_conns_by_session(const struct hf_conns *t, uint64_t session)
     const uint32_t *cell = session_cell(t, session);
     struct hf_conn *c = cell == NULL || *cell == 0 ? NULL : conn_at(t, *cell - 1);
 
-    return c != NULL && c->number == session ? c : NULL; /* Another session may have had the place before. */
+    /* Another session may have had the place before. */
+    return c != NULL && c->session != NULL && c->session->number == session ? c : NULL;
 }
 
 void hf_conns_release(struct hf_conns *t)

@@ -146,7 +146,7 @@ struct hf_conn {
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
-    uint64_t number, generation;
+    uint64_t generation; /* of the session, when it became this connection's */
     uint64_t serial;            /* unlike any other of this server's life */
     struct hf_buf *in;          /* a request head that is not whole; what waits behind a stall; NULL: nothing */
     struct hf_upgrade *upgrade; /* NULL: it is open, or has been */

@@ -228,7 +228,7 @@ static struct hf_publish publish_of(const struct hf_conn *c, const struct hf_msg
                                .id = m->has & HF_HAS_ID ? m->id : (struct hf_str){0},
                                .has_timestamp = (m->has & HF_HAS_TIMESTAMP) != 0,
                                .timestamp = m->timestamp,
-                               .session = m->has & HF_HAS_SEQ ? c->number : 0,
+                               .session = m->has & HF_HAS_SEQ ? c->session->number : 0,
                                .seq = m->has & HF_HAS_SEQ ? m->seq : 0};
 }
 

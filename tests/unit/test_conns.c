@@ -69,18 +69,20 @@ static void sessions_lead_to_their_connections(void **state)
 {
     struct hf_conns t = {.life = 1};
     uint64_t session = UINT64_C(0x1234) << 32 | 1000000, same_place = UINT64_C(0x9999) << 32 | 1000000;
+    struct hf_session record = {.number = session};
 
     (void)state;
     assert_int_equal(hf_conns_add(&t, &conns[0]), 0);
     assert_null(hf_conns_by_session(&t, session));
     hf_conns_unbind(&t, session);
-    conns[0].number = session;
+    conns[0].session = &record;
     assert_int_equal(hf_conns_bind(&t, &conns[0], session), 0);
     assert_ptr_equal(hf_conns_by_session(&t, session), &conns[0]);
     assert_null(hf_conns_by_session(&t, same_place));
     assert_null(hf_conns_by_session(&t, session + 1));
     hf_conns_unbind(&t, session);
     assert_null(hf_conns_by_session(&t, session));
+    conns[0].session = NULL;
     hf_conns_release(&t);
 }
 
