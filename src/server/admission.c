@@ -232,7 +232,7 @@ bool hf_hub_shed(struct hf_hub *hub, bool (*idle)(const void *socket), struct hf
 
         if (u->began_ms + YOUNG_GRACE_MS > now.mono_ms)
             return false; /* Those behind it are younger still. */
-        if (idle(u->conn->socket)) {
+        if (idle(hf_conn_socket(u->conn))) {
             shed(u->conn);
             return true;
         }

@@ -29,9 +29,9 @@ size_t hf_conn_message_bytes_max(const struct hf_config *config)
     return twice < MESSAGE_BYTES_LEAST ? MESSAGE_BYTES_LEAST : twice;
 }
 
-struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now)
+struct hf_conn *hf_hub_open(struct hf_hub *hub, const char *address, struct hf_now now)
 {
-    struct hf_conn *c = calloc(1, sizeof(*c));
+    struct hf_conn *c = calloc(1, sizeof(*c) + hub->transport->socket_bytes);
     struct hf_upgrade *u = calloc(1, sizeof(*u));
 
     hub->now = now;
@@ -46,7 +46,6 @@ struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *addres
     snprintf(u->address, sizeof(u->address), "%s", address);
     c->hub = hub;
     c->upgrade = u;
-    c->socket = socket;
     c->phase = HF_CONN_HANDSHAKE;
     hf_timer_init(&c->timer);
     hf_young_begin(c);
@@ -79,6 +78,16 @@ void hf_conn_free(struct hf_conn *c)
     hf_window_release(&c->window);
     free(c->upgrade);
     free(c);
+}
+
+void *hf_hub_socket(struct hf_conn *c)
+{
+    return hf_conn_socket(c);
+}
+
+struct hf_conn *hf_hub_conn(void *socket)
+{
+    return (struct hf_conn *)socket - 1;
 }
 
 static enum hf_counter close_counter(uint16_t code)
@@ -136,7 +145,7 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
     hf_due_remove(&hub->flushing, c);
     hf_list_add_tail(&hub->dead,
                      &c->timer.link); /* Freed at the end of the turn: somebody above us may still hold it. */
-    hub->transport->close(hub->transport->ctx, c->socket);
+    hub->transport->close(hub->transport->ctx, hf_conn_socket(c));
 }
 
 static void begin_closing(struct hf_conn *c)
@@ -150,7 +159,7 @@ static void begin_closing(struct hf_conn *c)
     hf_conn_due(c);
     if (c->paused) { /* The peer's end must be seen. */
         c->paused = false;
-        c->hub->transport->pause(c->hub->transport->ctx, c->socket, false);
+        c->hub->transport->pause(c->hub->transport->ctx, hf_conn_socket(c), false);
     }
 }
 
@@ -325,7 +334,7 @@ static void set_paused(struct hf_conn *c, bool paused)
     c->paused = paused;
     if (paused)
         hf_count(c->hub->counters, HF_COUNT_STALLS, 1);
-    c->hub->transport->pause(c->hub->transport->ctx, c->socket, paused);
+    c->hub->transport->pause(c->hub->transport->ctx, hf_conn_socket(c), paused);
 }
 
 /* Where input waits; NULL without memory. */
@@ -361,8 +370,8 @@ static void drop_waiting(struct hf_conn *c, size_t used)
 static void take_handshake(struct hf_conn *c)
 {
     struct hf_handshake h;
-    int used = hf_handshake_parse_within(&h, (char *)c->in->data, c->in->len, c->hub->config->header_bytes_max,
-                                         c->hub->config->headers_max);
+    int used = hf_handshake_parse_within(&h, (char *)c->in->data, c->in->len,
+                                         c->hub->config->header_bytes_max, c->hub->config->headers_max);
 
     if (used == 0 && !hf_hub_memory_left()) /* It will hold memory for as long as it likes. */
         hf_conn_refuse(c, HF_COUNT_REFUSED_MEMORY, 503, HF_CODE_OVERLOADED, hf_refused_memory.reason, 1);

@@ -252,7 +252,7 @@ static void finish(struct hf_conn *c)
 {
     if (c->phase == HF_CONN_CLOSING && c->out.len == 0 && !c->finished) {
         c->finished = true;
-        c->hub->transport->finish(c->hub->transport->ctx, c->socket);
+        c->hub->transport->finish(c->hub->transport->ctx, hf_conn_socket(c));
     }
 }
 
@@ -278,7 +278,7 @@ bool hf_deliver_flush(struct hf_conn *c)
         finish(c);
         return true;
     }
-    written = hub->transport->write(hub->transport->ctx, c->socket, g->iov, g->count);
+    written = hub->transport->write(hub->transport->ctx, hf_conn_socket(c), g->iov, g->count);
     if (written < 0 && written != HF_EAGAIN) {
         hf_conn_drop(c, HF_CLOSE_ABNORMAL);
         return false;

@@ -149,7 +149,7 @@ static void forget_connections(struct hf_hub *hub)
             free(s);
         }
         hf_stall_free(c);
-        hub->transport->close(hub->transport->ctx, c->socket);
+        hub->transport->close(hub->transport->ctx, hf_conn_socket(c));
         hf_conn_free(c);
     }
     while ((node = hf_list_pop(&hub->pending)) != NULL)
@@ -266,7 +266,7 @@ static void fetch_ahead(const struct hf_due *d, uint32_t i)
         __builtin_prefetch((const char *)far + CACHE_LINE); /* It may begin within a line. */
     }
     if (near != NULL) {
-        __builtin_prefetch(near->socket);
+        __builtin_prefetch(near + 1);
         __builtin_prefetch(near->due_subs);
     }
 }

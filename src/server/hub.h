@@ -32,8 +32,14 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
 /* Drop everything private, as a dying process does: connections are closed without a word, shared memory stays as it is. */
 void hf_hub_free(struct hf_hub *hub);
 
-/* A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory is short: close it. */
-struct hf_conn *hf_hub_open(struct hf_hub *hub, void *socket, const char *address, struct hf_now now);
+/*
+ * A connection was accepted. address: the peer, for logs and `welcome`; copied. Returns NULL where memory is short: close it. Else the transport's part of it
+ * is to be filled before the next call.
+ */
+struct hf_conn *hf_hub_open(struct hf_hub *hub, const char *address, struct hf_now now);
+/* transport.socket_bytes of a connection, and the connection that they belong to. */
+void *hf_hub_socket(struct hf_conn *conn);
+struct hf_conn *hf_hub_conn(void *socket);
 /* A proxy has told whose connection it is; NULL: that of a Unix socket, which has no address. Before its first byte of HTTP. */
 void hf_hub_name(struct hf_conn *conn, const struct hf_endpoint *client);
 /* What should have come from a proxy is no such thing: end it without a word. */

@@ -5,6 +5,7 @@
 #include "server/logger.h"
 #include "server/proxy_stage.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,10 +23,10 @@ enum {
     TLS_RECORD_HANDSHAKE = 22,
 };
 
+/* What the hub keeps with its connection for us: see hf_hub_conn(). */
 struct client {
     struct hf_watch watch;
     struct hf_sockets *all;
-    struct hf_conn *conn;
     struct hf_list unread;     /* in all->unread or all->young: readable, and not read to the end */
     struct hf_tls_stream *tls; /* NULL: plain */
     bool begun;                /* the first byte has come */
@@ -33,6 +34,10 @@ struct client {
     bool proxied; /* its PROXY header has not come yet */
     bool ended;   /* the end stands behind what is unread, and has had its edge */
 };
+
+static_assert(sizeof(struct client) <= HF_SOCKET_BYTES, "it has no more room");
+static_assert(sizeof(struct hf_conn) + HF_SOCKET_BYTES + sizeof(size_t) <= 336,
+              "what the allocator takes for a connection: see docs/performance.md");
 
 int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
                     struct hf_counters *counters, const struct hf_config *config, struct hf_tls *tls)
@@ -141,7 +146,7 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
 static void want_read(struct client *c)
 {
     if (c->readable && !c->paused && hf_list_empty(&c->unread))
-        hf_list_add_tail(hf_hub_young(c->conn) ? &c->all->young : &c->all->unread, &c->unread);
+        hf_list_add_tail(hf_hub_young(hf_hub_conn(c)) ? &c->all->young : &c->all->unread, &c->unread);
 }
 
 void hf_socket_pause(void *ctx, void *socket, bool paused)
@@ -176,7 +181,6 @@ void hf_socket_close(void *ctx, void *socket)
     hf_loop_remove(c->all->loop, &c->watch);
     hf_tls_stream_free(c->tls);
     close(c->watch.fd);
-    free(c);
 }
 
 /* ---- Reading ---- */
@@ -190,15 +194,15 @@ static bool take_proxy_header(struct client *c)
     if (got == 1) {
         c->proxied = false;
         if (h.source != HF_PROXY_OWN)
-            hf_hub_name(c->conn, h.source == HF_PROXY_CLIENT ? &h.client : NULL);
+            hf_hub_name(hf_hub_conn(c), h.source == HF_PROXY_CLIENT ? &h.client : NULL);
         return true;
     }
     c->readable = false; /* The rest is a new edge. */
     if (got == HF_EBADMSG) {
         hf_log(HF_LOG_DEBUG, "proxy_header", hf_kv_text("reason", h.reason));
-        hf_hub_abort(c->conn, *c->all->now);
+        hf_hub_abort(hf_hub_conn(c), *c->all->now);
     } else if (got == HF_ECLOSED || c->ended) {
-        hf_hub_lost(c->conn, false, *c->all->now);
+        hf_hub_lost(hf_hub_conn(c), false, *c->all->now);
     }
     return false;
 }
@@ -214,13 +218,13 @@ static void read_once(struct client *c)
     n = read_stages(c, s->buffer, HF_READ_BYTES, &more);
 
     if (n < 0 && n != HF_EAGAIN) {
-        hf_hub_lost(c->conn, n != HF_ECLOSED, *s->now);
+        hf_hub_lost(hf_hub_conn(c), n != HF_ECLOSED, *s->now);
         return;
     }
     c->readable = more;
     want_read(c);
     if (n > 0)
-        hf_hub_input(c->conn, s->buffer, (size_t)n, *s->now);
+        hf_hub_input(hf_hub_conn(c), s->buffer, (size_t)n, *s->now);
 }
 
 static bool in_handshake(const struct client *c)
@@ -264,9 +268,9 @@ static void client_ready(struct hf_watch *watch, unsigned what)
         int flushed = c->tls == NULL ? 0 : hf_tls_stream_flush(c->tls);
 
         if (flushed == 0)
-            hf_hub_writable(c->conn, *c->all->now); /* Never closes it. */
+            hf_hub_writable(hf_hub_conn(c), *c->all->now); /* Never closes it. */
         else if (flushed == HF_EAGAIN)
-            hf_hub_progress(c->conn, *c->all->now);
+            hf_hub_progress(hf_hub_conn(c), *c->all->now);
         /* Else the rest of a record cannot be sent any more, and reading meets the end. */
     }
     if (what & (HF_READY_READ | HF_READY_ENDED)) {
@@ -289,31 +293,26 @@ void hf_socket_set_options(int fd)
 bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage *address, bool secure)
 {
     char text[HF_ADDRESS_BYTES];
-    struct client *c = calloc(1, sizeof(*c));
+    struct hf_tls_stream *tls = secure ? hf_tls_stream_new(&s->tls_io, s->tls, fd) : NULL;
+    struct hf_conn *conn;
+    struct client *c;
 
-    if (c == NULL)
-        goto failed;
-    hf_socket_set_options(fd);
     hf_address_format(address, text, sizeof(text));
+    conn = secure && tls == NULL ? NULL : hf_hub_open(s->hub, text, *s->now);
+    if (conn == NULL) {
+        hf_tls_stream_free(tls);
+        close(fd);
+        return false;
+    }
+    c = hf_conn_socket(conn);
+    c->watch = (struct hf_watch){fd, client_ready};
     c->all = s;
     c->proxied = hf_proxy_stage_due(s->config, address);
-    c->watch = (struct hf_watch){fd, client_ready};
+    c->tls = tls;
     hf_list_init(&c->unread);
-    if (secure) {
-        c->tls = hf_tls_stream_new(&s->tls_io, s->tls, fd);
-        if (c->tls == NULL)
-            goto failed;
-    }
-    if (hf_loop_add(s->loop, &c->watch, false) < 0)
-        goto failed;
-    c->conn = hf_hub_open(s->hub, c, text, *s->now);
-    if (c->conn != NULL)
+    hf_socket_set_options(fd);
+    if (hf_loop_add(s->loop, &c->watch, false) == 0)
         return true;
-    hf_loop_remove(s->loop, &c->watch);
-failed:
-    if (c != NULL)
-        hf_tls_stream_free(c->tls);
-    close(fd);
-    free(c);
+    hf_hub_lost(conn, true, *s->now);
     return false;
 }

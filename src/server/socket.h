@@ -3,8 +3,8 @@
  *
  * A socket is read until it is empty, a bounded amount a turn, so that each has its share; a hub that wants no more input pauses it. What comes
  * between the bytes on the wire and those of the WebSocket has its place here, as stages that a read or a write passes: now TLS.
- * TLS handshakes take their turns among themselves, so that a crowd of them does not hold up those who are connected. One thread; everything is
- * freed by hf_socket_close().
+ * TLS handshakes take their turns among themselves, so that a crowd of them does not hold up those who are connected. One thread; what a socket holds is
+ * freed by hf_socket_close(), and itself with the hub's connection, behind which it lies.
  */
 #ifndef HF_SERVER_SOCKET_H
 #define HF_SERVER_SOCKET_H
@@ -57,7 +57,8 @@ long hf_sockets_read_tls(struct hf_sockets *s, struct hf_tls_stream *tls, int fd
 /* What every connection's socket is set to. */
 void hf_socket_set_options(int fd);
 
-/* The socket calls of struct hf_transport; `ctx` is not used, `socket` is the one that hf_hub_open() was given. */
+/* The socket calls of struct hf_transport, and its socket_bytes; `ctx` is not used. */
+enum { HF_SOCKET_BYTES = 56 };
 long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count);
 void hf_socket_pause(void *ctx, void *socket, bool paused);
 void hf_socket_finish(void *ctx, void *socket);

@@ -1,5 +1,6 @@
 /*
  * transport.h - how a hub reaches sockets, random bytes and the other workers. The worker gives it real ones, the simulation a virtual network.
+ * `socket` is what hf_hub_socket() gives.
  */
 #ifndef HF_SERVER_TRANSPORT_H
 #define HF_SERVER_TRANSPORT_H
@@ -11,6 +12,8 @@
 
 struct hf_transport {
     void *ctx;
+    /* What the transport keeps of each socket, at most 8-aligned: the hub allocates it with the connection, zeroed; it goes some time after close(). */
+    size_t socket_bytes;
     /* Gathered write. Returns bytes taken (0 to all), or HF_EAGAIN (nothing now: hf_hub_writable() will be called), or HF_ECLOSED. */
     long (*write)(void *ctx, void *socket, const struct iovec *iov, int count);
     /* No more reading until resumed. What came meanwhile is handed in after the resume. */

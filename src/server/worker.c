@@ -464,6 +464,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
 {
     struct worker *w = calloc(1, sizeof(*w));
     struct hf_transport transport = {.ctx = w,
+                                     .socket_bytes = HF_SOCKET_BYTES,
                                      .write = hf_socket_write,
                                      .pause = hf_socket_pause,
                                      .finish = hf_socket_finish,

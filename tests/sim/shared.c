@@ -106,8 +106,8 @@ static bool rings_empty(const struct sim *sim)
 
 static bool conn_at_rest(const struct hf_conn *c)
 {
-    return c->phase == HF_CONN_OPEN && c->stall == NULL && hf_window_count(&c->window) == 0 && c->out.len == 0 &&
-           c->in == NULL && c->due_subs == NULL && !c->paused;
+    return c->phase == HF_CONN_OPEN && c->stall == NULL && hf_window_count(&c->window) == 0 &&
+           c->out.len == 0 && c->in == NULL && c->due_subs == NULL && !c->paused;
 }
 
 static bool hub_at_rest(struct hf_hub *hub)

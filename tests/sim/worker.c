@@ -208,6 +208,12 @@ void sim_worker_arm(struct sim_worker *w, bool named, uint64_t points)
 
 /* ---- The transport ---- */
 
+/* What the hub keeps for us with a connection is where ours is. */
+static struct sim_conn *socket_conn(void *socket)
+{
+    return *(struct sim_conn **)socket;
+}
+
 static long socket_write(void *ctx, void *socket, const struct iovec *iov, int count)
 {
     struct sim_worker *w = ctx;
@@ -215,7 +221,7 @@ static long socket_write(void *ctx, void *socket, const struct iovec *iov, int c
     long sum = 0, n = 0;
 
     for (int i = 0; i < count; i++) {
-        n = sim_conn_write(w->sim, socket, SIM_SERVER, iov[i].iov_base, iov[i].iov_len);
+        n = sim_conn_write(w->sim, socket_conn(socket), SIM_SERVER, iov[i].iov_base, iov[i].iov_len);
         sum += n > 0 ? n : 0;
         if (n < (long)iov[i].iov_len)
             break;
@@ -228,7 +234,7 @@ static long socket_write(void *ctx, void *socket, const struct iovec *iov, int c
 
 static void socket_pause(void *ctx, void *socket, bool paused)
 {
-    struct sim_conn *c = socket;
+    struct sim_conn *c = socket_conn(socket);
 
     (void)ctx;
     c->pipe[SIM_SERVER].paused = paused;
@@ -238,13 +244,13 @@ static void socket_finish(void *ctx, void *socket)
 {
     struct sim_worker *w = ctx;
 
-    sim_conn_finish(w->sim, socket, SIM_SERVER);
+    sim_conn_finish(w->sim, socket_conn(socket), SIM_SERVER);
 }
 
 static void socket_close(void *ctx, void *socket)
 {
     struct sim_worker *w = ctx;
-    struct sim_conn *c = socket;
+    struct sim_conn *c = socket_conn(socket);
     struct sim_arena *arena = sim_arena_enter(&w->sim->arena);
 
     c->hub_conn = NULL;
@@ -296,8 +302,9 @@ static void accept_conn(struct sim_worker *w, struct sim_conn *c)
     struct hf_conn *hub_conn;
 
     c->accepted = c->server_open = true;
-    hub_conn = hf_hub_open(w->hub, c, "192.0.2.1:1024", w->now);
+    hub_conn = hf_hub_open(w->hub, "192.0.2.1:1024", w->now);
     hf_assert(hub_conn != NULL);
+    *(struct sim_conn **)hf_hub_socket(hub_conn) = c;
     c->hub_conn = hub_conn;
 }
 
@@ -501,6 +508,7 @@ void sim_workers_start(struct sim *sim)
         *w = (struct sim_worker){.sim = sim, .slot = slot, .fiber = {.stack = stack}};
         sim_arena_init(&w->arena, true);
         w->transport = (struct hf_transport){.ctx = w,
+                                             .socket_bytes = sizeof(struct sim_conn *),
                                              .write = socket_write,
                                              .pause = socket_pause,
                                              .finish = socket_finish,

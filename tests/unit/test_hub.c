@@ -30,9 +30,15 @@ struct peer {
     bool closed;
 };
 
+/* What the hub keeps for us with a connection is where its peer is. */
+static struct peer *peer_of(void *socket)
+{
+    return *(struct peer **)socket;
+}
+
 static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
 {
-    struct peer *p = socket;
+    struct peer *p = peer_of(socket);
     long written = 0;
 
     (void)ctx;
@@ -61,7 +67,7 @@ static void peer_finish(void *ctx, void *socket)
 static void peer_close(void *ctx, void *socket)
 {
     (void)ctx;
-    ((struct peer *)socket)->closed = true;
+    peer_of(socket)->closed = true;
 }
 
 static void wake_nobody(void *ctx, uint32_t slot)
@@ -76,7 +82,8 @@ static void seven(void *ctx, uint8_t *out, size_t len)
     memset(out, 7, len);
 }
 
-static const struct hf_transport transport = {.write = peer_write,
+static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
+                                              .write = peer_write,
                                               .pause = peer_pause,
                                               .finish = peer_finish,
                                               .close = peer_close,
@@ -124,8 +131,9 @@ static void peer_open(struct peer *p, struct place *place, uint32_t slot, const 
 
     *p = (struct peer){0};
     hf_buf_init(&p->got, GOT_BYTES_MAX);
-    p->conn = hf_hub_open(place->hub[slot], p, "127.0.0.1:1", place->now);
+    p->conn = hf_hub_open(place->hub[slot], "127.0.0.1:1", place->now);
     assert_non_null(p->conn);
+    *(struct peer **)hf_hub_socket(p->conn) = p;
     hf_hub_input(p->conn, (uint8_t *)request, len, place->now);
     if (!p->closed)
         turn(place, slot);

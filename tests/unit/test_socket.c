@@ -52,7 +52,8 @@ static void seven(void *ctx, uint8_t *out, size_t len)
     memset(out, 7, len);
 }
 
-static const struct hf_transport transport = {.write = hf_socket_write,
+static const struct hf_transport transport = {.socket_bytes = HF_SOCKET_BYTES,
+                                              .write = hf_socket_write,
                                               .pause = hf_socket_pause,
                                               .finish = hf_socket_finish,
                                               .close = hf_socket_close,
