@@ -256,8 +256,11 @@ bool hf_hub_young(const struct hf_conn *c)
 
 void hf_limits_wrote(struct hf_conn *c, size_t written)
 {
-    bool waited = c->progress_ms != 0;
+    bool waited;
 
+    if (c->phase != HF_CONN_OPEN)
+        return;
+    waited = c->progress_ms != 0;
     if (!c->blocked) {
         c->progress_ms = 0;
         return;
@@ -265,13 +268,13 @@ void hf_limits_wrote(struct hf_conn *c, size_t written)
     if (written > 0 || !waited)
         c->progress_ms = c->hub->now.mono_ms;
     /* Once a wait: when the timer goes off, it is set anew if there was progress meanwhile. */
-    if (!waited && c->phase == HF_CONN_OPEN && c->hub->config->write_timeout_ms != 0)
+    if (!waited && c->hub->config->write_timeout_ms != 0)
         hf_conn_schedule(c);
 }
 
 void hf_hub_progress(struct hf_conn *c, struct hf_now now)
 {
-    if (c->progress_ms != 0)
+    if (c->phase == HF_CONN_OPEN && c->progress_ms != 0)
         c->progress_ms = now.mono_ms;
 }
 

@@ -57,7 +57,7 @@ void hf_young_end(struct hf_conn *c);
 
 /* A write took so many bytes, and c->blocked is set: for limits.write. */
 void hf_limits_wrote(struct hf_conn *c, size_t written);
-/* When limits.write will be reached; UINT64_MAX: nothing waits, or there is no limit. */
+/* OPEN: when limits.write will be reached; UINT64_MAX: nothing waits, or there is no limit. */
 uint64_t hf_limits_write_deadline_ms(const struct hf_conn *c);
 /* Whether the session may publish another message now; takes a token. */
 bool hf_limits_publish(struct hf_conn *c);

@@ -138,6 +138,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
     }
     hf_young_end(c);
     c->phase = HF_CONN_OPEN;
+    c->progress_ms = 0;
     hf_admission_opened(c);
     /* Phases are spread, so that connections that came together are not asked together for ever. */
     c->spread_ms = (uint32_t)hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);

@@ -459,15 +459,15 @@ void hf_hub_writable(struct hf_conn *c, struct hf_now now)
 
 void hf_conn_schedule(struct hf_conn *c)
 {
-    uint64_t at = c->deadline_ms;
+    uint64_t at, write_at;
 
-    if (c->phase == HF_CONN_OPEN) {
-        uint64_t write_at = hf_limits_write_deadline_ms(c);
-
-        at = c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - c->spread_ms);
-        at = at < write_at ? at : write_at;
+    if (c->phase != HF_CONN_OPEN) {
+        hf_wheel_add(&c->hub->wheel, &c->timer, c->deadline_ms);
+        return;
     }
-    hf_wheel_add(&c->hub->wheel, &c->timer, at);
+    at = c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - c->spread_ms);
+    write_at = hf_limits_write_deadline_ms(c);
+    hf_wheel_add(&c->hub->wheel, &c->timer, at < write_at ? at : write_at);
 }
 
 /* "Heartbeats": "After one interval without a byte received the server sends ping; after two it ends the connection with 4004." */

@@ -118,13 +118,17 @@ struct hf_conn {
     struct hf_stall *stall;
     struct hf_buf
         out; /* control output, and the rest of a message that was written in part; see hf_conn_out() */
-    uint64_t progress_ms; /* something waits to be written: the last time that some of it was taken; else 0 */
-    uint32_t due_at;      /* place + 1 in hub->due or hub->flushing; 0: not due */
-    uint8_t phase;        /* enum hf_conn_phase */
-    uint8_t window_bits;  /* of compressed messages to it, 8 to 15; 0: compression was not negotiated */
-    bool blocked : 1;     /* the socket took less than it was given */
-    bool paused : 1;      /* not read */
-    bool acks_due : 1;    /* the window has answers */
+    union {
+        uint64_t
+            progress_ms; /* OPEN: when the last of what waits to be written was taken; 0: nothing waits */
+        uint64_t deadline_ms; /* any other phase: the end of patience */
+    };
+    uint32_t due_at;     /* place + 1 in hub->due or hub->flushing; 0: not due */
+    uint8_t phase;       /* enum hf_conn_phase */
+    uint8_t window_bits; /* of compressed messages to it, 8 to 15; 0: compression was not negotiated */
+    bool blocked : 1;    /* the socket took less than it was given */
+    bool paused : 1;     /* not read */
+    bool acks_due : 1;   /* the window has answers */
 
     struct hf_ws ws;
     uint64_t received_ms; /* last byte from the peer */
@@ -140,7 +144,6 @@ struct hf_conn {
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
     uint32_t spread_ms;       /* the first heartbeat goes out that much earlier */
-    uint64_t deadline_ms;     /* HANDSHAKE, TAKING, CLOSING: the end of patience */
     uint64_t publish_full_us; /* base/rate.h, for limits.publish_rate */
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
@@ -152,7 +155,7 @@ struct hf_conn {
 };
 
 static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
-static_assert(sizeof(struct hf_conn) <= 264, "an idle session has its price: see docs/performance.md");
+static_assert(sizeof(struct hf_conn) <= 256, "an idle session has its price: see docs/performance.md");
 
 /* The transport's part lies behind it, in the same allocation: hf_hub_socket() for the hub's own files. */
 static inline void *hf_conn_socket(struct hf_conn *c)

@@ -36,7 +36,7 @@ struct client {
 };
 
 static_assert(sizeof(struct client) <= HF_SOCKET_BYTES, "it has no more room");
-static_assert(sizeof(struct hf_conn) + HF_SOCKET_BYTES + sizeof(size_t) <= 336,
+static_assert(sizeof(struct hf_conn) + HF_SOCKET_BYTES + sizeof(size_t) <= 320,
               "what the allocator takes for a connection: see docs/performance.md");
 
 int hf_sockets_init(struct hf_sockets *s, struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
