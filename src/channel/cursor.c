@@ -5,7 +5,7 @@
 static void stand_at(struct hf_cursor *c, uint64_t next_offset)
 {
     c->next_offset = next_offset;
-    c->acked_offset = c->sent_offset = next_offset - 1;
+    c->sent_offset = next_offset - 1;
 }
 
 /* "since: from behind that offset (one above the head counts as another epoch)" */
@@ -61,12 +61,12 @@ void hf_cursor_resume(struct hf_cursor *c, uint64_t acked_offset, bool latest, u
     }
 }
 
-bool hf_cursor_ack(struct hf_cursor *c, uint64_t offset)
+bool hf_cursor_ack(const struct hf_cursor *c, uint64_t offset, uint64_t *acked)
 {
     if (offset > c->sent_offset)
         return false;
-    if (offset > c->acked_offset)
-        c->acked_offset = offset;
+    if (offset > *acked)
+        *acked = offset;
     return true;
 }
 

@@ -1,7 +1,8 @@
 /*
  * cursor.h - where one subscriber stands in a channel: the rules of PROTOCOL.md for subscribe, ack, sync_request and resume.
- * A cursor owns no message and knows no log: it is three offsets; what the channel has comes in as arguments.
- * Invariant: acked_offset <= sent_offset; acked_offset never goes back but by a new subscribe; next_offset >= 1.
+ * A cursor owns no message and knows no log: it is two offsets; what the channel has comes in as arguments. The third, up to which all has arrived, has its only
+ * place in the session's record (struct hf_session_sub), since it outlives the connection.
+ * Invariant: acked <= sent_offset; acked never goes back but by a new subscribe; next_offset >= 1.
  */
 #ifndef HF_CHANNEL_CURSOR_H
 #define HF_CHANNEL_CURSOR_H
@@ -10,9 +11,8 @@
 #include <stdint.h>
 
 struct hf_cursor {
-    uint64_t next_offset;  /* the next message to send */
-    uint64_t acked_offset; /* all up to here has arrived; 0 is "nothing yet" */
-    uint64_t sent_offset;  /* the highest that this connection was sent, or was told not to wait for */
+    uint64_t next_offset; /* the next message to send */
+    uint64_t sent_offset; /* the highest that this connection was sent, or was told not to wait for */
 };
 
 enum hf_start {
@@ -39,11 +39,15 @@ struct hf_start_outcome {
     uint64_t gap_from, gap_to; /* then tell gap "evicted" of these; gap_from 0: none */
 };
 
+/* All before next_offset then counts as acknowledged. */
 struct hf_start_outcome hf_cursor_start(struct hf_cursor *c, const struct hf_start_request *r);
 /* A resume goes on behind the last acknowledged offset; `latest` with the newest value. */
 void hf_cursor_resume(struct hf_cursor *c, uint64_t acked_offset, bool latest, uint64_t head);
-/* "One above what this connection was sent is ignored": returns false for such a one. An older one than the last is no fault. */
-bool hf_cursor_ack(struct hf_cursor *c, uint64_t offset);
+/*
+ * "One above what this connection was sent is ignored": returns false for such a one; else *acked (0: nothing yet) is raised to it. An older one than the last is
+ * no fault.
+ */
+bool hf_cursor_ack(const struct hf_cursor *c, uint64_t offset, uint64_t *acked);
 /* sync_request: send again what follows offset; never beyond what is next anyway. */
 void hf_cursor_sync(struct hf_cursor *c, uint64_t offset);
 /* A message with this offset has been handed to the connection. */

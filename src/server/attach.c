@@ -190,7 +190,8 @@ static void put_position(struct hf_buf *out, struct hf_hub *hub, const struct hf
     hf_buf_puts(out, out->len > 1 ? ",{\"channel\":" : "{\"channel\":");
     hf_json_put_string(out, hf_topic_name(s->topic));
     hf_region_epoch(hub->region, s->topic->cid, epoch);
-    hf_buf_putf(out, ",\"epoch\":\"%s\",\"offset\":%llu}", epoch, (unsigned long long)s->cursor.acked_offset);
+    hf_buf_putf(out, ",\"epoch\":\"%s\",\"offset\":%llu}", epoch,
+                (unsigned long long)atomic_load(&s->cell->acked));
 }
 
 struct welcome {

@@ -167,7 +167,7 @@ static void start(struct hf_conn *c, struct hf_sub *s, const struct hf_start_req
     struct hf_start_outcome outcome = hf_cursor_start(&s->cursor, r);
 
     s->last_ref = 0;
-    atomic_store(&s->cell->acked, s->cursor.acked_offset);
+    atomic_store(&s->cell->acked, s->cursor.next_offset - 1);
     hf_sub_due(s);
     /* Without memory for what it must be told the connection ends, and the subscription with it. */
     send_subscribed(c, s, r->head, outcome.recovered);
@@ -268,12 +268,16 @@ static void unsubscribe(struct hf_conn *c, const struct hf_msg *m)
 static void acknowledge(struct hf_conn *c, struct hf_str channel, uint64_t offset)
 {
     struct hf_sub *s = hf_sub_find(c, channel);
+    uint64_t acked;
 
-    if (s == NULL || !hf_cursor_ack(&s->cursor, offset)) {
-        hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
-        return;
+    if (s != NULL) {
+        acked = atomic_load(&s->cell->acked);
+        if (hf_cursor_ack(&s->cursor, offset, &acked)) {
+            atomic_store(&s->cell->acked, acked);
+            return;
+        }
     }
-    atomic_store(&s->cell->acked, s->cursor.acked_offset);
+    hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
 }
 
 /* The offset in an id of the form that we give: epoch-offset. */
@@ -295,7 +299,7 @@ static bool offset_of_id(const struct hf_sub *s, struct hf_str id, uint64_t *off
 
     if (offset_of_default_id(s, id, offset))
         return true;
-    r = hf_log_find(log, atomic_load(&s->topic->channel->newest), s->cursor.acked_offset + 1, &ref);
+    r = hf_log_find(log, atomic_load(&s->topic->channel->newest), atomic_load(&s->cell->acked) + 1, &ref);
     for (int looked = 0; r != NULL && r->offset <= s->cursor.sent_offset && looked < ACK_ID_SEARCH;
          looked++) {
         if (hf_str_eq((struct hf_str){(const char *)r + r->id_at, r->id_len}, id)) {

@@ -68,6 +68,8 @@ struct hf_sub {
     bool due, latest;
 };
 
+static_assert(sizeof(struct hf_sub) <= 72, "with the allocator's 8 bytes 80: see docs/performance.md");
+
 /* A channel that this worker has subscribers of. */
 struct hf_topic {
     hf_cid cid;
