@@ -10,6 +10,7 @@
 #include "server/worker.h"
 #include "shm/memory.h"
 #include "shm/region.h"
+#include "ws/handshake.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,18 @@ static int cannot_start(const char *what, const char *key, const char *why)
 {
     fprintf(stderr, "holdfast: cannot %s: %s%s%s\n", what, key, key[0] != '\0' ? ": " : "", why);
     return EXIT_USAGE;
+}
+
+static int prepare_openssl(const struct supervisor *s)
+{
+    /* It takes an allocator only before its first use. Where clients come by TLS there will be many of its connections. */
+    if (s->config->tls_listen_count > 0 && !hf_tls_places_setup())
+        hf_log_event(HF_LOG_WARNING, "tls_places_unused");
+    if (!hf_handshake_works())
+        return cannot_start("answer WebSocket handshakes", "",
+                            "OpenSSL computes no SHA-1 here, which RFC 6455 asks for: see its configuration "
+                            "(OPENSSL_CONF, or /etc/ssl/openssl.cnf)");
+    return 0;
 }
 
 /* The soft limit goes up to the hard one, and that to what is needed where we may. */
@@ -226,9 +239,6 @@ static int load_certificates(struct supervisor *s)
 {
     char error[512];
 
-    /* OpenSSL has not been used yet, and only where clients come by TLS there will be many of its connections. */
-    if (s->config->tls_listen_count > 0 && !hf_tls_places_setup())
-        hf_log_event(HF_LOG_WARNING, "tls_places_unused");
     if (getrandom(s->tls_secret, sizeof(s->tls_secret), 0) != (ssize_t)sizeof(s->tls_secret))
         return cannot_start("get random bytes", "", strerror(errno));
     return hf_certificates_load(s->config, s->tls_secret, true, &s->tls, error, sizeof(error)) < 0
@@ -608,6 +618,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
     status = plan_capacity(s);
+    if (status == 0)
+        status = prepare_openssl(s);
     if (status == 0)
         status = load_certificates(s);
     if (status == 0)

@@ -63,6 +63,12 @@ int hf_query_get(struct hf_str query, const char *key, char *out, size_t cap);
 /* Sec-WebSocket-Accept for a key: base64(SHA-1(key + GUID)), section 4.2.2. */
 void hf_handshake_accept_key(struct hf_str key, char out[HF_WS_ACCEPT_LEN]);
 
+/*
+ * Whether OpenSSL gives the right answer to section 1.3's example: it does not where its configuration withholds SHA-1. Asked before a server forks, it
+ * makes the library ready for all of its processes, which then share that memory.
+ */
+bool hf_handshake_works(void);
+
 /* Append the 101 answer. protocol with data NULL: none is named. deflate: the terms that both keep from now on; NULL: no extension. */
 int hf_handshake_put_accept(struct hf_buf *out, struct hf_str key, struct hf_str protocol,
                             const struct hf_deflate_terms *deflate);

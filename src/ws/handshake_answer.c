@@ -10,7 +10,7 @@
 void hf_handshake_accept_key(struct hf_str key, char out[HF_WS_ACCEPT_LEN])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    uint8_t joined[HF_WS_KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];
+    uint8_t joined[HF_WS_KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH] = {0};
     uint8_t text[HF_WS_ACCEPT_LEN + 1]; /* EVP_EncodeBlock() writes a NUL. */
 
     hf_assert(key.len == HF_WS_KEY_LEN);
@@ -19,6 +19,15 @@ void hf_handshake_accept_key(struct hf_str key, char out[HF_WS_ACCEPT_LEN])
     SHA1(joined, sizeof(joined), digest);
     EVP_EncodeBlock(text, digest, sizeof(digest));
     memcpy(out, text, HF_WS_ACCEPT_LEN);
+}
+
+bool hf_handshake_works(void)
+{
+    static const char key[] = "dGhlIHNhbXBsZSBub25jZQ==", want[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    char accept[HF_WS_ACCEPT_LEN];
+
+    hf_handshake_accept_key((struct hf_str){key, HF_WS_KEY_LEN}, accept);
+    return memcmp(accept, want, HF_WS_ACCEPT_LEN) == 0;
 }
 
 /* Whether the buffer took all that was appended. */

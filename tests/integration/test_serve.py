@@ -137,6 +137,15 @@ def too_few_descriptors_are_told(t):
 
 
 @test
+def openssl_without_sha1_is_told(t):
+    """Every handshake needs it, so a configuration of OpenSSL that withholds it is told at the start."""
+    name = config_file(t, 'openssl_conf = all\n[all]\nproviders = providers\n[providers]\nnull = null\n[null]\nactivate = 1\n')
+    status, _, err = run_holdfast(*arguments(), env={**os.environ, 'OPENSSL_CONF': name})
+    check_equal(status, 2, f'exit status without SHA-1 ({err!r})')
+    check('SHA-1' in err and 'OPENSSL_CONF' in err, f'what is wrong and what to do: {err!r}')
+
+
+@test
 def several_addresses_are_served(t):
     second = free_port()
     mine = t.own(Server(workers=2, arguments=['--listen', f'127.0.0.1:{second}'])).start()

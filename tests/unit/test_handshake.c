@@ -561,6 +561,7 @@ static void the_accept_key_of_the_rfc(void **state)
     (void)state;
     hf_handshake_accept_key(HF_STR(RFC_KEY), accept);
     assert_memory_equal(accept, RFC_ACCEPT, HF_WS_ACCEPT_LEN);
+    assert_true(hf_handshake_works());
 }
 
 static void assert_buf(struct hf_buf *b, const char *want)
