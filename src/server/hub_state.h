@@ -153,7 +153,7 @@ struct hf_conn {
     uint64_t generation; /* of the session, when it became this connection's */
     uint64_t serial;     /* unlike any other of this server's life */
     struct hf_buf *in;   /* a request head that is not whole; what waits behind a stall; NULL: nothing */
-    struct hf_upgrade *upgrade; /* NULL: it is open, or has been */
+    struct hf_upgrade *upgrade; /* NULL: its request has had its answer */
 };
 
 static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
