@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "client/handover.h"
 #include "client/socket.h"
 #include "client/url.h"
 #include "session/client_session.h"
@@ -607,6 +608,11 @@ void hf_client_stop(struct hf_client *c)
     written = write(c->wake_fd, &one, sizeof(one));
     (void)written; /* It can only fail where the counter is full, and then the client is awake. */
     errno = saved;
+}
+
+struct hf_outbox_item *hf_client_take_unanswered(struct hf_client *c, bool sent)
+{
+    return hf_client_session_take_unanswered(c->session, sent);
 }
 
 const char *hf_client_strerror(int error)

@@ -167,6 +167,14 @@ uint32_t hf_client_session_connections(const struct hf_client_session *s);
 bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
                                 uint64_t *offset);
 
+/*
+ * ENDED: take the oldest publish without an answer, if the server may have got it (sent), or cannot have got it (not sent); NULL otherwise. All
+ * that was sent comes before all that was not. The caller owns it (free()); `refused` ones have been told.
+ */
+struct hf_outbox_item;
+struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_session *s,
+                                                         bool sent) HF_MUST_CHECK;
+
 /* --- for the driver --- */
 
 enum hf_client_session_wish {
