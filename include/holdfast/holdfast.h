@@ -177,7 +177,7 @@ struct hf_client_options {
     size_t message_bytes_max;       /* the largest message taken from the server; default 16 MiB */
     uint64_t heartbeat_interval_ms; /* to ask of the server; default 0: as the server says */
 
-    /* Any of these may be NULL. */
+    /* Callbacks, any of which may be NULL. What is no callback stands above. */
     void *user; /* passed to each */
     void (*on_connected)(void *user, const struct hf_client_connection *connection);
     /* After on_connected: all that was missed has been delivered, `messages` in number. */

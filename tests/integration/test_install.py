@@ -88,7 +88,7 @@ def all_that_belongs_is_installed(t):
 @test
 def shared_library_gives_its_own_names_only_and_with_a_version(t):
     names = [line.split()[-1] for line in run(['nm', '-D', '--defined-only', f'{installed()}/lib/libholdfast.so']).splitlines()]
-    strangers = [name for name in names if not re.fullmatch(r'hf_(client|pool)_\w+@@HOLDFAST_0|HOLDFAST_0', name)]
+    strangers = [name for name in names if not re.fullmatch(r'hf_(client|pool|threaded)_\w+@@HOLDFAST_0|HOLDFAST_0', name)]
     check_equal(strangers, [], 'names that are not public, or without a version')
     header = ''.join(open(path, encoding='utf-8').read() for path in glob.glob(f'{installed()}/include/holdfast/*.h'))
     declared = set(re.findall(r'^HF_CLIENT_API [^;]*?(\w+)\(', header, re.M))
