@@ -3,14 +3,17 @@
 The pool and the threaded client (programs of tests/threads) against a real server, from many threads, while workers are killed, the server is
 restarted and sessions are ended: nothing lost, nothing doubled, order per key holds. Once more under ThreadSanitizer where it is built.
 """
+import asyncio
 import collections
 import json
 import os
-import random
 import subprocess
+import threading
+
+import websockets
 
 from fault_proxy import UP, FaultProxy
-from holdfast_server import Command, Server, start_process, url_of
+from holdfast_server import Command, Server, free_port, start_process, url_of
 from holdfast_test import DEADLINE_S, PATIENCE, Skip, check, check_equal, fail, main, test, wait_until
 
 THREADS, KEYS, MEMBERS = 6, 5, 3
@@ -262,7 +265,108 @@ def members_whose_session_is_ended_are_replaced(t):
     for key, numbers in sub.by_key().items():
         check_ascending(key, numbers)
         check_equal([n for n in range(pool.each) if n not in set(numbers) and (key, n) not in told], [], f'missing of {key}')
-    check(pool.statistics()[1]['replaced'] >= 4, f'sessions were replaced: {pool.statistics()[1]}')
+    wait_until(lambda: pool.statistics()[1]['replaced'] >= 4, 'sessions were replaced')
+    pool.close_it()
+
+
+class Forgetful:
+    """
+    A stand-in for a server. Its first session takes `swallowed` publishes without a word, and is then ended as the backend ends one; those that
+    follow answer each publish.
+    """
+
+    def __init__(self, swallowed):
+        self.swallowed, self.port = swallowed, free_port()
+        self.seen = []  # for each session: its publishes
+        self.loop = asyncio.new_event_loop()
+        self.listening = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        check(self.listening.wait(DEADLINE_S), 'the stand-in listens')
+
+    def run(self):
+        async def serve():
+            self.ended = asyncio.Event()
+            async with websockets.serve(self.serve_one, '127.0.0.1', self.port, subprotocols=['holdfast.v1.json']):
+                self.listening.set()
+                await self.ended.wait()
+        self.loop.run_until_complete(serve())
+
+    def close(self):
+        self.loop.call_soon_threadsafe(lambda: self.ended.set())
+        self.thread.join(DEADLINE_S)
+
+    async def serve_one(self, ws, _path=None):
+        number = len(self.seen)
+        self.seen.append([])
+        await ws.send(json.dumps({
+            'type': 'welcome', 'session': f's{number}', 'ticket': f't{number}', 'resumed': False, 'lastSeq': None, 'ttl': 120000, 'serverId': 'x',
+            'serverTime': 0, 'heartbeat': {'interval': 25000, 'min': 10000, 'max': 60000}, 'lossSpread': 0, 'maxMessage': 65536, 'address': '127.0.0.1',
+            'channels': []}))
+        async for text in ws:
+            message = json.loads(text)
+            await self.answer(ws, number, message)
+            if number == 0 and len(self.seen[0]) == self.swallowed:
+                await ws.close(4003)
+                return
+
+    async def answer(self, ws, number, message):
+        answers = {'ping': {'type': 'pong', 'id': message.get('id'), 'serverTime': 0, 'serverId': 'x'},
+                   'subscribe': {'type': 'subscribed', 'channel': message.get('channel'), 'epoch': 'e', 'offset': 0, 'recovered': True},
+                   'unsubscribe': {'type': 'unsubscribed', 'channel': message.get('channel')}}
+        if message['type'] == 'data':
+            self.seen[number].append((message['seq'], message['payload']['n']))
+            if number > 0:
+                await ws.send(json.dumps({'type': 'ack', 'seq': message['seq'], 'offsets': [message['seq']]}))
+        elif message['type'] == 'bye':
+            await ws.close(1000)
+        elif message['type'] in answers:
+            await ws.send(json.dumps(answers[message['type']]))
+
+
+@test(deadline=100)
+def what_an_ended_session_may_have_got_is_told_and_not_repeated(t):
+    """A thousand are on their way, as many as the window takes, when the session is ended; the rest goes on with the next session, in order."""
+    stand_in = t.own(Forgetful(1000))
+    pool = t.own(Pool(url_of(stand_in.port), members=1, threads=1, keys=1))
+    pool.publish(3000)
+    check_equal(pool.settle(), (2000, 0, 1000), 'acked, refused, uncertain')
+    check_equal(pool.told_uncertain(), {('0-0', n) for n in range(1000)}, 'those that are uncertain')
+    check_equal(stand_in.seen[1], [(n - 999, n) for n in range(1000, 3000)], 'what the second session got')
+    check_equal(pool.statistics()[1]['replaced'], 1, 'sessions replaced')
+    pool.close_it()
+
+
+@test(deadline=100)
+def channels_go_on_when_their_members_session_is_ended(t):
+    mine = start(t)
+    pool = t.own(Pool(url_of(mine.port), members=3, threads=1, keys=1))
+    channels = [f'room-{n}' for n in range(6)]
+    for channel in channels:
+        pool.order(f'subscribe {channel}', f'subscribed {channel}')
+    for n in range(300):
+        for channel in channels:
+            mine.publish(channel, n)
+        if n in (50, 100, 150):
+            ended = pool.sessions()[n // 50 - 1]
+            mine.post('/api/disconnect', {'session': ended})
+    want = {channel: [(n + 1, str(n)) for n in range(300)] for channel in channels}
+
+    def got():
+        found = {channel: [] for channel in channels}
+        for line in list(pool.lines):
+            if line.startswith('message '):
+                _, channel, offset, payload = line.split(' ', 3)
+                found[channel].append((int(offset), payload))
+        return found
+    wait_until(lambda: all(len(messages) >= 300 for messages in got().values()), 'all messages', 30 * PATIENCE, step_s=0.1)
+    check_equal(got(), want, 'messages')
+    check_equal([line for line in pool.lines if line.startswith('gap')], [], 'gaps')
+    check_equal(pool.statistics()[1]['replaced'], 3, 'sessions replaced')
+    pool.order(f'unsubscribe {channels[0]}', f'unsubscribed {channels[0]}')
+    pool.order(f'unsubscribe {channels[0]}', f'problem {channels[0]} not_found')
+    pool.order(f'subscribe {channels[1]}', f'problem {channels[1]} exists')
+    pool.order(f'subscribe {channels[0]}', f'subscribed {channels[0]}')
     pool.close_it()
 
 

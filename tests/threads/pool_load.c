@@ -4,8 +4,9 @@
  *   published    wait until all that has been given to the pool
  *   settle       wait until each publish has its result, and print the sums
  *   statistics   print them
+ *   subscribe CHANNEL, unsubscribe CHANNEL    callbacks tell the answer, "message CHANNEL OFFSET PAYLOAD" what comes
  *   close        end
- * Each order is answered by a line when it is done. Told at once: "session MEMBER ID", "ended MEMBER …", "uncertain PAYLOAD". The exit status is 0 where everything
+ * The others are answered by a line when they are done. Told at once: "session MEMBER ID", "ended MEMBER …", "uncertain PAYLOAD". The exit status is 0 where everything
  * held that can be seen from here: exactly one result for each publish, sums that agree.
  *
  *   pool_load URL CHANNEL MEMBERS THREADS KEYS [URL...]
@@ -58,6 +59,56 @@ static void on_connected(void *user, uint32_t member, const struct hf_client_con
 {
     (void)user;
     printf("session %" PRIu32 " %.*s\n", member, (int)connection->session.len, connection->session.data);
+    (void)fflush(stdout);
+}
+
+/* All but "side", which the onlooker plays with. */
+static bool is_side(struct hf_client_text channel)
+{
+    return channel.len == 4 && memcmp(channel.data, "side", 4) == 0;
+}
+
+static void on_message(void *user, const struct hf_client_message *m)
+{
+    (void)user;
+    printf("message %.*s %" PRIu64 " %.*s\n", (int)m->channel.len, m->channel.data, m->offset,
+           (int)m->payload.len, m->payload.data);
+    (void)fflush(stdout);
+}
+
+static void on_gap(void *user, const struct hf_client_gap *gap)
+{
+    (void)user;
+    printf("gap %.*s\n", (int)gap->channel.len, gap->channel.data);
+    (void)fflush(stdout);
+}
+
+static void print_subscription(const char *what, const struct hf_client_subscription *s)
+{
+    if (is_side(s->channel))
+        return;
+    printf("%s %.*s\n", what, (int)s->channel.len, s->channel.data);
+    (void)fflush(stdout);
+}
+
+static void on_subscribed(void *user, const struct hf_client_subscription *s)
+{
+    (void)user;
+    print_subscription("subscribed", s);
+}
+
+static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
+{
+    (void)user;
+    print_subscription("unsubscribed", s);
+}
+
+static void on_problem(void *user, const struct hf_client_problem *p)
+{
+    (void)user;
+    if (is_side(p->channel))
+        return;
+    printf("problem %.*s %.*s\n", (int)p->channel.len, p->channel.data, (int)p->code.len, p->code.data);
     (void)fflush(stdout);
 }
 
@@ -212,6 +263,10 @@ static void obey(struct load *l)
             puts("published");
         } else if (strncmp(line, "settle", 6) == 0) {
             settle(l);
+        } else if (strncmp(line, "subscribe ", 10) == 0) {
+            (void)hf_pool_subscribe(l->pool, line + 10, strcspn(line + 10, "\n"), NULL);
+        } else if (strncmp(line, "unsubscribe ", 12) == 0) {
+            (void)hf_pool_unsubscribe(l->pool, line + 12, strcspn(line + 12, "\n"));
         } else if (strncmp(line, "statistics", 10) == 0) {
             print_statistics(l);
         }
@@ -291,6 +346,11 @@ int main(int argc, char **argv)
     options.user = &l;
     options.on_result = on_result;
     options.on_connected = on_connected;
+    options.on_message = on_message;
+    options.on_gap = on_gap;
+    options.on_subscribed = on_subscribed;
+    options.on_unsubscribed = on_unsubscribed;
+    options.on_problem = on_problem;
     options.on_member_ended = on_member_ended;
     err = l.threads_count > THREADS_MAX ? HF_CLIENT_EINVAL : hf_pool_start(&options, &l.pool);
     if (err < 0) {
