@@ -18,7 +18,7 @@
  *
  * Errors: functions that can fail return a negative enum hf_client_error; hf_client_strerror() names it.
  * Threads: a client belongs to the thread that runs it; only hf_client_stop() may be called from others. Clients share
- * nothing, so that each thread may have its own.
+ * nothing, so that each thread may have its own. For one that any thread may use see holdfast/threaded.h, for several as one holdfast/pool.h.
  * Callbacks: all come from within hf_client_run(), hf_client_step() or hf_client_process(). In a callback the application may publish,
  * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
