@@ -140,7 +140,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config = *config;
     s->rng.state = config->seed;
     hf_backoff_init(&s->backoff);
-    hf_heartbeat_init(&s->heartbeat);
+    hf_heartbeat_init(&s->heartbeat, config->heartbeat_policy);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
     hf_requests_init(&s->requests);
@@ -201,11 +201,26 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
 void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms)
 {
     enter(s);
+    hf_heartbeat_disturbed(&s->heartbeat);
     if (s->state == HF_CLIENT_LIVE)
         hf_heartbeat_doubted(&s->heartbeat);
     if (s->state == HF_CLIENT_WAITING)
         s->attempt_at_ms =
             min_u64(s->attempt_at_ms, now_ms + hf_rng_below(&s->rng, HF_BACKOFF_OWN_MS_MAX + 1));
+    leave(s, now_ms);
+}
+
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms)
+{
+    if (s->config.heartbeat_policy != NULL)
+        hf_heartbeat_policy_set_network(s->config.heartbeat_policy, key, now_ms);
+}
+
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms)
+{
+    enter(s);
+    if (s->state == HF_CLIENT_LIVE)
+        hf_cs_put_heartbeat(s);
     leave(s, now_ms);
 }
 
@@ -260,6 +275,7 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
         return;
     enter(s);
     if ((int)slot == s->live) {
+        hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
         if (l->state >= HF_LINK_OPENING)
@@ -315,6 +331,8 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
 
     hf_assert(len <= l->out.len);
     hf_buf_drop(&l->out, len);
+    if ((int)slot == s->live && len > 0)
+        hf_heartbeat_data_sent(&s->heartbeat, now_ms);
     if ((int)slot == s->live && l->out.len > 0)
         hf_heartbeat_output_moved(&s->heartbeat, now_ms);
 }

@@ -31,6 +31,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "session/heartbeat_policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,8 +90,11 @@ struct hf_client_session_config {
     size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
     uint32_t window;              /* publishes written and unanswered on a connection */
     uint32_t subscriptions_max;
-    size_t recv_bytes_max;          /* the largest message taken from the server */
-    uint64_t heartbeat_interval_ms; /* 0: the server's */
+    size_t recv_bytes_max; /* the largest message taken from the server */
+    uint64_t
+        heartbeat_interval_ms; /* to ask of the server; 0: the server's own, or what the policy may need */
+    struct hf_heartbeat_policy
+        *heartbeat_policy; /* borrowed as long as the session; NULL: always the server's interval */
     /*
      * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
      * system's random source, except in a simulation.
@@ -157,6 +161,14 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);
 
 /* What is known about the network: it changed, or the machine woke up. Verifies a live connection, or tries at once. */
 void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
+
+/*
+ * The network in use has this key (0: not known), for the policy; a driver that can tell says so before the first attempt, and before
+ * _network_changed() at each change.
+ */
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms);
+/* The policy was given another tolerance: the server is asked anew. */
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
 /* Publishes that have no answer yet. */

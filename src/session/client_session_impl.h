@@ -171,6 +171,8 @@ void hf_cs_emit_error(struct hf_client_session *s, struct hf_str code, struct hf
 /* --- client_session_send.c --- */
 /* Put a message into the live connection's output; does nothing where there is none. */
 void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
+/* Ask for the interval that is wanted, unless the server has it already. */
+void hf_cs_put_heartbeat(struct hf_client_session *s);
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);
 void hf_cs_put_pong(struct hf_client_session *s);
 void hf_cs_put_acks(struct hf_client_session *s);

@@ -69,6 +69,21 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
 
 /* --- heartbeats and acknowledgements --- */
 
+/*
+ * The server ends silence of twice its interval, and pings after one of it: what it is asked for is the longest that the policy may come to,
+ * once a connection, and not each interval in turn.
+ */
+void hf_cs_put_heartbeat(struct hf_client_session *s)
+{
+    struct hf_msg m = {.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL};
+
+    m.interval_ms = s->config.heartbeat_interval_ms;
+    if (s->config.heartbeat_policy != NULL)
+        m.interval_ms = hf_heartbeat_policy_longest_ms(s->config.heartbeat_policy);
+    if (m.interval_ms > 0 && m.interval_ms != s->heartbeat.server_interval_ms)
+        hf_cs_put(s, &m);
+}
+
 /* Digits are 20 at most; the buffer's end is far. */
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id)
 {

@@ -4,6 +4,7 @@
  */
 #include "base/buf.h"
 #include "session/client_session.h"
+#include "session/heartbeat_adaptive.h"
 #include "wire/json.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
@@ -358,17 +359,23 @@ static struct hf_client_session_config config_of(struct fixture *f)
                                              .ctx = f};
 }
 
-static void setup(struct fixture *f, bool drip)
+static void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy *policy)
 {
-    const struct hf_client_session_config config = config_of(f);
+    struct hf_client_session_config config = config_of(f);
     unsigned slot;
 
+    config.heartbeat_policy = policy;
     *f = (struct fixture){.now_ms = 1000000, .drip = drip};
     hf_buf_init(&f->heard, TEXT_MAX);
     hf_buf_init(&f->said, TEXT_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_ws_init(&f->server[slot], HF_WS_SERVER, TEXT_MAX);
     assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+}
+
+static void setup(struct fixture *f, bool drip)
+{
+    setup_with(f, drip, NULL);
 }
 
 static void teardown(struct fixture *f)
@@ -982,6 +989,67 @@ TEST(a_late_answer_is_a_doubt)
     assert_true(f->heard.len > 0);
 }
 
+/* A session with the adaptive policy, live and idle. The server is asked for the most that the policy may need and the server allows. */
+static void live_adaptive(struct fixture *f, struct hf_heartbeat_adaptive *a)
+{
+    hf_heartbeat_adaptive_init(a, HF_ADAPTIVE_IDLE_MS, NULL, 1);
+    setup_with(f, false, &a->base);
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    said(f, "{\"type\":\"heartbeat\",\"interval\":60000}\n{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(f, "{\"type\":\"heartbeat\",\"interval\":60000}\n" PONG("1"));
+    a->jitter_permille = 0;
+}
+
+static void a_policy_says_when_to_ping(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    live_adaptive(&f, &a);
+    a.net.lo_ms = 59000;
+    advance(&f, 53099);
+    said(&f, "");
+    advance(&f, 1);
+    said(&f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(&f, PONG("2"));
+    assert_true(a.idle); /* it was told of the answer, */
+    hf_heartbeat_adaptive_set_tolerance(&a, HF_ADAPTIVE_FOREGROUND_MS);
+    hf_client_session_heartbeat_changed(f.s, f.now_ms);
+    said(&f, "{\"type\":\"heartbeat\",\"interval\":30000}\n");
+    teardown(&f);
+}
+
+/* ... and of deaths, of what explains them, and of the network. */
+static void a_policy_is_told_of_deaths_and_their_causes(void **state)
+{
+    struct hf_heartbeat_memory memory;
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    live_adaptive(&f, &a);
+    hf_heartbeat_memory_init(&memory);
+    a.memory = &memory;
+    hf_client_session_set_network(f.s, 7, f.now_ms);
+    assert_int_equal(a.net.key, 7);
+    a.disturbed = false; /* another network is a disturbance, too */
+    serve(&f, "{\"type\":\"reconnect\",\"after\":[3600000,3600000],\"code\":\"max_age\"}\n");
+    assert_true(a.disturbed);
+    a.disturbed = false;
+    advance(&f, 25000);
+    collect(&f); /* the ping goes out, and is answered by a reset */
+    hf_client_session_lost(f.s, f.slot, "reset", f.now_ms);
+    assert_int_equal(a.dead_gap_ms, 25000);
+    hf_client_session_network_changed(f.s, f.now_ms);
+    assert_int_equal(a.dead_gap_ms, 0);
+    dial(&f);
+    accept_with(&f, WELCOME("s1", "true", "0", ""));
+    assert_int_equal(a.net.hi_ms, 0);
+    teardown(&f);
+}
+
 TEST(protocol_pings_are_answered)
 {
     struct hf_buf out;
@@ -1431,6 +1499,8 @@ int main(void)
         cmocka_unit_test(a_silent_connection_is_asked_then_prepared_for_then_left),
         cmocka_unit_test(an_unfounded_doubt_costs_the_spare_connection_only),
         cmocka_unit_test(a_late_answer_is_a_doubt),
+        cmocka_unit_test(a_policy_says_when_to_ping),
+        cmocka_unit_test(a_policy_is_told_of_deaths_and_their_causes),
         cmocka_unit_test(protocol_pings_are_answered),
         cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
         cmocka_unit_test(a_refused_move_changes_nothing),
