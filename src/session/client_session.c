@@ -397,8 +397,8 @@ static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
 static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 {
     if (now_ms >= answer_late_ms(s)) {
+        hf_heartbeat_answer_late(&s->heartbeat, s->answer_from_ms);
         s->answer_from_ms = now_ms;
-        hf_heartbeat_doubted(&s->heartbeat);
     }
     if (now_ms >= s->ack_at_ms)
         hf_cs_put_acks(s);

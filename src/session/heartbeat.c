@@ -39,6 +39,7 @@ void hf_heartbeat_opened(struct hf_heartbeat *h, uint64_t now_ms)
 {
     h->received_at_ms = now_ms;
     h->pinged_at_ms = 0;
+    h->asked_at_ms = 0;
     h->doubt = false;
     h->suspected = false;
     if (h->policy != NULL)
@@ -108,6 +109,14 @@ void hf_heartbeat_doubted(struct hf_heartbeat *h)
         h->doubt = true;
 }
 
+void hf_heartbeat_answer_late(struct hf_heartbeat *h, uint64_t asked_at_ms)
+{
+    if (h->pinged_at_ms > 0)
+        return;
+    h->doubt = true;
+    h->asked_at_ms = asked_at_ms;
+}
+
 void hf_heartbeat_sending(struct hf_heartbeat *h, uint64_t now_ms)
 {
     if (now_ms - h->received_at_ms >= HF_HEARTBEAT_QUIET_MS)
@@ -152,13 +161,22 @@ uint64_t hf_heartbeat_deadline_ms(const struct hf_heartbeat *h)
     return dead_at(h);
 }
 
+/* From when on the silence is held against the path. */
+static uint64_t silence_ms(const struct hf_heartbeat *h, uint64_t now_ms)
+{
+    if (h->asked_at_ms == 0)
+        return now_ms;
+    return min_u64(now_ms, max_u64(h->asked_at_ms, max_u64(h->received_at_ms, h->silent_from_ms)));
+}
+
 static enum hf_heartbeat_due ping(struct hf_heartbeat *h, uint64_t now_ms)
 {
     h->beat.gap_ms = now_ms - max_u64(h->received_at_ms, h->sent_at_ms);
     h->beat.scheduled = now_ms >= h->received_at_ms + hf_heartbeat_interval_ms(h);
     h->ping_id++;
     h->pinged_at_ms = now_ms == 0 ? 1 : now_ms; /* 0 is "none" */
-    h->silent_from_ms = now_ms;
+    h->silent_from_ms = silence_ms(h, now_ms);
+    h->asked_at_ms = 0;
     h->suspected = false;
     h->doubt = false;
     return HF_HEARTBEAT_PING;

@@ -41,9 +41,11 @@ struct hf_heartbeat {
     uint64_t sent_at_ms;                /* the last time the socket took something */
     struct hf_heartbeat_beat beat;      /* the last ping sent, as the policy is told */
     uint64_t pinged_at_ms;              /* the ping without a pong; 0: none is under way */
-    uint64_t silent_from_ms;            /* the ping's time, or the last receipt or output progress after it */
-    uint64_t ping_id;                   /* of the last ping sent */
-    uint32_t srtt_ms, rttvar_ms;        /* 0, 0: nothing measured yet */
+    uint64_t asked_at_ms;               /* doubt: since when something waits for an answer; 0: nothing does */
+    /* The last sign of life since the ping, be it a receipt or output that moved; else the ping's time, or asked_at_ms before it. */
+    uint64_t silent_from_ms;
+    uint64_t ping_id;            /* of the last ping sent */
+    uint32_t srtt_ms, rttvar_ms; /* 0, 0: nothing measured yet */
     bool measured;
     bool doubt;     /* ping at the next tick */
     bool suspected; /* SUSPECT has been told for this silence */
@@ -74,6 +76,11 @@ void hf_heartbeat_data_sent(struct hf_heartbeat *h, uint64_t now_ms);
 void hf_heartbeat_disturbed(struct hf_heartbeat *h);
 /* Something makes the path doubtful: an acknowledgement is late, the clock jumped, the network changed. */
 void hf_heartbeat_doubted(struct hf_heartbeat *h);
+/*
+ * A request that was put out at asked_at_ms has had no answer for the soft deadline. It was a ping in all but name: the silence that ends in
+ * death counts from there, and not from the ping that follows now.
+ */
+void hf_heartbeat_answer_late(struct hf_heartbeat *h, uint64_t asked_at_ms);
 /* The application sends something: after a long silence that is a doubt. */
 void hf_heartbeat_sending(struct hf_heartbeat *h, uint64_t now_ms);
 /* A pong with this id has come. */

@@ -125,6 +125,37 @@ static void doubt_asks_at_once(void **state)
     assert_int_equal(hf_heartbeat_tick(&h, 10051), HF_HEARTBEAT_PING);
 }
 
+/* The silence counts from what got no answer, but not from before the last sign of life. */
+static void a_late_answer_counts_from_the_question(void **state)
+{
+    struct hf_heartbeat h = opened(0);
+
+    (void)state;
+    hf_heartbeat_measured(&h, 100);
+    hf_heartbeat_answer_late(&h, 5000);
+    assert_int_equal(hf_heartbeat_tick(&h, 6000), HF_HEARTBEAT_PING);
+    assert_int_equal(hf_heartbeat_tick(&h, 6000), HF_HEARTBEAT_SUSPECT);
+    hf_heartbeat_answer_late(&h, 7000); /* it is being asked already */
+    assert_int_equal(hf_heartbeat_tick(&h, 7999), HF_HEARTBEAT_OK);
+    assert_int_equal(hf_heartbeat_tick(&h, 8000), HF_HEARTBEAT_DEAD);
+
+    hf_heartbeat_opened(&h, 9000);
+    hf_heartbeat_data_received(&h, 10500);
+    hf_heartbeat_answer_late(&h, 10000);
+    assert_int_equal(hf_heartbeat_tick(&h, 11000), HF_HEARTBEAT_PING);
+    assert_int_equal(hf_heartbeat_deadline_ms(&h), 11500);
+    hf_heartbeat_pong_received(&h, h.ping_id, 11100);
+    hf_heartbeat_data_received(&h, 11100);
+    hf_heartbeat_output_moved(&h, 13500); /* a long backlog is on its way: slow, not dead */
+    hf_heartbeat_answer_late(&h, 13000);
+    assert_int_equal(hf_heartbeat_tick(&h, 14000), HF_HEARTBEAT_PING);
+    assert_int_equal(hf_heartbeat_deadline_ms(&h), 14500);
+    hf_heartbeat_pong_received(&h, h.ping_id, 14100);
+    hf_heartbeat_doubted(&h);
+    assert_int_equal(hf_heartbeat_tick(&h, 16000), HF_HEARTBEAT_PING);
+    assert_int_equal(hf_heartbeat_deadline_ms(&h), 17000); /* nothing was asked before this one */
+}
+
 /* --- with a policy --- */
 
 /* A policy that only writes down what it is told. */
@@ -260,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_slow_line_is_not_dead),
         cmocka_unit_test(deadlines_follow_the_round_trip),
         cmocka_unit_test(doubt_asks_at_once),
+        cmocka_unit_test(a_late_answer_counts_from_the_question),
         cmocka_unit_test(the_policy_says_when_within_what_the_server_bears),
         cmocka_unit_test(the_policy_is_told_of_answers),
         cmocka_unit_test(the_policy_is_told_of_deaths),
