@@ -231,7 +231,7 @@ static void set_network(struct hf_heartbeat_policy *p, uint64_t key, uint64_t no
 
 static void set_bound(struct hf_heartbeat_policy *p, uint64_t bound_ms)
 {
-    adaptive_of(p)->bound_ms = bound_ms == 0 ? 0 : max_u64(bound_ms, HF_ADAPTIVE_FLOOR_MS);
+    adaptive_of(p)->bound_ms = bound_ms;
 }
 
 /* --- probes --- */
