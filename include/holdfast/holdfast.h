@@ -308,7 +308,7 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
  * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 3 };
+enum { HF_CLIENT_POLL_MAX = 4 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

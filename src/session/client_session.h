@@ -13,7 +13,7 @@
  *   any        -> ENDED       close code 1000 or 4003, a refusal that no repetition changes, or the end of CLOSING
  *
  * A session has two slots for connections: the one it lives on, and one that is being made to follow it (make before
- * break), or that is being closed. How a driver uses it:
+ * break), or that is being closed. A third one is for probes of the network, where a heartbeat policy wants them. How a driver uses it:
  *
  *   for each slot, after every call, obey hf_client_session_want(s, slot):
  *     - its socket in that slot has another attempt number: close that socket at once, and report nothing;
@@ -37,7 +37,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_CLIENT_SESSION_SLOTS = 2, HF_TOKEN_MAX = 4096 };
+/* The last slot is for probes of the network. */
+enum { HF_CLIENT_SESSION_SLOTS = 3, HF_CLIENT_SESSION_PROBE_SLOT = 2, HF_TOKEN_MAX = 4096 };
 
 enum hf_client_session_state {
     HF_CLIENT_WAITING,

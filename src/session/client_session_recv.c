@@ -44,6 +44,7 @@ static void on_pong(struct hf_client_session *s, struct hf_msg *m, uint64_t now_
     if ((m->has & HF_HAS_ID) == 0 || hf_json_u53(m->id, &ping_id) < 0)
         return;
     hf_heartbeat_pong_received(&s->heartbeat, ping_id, now_ms);
+    hf_cs_probe_network_good(s, now_ms);
     if (s->welcome_ping != 0 && ping_id == s->welcome_ping)
         caught_up(s, now_ms);
 }

@@ -44,7 +44,7 @@ bool hf_cs_closing(const struct hf_client_session *s)
 
 /* --- the upgrade request --- */
 
-int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
+int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resume)
 {
     struct hf_handshake_request req = {.host = hf_str_from(s->config.host),
                                        .target = hf_str_from(s->config.target)};
@@ -52,15 +52,16 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
     int err;
 
     hf_buf_reset(list);
-    hf_buf_puts(list, "holdfast.v1.json");
+    err = hf_buf_puts(list, "holdfast.v1.json");
     if (s->config.token != NULL)
-        hf_buf_putf(list, ", hf.token.%s", s->config.token);
-    if (s->ticket_len > 0) {
+        err = hf_buf_putf(list, ", hf.token.%s", s->config.token);
+    if (resume && s->ticket_len > 0) {
         hf_buf_puts(list, ", hf.resume.");
         hf_buf_put(list, s->ticket, s->ticket_len);
     }
     /* "numbers them (`hf.attempt.<n>`, rising)" (PROTOCOL.md "Resume" 4) */
-    err = hf_buf_putf(list, ", hf.attempt.%u", l->attempt);
+    if (resume)
+        err = hf_buf_putf(list, ", hf.attempt.%u", l->attempt);
     if (err < 0)
         return err;
     req.protocols = hf_buf_str(list);
