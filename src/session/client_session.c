@@ -50,6 +50,7 @@ static void begin_close(struct hf_client_session *s, uint64_t now_ms)
     if (s->next != HF_NO_SLOT)
         hf_cs_drop_next(s);
     hf_cs_put(s, &(struct hf_msg){.type = HF_MSG_BYE});
+    hf_cs_probe_abandon(s, now_ms);
     s->close_until_ms = now_ms + BYE_MS;
     hf_cs_move(s, HF_CLIENT_CLOSING);
 }
@@ -140,7 +141,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config = *config;
     s->rng.state = config->seed;
     hf_backoff_init(&s->backoff);
-    hf_heartbeat_init(&s->heartbeat);
+    hf_heartbeat_init(&s->heartbeat, config->heartbeat_policy);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
     hf_requests_init(&s->requests);
@@ -152,6 +153,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->live = s->next = HF_NO_SLOT;
     s->attempt_at_ms = now_ms;
     s->leave_at_ms = HF_NEVER;
+    s->probe_at_ms = HF_NEVER;
     hf_cs_reset_connection(s);
     s->config.host = copy_string(config->host);
     s->config.target = copy_string(config->target);
@@ -201,11 +203,28 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
 void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms)
 {
     enter(s);
+    hf_heartbeat_disturbed(&s->heartbeat);
+    hf_cs_probe_abandon(s, now_ms);
     if (s->state == HF_CLIENT_LIVE)
         hf_heartbeat_doubted(&s->heartbeat);
     if (s->state == HF_CLIENT_WAITING)
         s->attempt_at_ms =
             min_u64(s->attempt_at_ms, now_ms + hf_rng_below(&s->rng, HF_BACKOFF_OWN_MS_MAX + 1));
+    leave(s, now_ms);
+}
+
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms)
+{
+    if (s->config.heartbeat_policy != NULL)
+        hf_heartbeat_policy_set_network(s->config.heartbeat_policy, key, now_ms);
+    hf_cs_probe_abandon(s, now_ms);
+}
+
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms)
+{
+    enter(s);
+    if (s->state == HF_CLIENT_LIVE)
+        hf_cs_put_heartbeat(s);
     leave(s, now_ms);
 }
 
@@ -241,6 +260,8 @@ struct hf_client_session_want hf_client_session_want(const struct hf_client_sess
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
 {
     hf_assert(s->busy == 0);
+    if (slot == HF_CLIENT_SESSION_PROBE_SLOT)
+        hf_cs_probe_connected(s, now_ms);
     if ((int)slot != s->next || s->links[slot].state != HF_LINK_DIALING)
         return;
     enter(s);
@@ -260,6 +281,7 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
         return;
     enter(s);
     if ((int)slot == s->live) {
+        hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
         if (l->state >= HF_LINK_OPENING)
@@ -267,6 +289,8 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
         e.cause = HF_CAUSE_REFUSED;
         hf_cs_attempt_ended(s, &e, now_ms);
     } else {
+        if (slot == HF_CLIENT_SESSION_PROBE_SLOT)
+            hf_cs_probe_lost(s, now_ms);
         hf_link_drop(l);
     }
     leave(s, now_ms);
@@ -283,6 +307,11 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
     if (l->state < HF_LINK_OPENING || l->state == HF_LINK_CLOSING)
         return;
     enter(s);
+    if (slot == HF_CLIENT_SESSION_PROBE_SLOT) {
+        hf_cs_probe_recv(s, data, len, now_ms);
+        leave(s, now_ms);
+        return;
+    }
     if ((int)slot == s->live) {
         hf_heartbeat_data_received(&s->heartbeat, now_ms);
         if (s->next_held)
@@ -315,6 +344,8 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
 
     hf_assert(len <= l->out.len);
     hf_buf_drop(&l->out, len);
+    if ((int)slot == s->live && len > 0)
+        hf_heartbeat_data_sent(&s->heartbeat, now_ms);
     if ((int)slot == s->live && l->out.len > 0)
         hf_heartbeat_output_moved(&s->heartbeat, now_ms);
 }
@@ -342,8 +373,11 @@ static uint64_t live_deadline(const struct hf_client_session *s)
 
 uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 {
-    uint64_t at = min_u64(s->linger_until_ms[0], s->linger_until_ms[1]);
+    uint64_t at = s->probe_at_ms;
+    unsigned slot;
 
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        at = min_u64(at, s->linger_until_ms[slot]);
     if (s->state == HF_CLIENT_WAITING)
         at = min_u64(at, s->attempt_at_ms);
     if (s->state == HF_CLIENT_LIVE)
@@ -379,8 +413,8 @@ static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
 static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 {
     if (now_ms >= answer_late_ms(s)) {
+        hf_heartbeat_answer_late(&s->heartbeat, s->answer_from_ms);
         s->answer_from_ms = now_ms;
-        hf_heartbeat_doubted(&s->heartbeat);
     }
     if (now_ms >= s->ack_at_ms)
         hf_cs_put_acks(s);
@@ -423,6 +457,7 @@ void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
         tick_next(s, now_ms);
     if (s->state == HF_CLIENT_LIVE)
         tick_live(s, now_ms);
+    hf_cs_probe_tick(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
         hf_cs_end(s, &unanswered);
     if (s->state == HF_CLIENT_WAITING && now_ms >= s->attempt_at_ms)

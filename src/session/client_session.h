@@ -13,7 +13,7 @@
  *   any        -> ENDED       close code 1000 or 4003, a refusal that no repetition changes, or the end of CLOSING
  *
  * A session has two slots for connections: the one it lives on, and one that is being made to follow it (make before
- * break), or that is being closed. How a driver uses it:
+ * break), or that is being closed. A third one is for probes of the network, where a heartbeat policy wants them. How a driver uses it:
  *
  *   for each slot, after every call, obey hf_client_session_want(s, slot):
  *     - its socket in that slot has another attempt number: close that socket at once, and report nothing;
@@ -31,12 +31,14 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "session/heartbeat_policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_CLIENT_SESSION_SLOTS = 2, HF_TOKEN_MAX = 4096 };
+/* The last slot is for probes of the network. */
+enum { HF_CLIENT_SESSION_SLOTS = 3, HF_CLIENT_SESSION_PROBE_SLOT = 2, HF_TOKEN_MAX = 4096 };
 
 enum hf_client_session_state {
     HF_CLIENT_WAITING,
@@ -89,8 +91,11 @@ struct hf_client_session_config {
     size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
     uint32_t window;              /* publishes written and unanswered on a connection */
     uint32_t subscriptions_max;
-    size_t recv_bytes_max;          /* the largest message taken from the server */
-    uint64_t heartbeat_interval_ms; /* 0: the server's */
+    size_t recv_bytes_max; /* the largest message taken from the server */
+    uint64_t
+        heartbeat_interval_ms; /* to ask of the server; 0: the server's own, or what the policy may need */
+    struct hf_heartbeat_policy
+        *heartbeat_policy; /* borrowed as long as the session; NULL: always the server's interval */
     /*
      * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
      * system's random source, except in a simulation.
@@ -157,6 +162,14 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);
 
 /* What is known about the network: it changed, or the machine woke up. Verifies a live connection, or tries at once. */
 void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
+
+/*
+ * The network in use has this key (0: not known), for the policy; a driver that can tell says so before the first attempt, and before
+ * _network_changed() at each change.
+ */
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms);
+/* The policy was given another tolerance: the server is asked anew. */
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
 /* Publishes that have no answer yet. */

@@ -34,6 +34,7 @@ static void session_check(const struct hf_client_session *s)
     if (s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_CLOSING || s->state == HF_CLIENT_ENDED)
         hf_assert(s->next == HF_NO_SLOT);
     hf_assert(s->next == HF_NO_SLOT || s->next != s->live);
+    hf_assert(s->probe == HF_CS_PROBE_NONE || s->state == HF_CLIENT_LIVE);
 }
 
 void hf_cs_move(struct hf_client_session *s, enum hf_client_session_state to)
@@ -169,7 +170,7 @@ void hf_cs_request_upgrade(struct hf_client_session *s, uint64_t now_ms)
     struct hf_ending e = {.why = "out of memory", .cause = HF_CAUSE_REFUSED};
 
     s->request_at_ms = now_ms;
-    if (hf_cs_put_upgrade(s, &s->links[s->next]) < 0) {
+    if (hf_cs_put_upgrade(s, &s->links[s->next], true) < 0) {
         hf_cs_attempt_ended(s, &e, now_ms);
         return;
     }
@@ -217,6 +218,7 @@ void hf_cs_live_ended(struct hf_client_session *s, const struct hf_ending *e, ui
     if (l->state != HF_LINK_CLOSING)
         hf_link_drop(l);
     hf_cs_reset_connection(s);
+    hf_cs_probe_abandon(s, now_ms);
     if (e->final || s->state == HF_CLIENT_CLOSING) {
         hf_cs_end(s, e);
         return;
