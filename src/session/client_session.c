@@ -132,6 +132,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
 {
     struct hf_client_session *s;
     unsigned slot;
+    int err;
 
     if (!config_valid(config))
         return HF_EINVAL;
@@ -159,9 +160,14 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config.target = copy_string(config->target);
     s->config.token = config->token == NULL ? NULL : copy_string(config->token);
     if (s->config.host == NULL || s->config.target == NULL ||
-        (config->token != NULL && s->config.token == NULL)) {
+        (config->token != NULL && s->config.token == NULL))
+        err = HF_ENOMEM;
+    else
+        err = hf_cs_load(s);
+    if (err < 0) {
+        s->config.store = NULL; /* It stays as it is. */
         hf_client_session_free(s);
-        return HF_ENOMEM;
+        return err;
     }
     *out = s;
     return 0;
@@ -179,6 +185,7 @@ void hf_client_session_free(struct hf_client_session *s)
     if (s == NULL)
         return;
     hf_assert(s->busy == 0);
+    hf_cs_save_last(s);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_link_release(&s->links[slot]);
     hf_outbox_release(&s->outbox);
@@ -231,6 +238,11 @@ void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t n
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s)
 {
     return s->state;
+}
+
+uint64_t hf_client_session_next_id(const struct hf_client_session *s)
+{
+    return s->outbox.first_id + s->outbox.count;
 }
 
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s)
@@ -368,6 +380,7 @@ static uint64_t live_deadline(const struct hf_client_session *s)
     at = min_u64(at, s->sync_until_ms);
     at = min_u64(at, s->resub_at_ms);
     at = min_u64(at, s->leave_at_ms);
+    at = min_u64(at, s->save_again_ms);
     return min_u64(at, answer_late_ms(s));
 }
 
@@ -422,6 +435,8 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
         hf_cs_undefer(s, now_ms);
     if (now_ms >= s->sync_until_ms)
         hf_cs_fail(s, HF_CLOSE_POLICY, "the server left out messages without telling");
+    if (now_ms >= s->save_again_ms)
+        (void)hf_cs_save(s, now_ms);
     if (now_ms >= s->leave_at_ms) {
         s->leave_at_ms = HF_NEVER;
         if (s->next == HF_NO_SLOT)

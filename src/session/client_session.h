@@ -32,6 +32,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "session/heartbeat_policy.h"
+#include "session/outbox.h"
+#include "session/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,6 +81,7 @@ struct hf_client_session_event {
     struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
     uint64_t offset, from_offset, to_offset, timestamp_ms;
     uint64_t publish_id, delay_ms, count;
+    struct hf_completion completion; /* ACKED, REFUSED, UNCERTAIN: what was given with the publish */
     uint64_t request_id, stamp;
 };
 
@@ -101,13 +104,19 @@ struct hf_client_session_config {
      * system's random source, except in a simulation.
      */
     uint64_t seed;
+    /* Keeps the outbox beyond the process; borrowed until the session is freed. NULL: nothing does. */
+    const struct hf_store *store;
     void (*on_event)(void *ctx, const struct hf_client_session_event *ev);
     void *ctx;
 };
 
 struct hf_client_session;
 
-/* It begins WAITING with its first attempt due at once. HF_ENOMEM, or HF_EINVAL where a bound is 0 or a text too long. */
+/*
+ * It begins WAITING with its first attempt due at once. HF_ENOMEM, or HF_EINVAL where a bound is 0 or a text too long. With a store: it has
+ * what the store has, and resumes the session of the process that left it there if something of it may have been sent; that session's
+ * subscriptions are not taken over. Also what the store's load() returns, or HF_ECORRUPT: what it says cannot be.
+ */
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
                           struct hf_client_session **out) HF_MUST_CHECK;
 /* Frees all; no event comes. NULL is allowed. Not in a callback. */
@@ -119,10 +128,15 @@ void hf_client_session_free(struct hf_client_session *s);
  * Publish payload, one JSON value, to a channel, exactly once. id with data NULL: none. *publish_id gets the number by which ACKED,
  * REFUSED or UNCERTAIN will name it, each publish exactly one of them, in order. HF_EAGAIN: the outbox is full, try again after the
  * next such event. HF_ETOOLARGE: above the server's limit, or the outbox's. HF_EINVAL: no valid channel name, id or JSON.
- * HF_ESTATE: the session is closing or has ended.
+ * HF_ESTATE: the session is closing or has ended. With a store also what its put() returns.
+ * What a store cannot save is told as an ERROR of code `outbox`, once; nothing is sent until it can.
  */
 int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
                               struct hf_str payload, uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
+/* The same; the publish's one event will have this completion. */
+int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                   struct hf_str payload, struct hf_completion completion,
+                                   uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
 
 /* Where to begin. All zero: with the next message. */
 struct hf_client_session_start {
@@ -172,6 +186,8 @@ void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, ui
 void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
+/* The publish id that the next publish gets. */
+uint64_t hf_client_session_next_id(const struct hf_client_session *s);
 /* Publishes that have no answer yet. */
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s);
 /* Connections that were welcomed. */

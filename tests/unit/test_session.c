@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "memory_store.h"
+
 enum { TEXT_MAX = 1 << 20 };
 
 struct fixture {
@@ -33,6 +35,7 @@ struct fixture {
     uint32_t attempt;    /* its number */
     void (*in_callback)(struct fixture *f, const struct hf_client_session_event *ev);
     uint64_t publish_id;
+    struct memory_store store; /* of those tests whose outbox outlives its process */
 };
 
 /* --- the application --- */
@@ -359,6 +362,19 @@ static struct hf_client_session_config config_of(struct fixture *f)
                                              .ctx = f};
 }
 
+static void begin_session(struct fixture *f, const struct hf_client_session_config *config, int expected)
+{
+    assert_int_equal(hf_client_session_new(config, f->now_ms, &f->s), expected);
+}
+
+static void begin_durable(struct fixture *f, int expected)
+{
+    struct hf_client_session_config config = config_of(f);
+
+    config.store = &f->store.store;
+    begin_session(f, &config, expected);
+}
+
 static void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy *policy)
 {
     struct hf_client_session_config config = config_of(f);
@@ -370,7 +386,8 @@ static void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy 
     hf_buf_init(&f->said, TEXT_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_ws_init(&f->server[slot], HF_WS_SERVER, TEXT_MAX);
-    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+    memory_store_init(&f->store);
+    begin_session(f, &config, 0);
 }
 
 static void setup(struct fixture *f, bool drip)
@@ -383,6 +400,7 @@ static void teardown(struct fixture *f)
     unsigned slot;
 
     hf_client_session_free(f->s);
+    memory_store_release(&f->store);
     hf_buf_release(&f->heard);
     hf_buf_release(&f->said);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
@@ -1628,6 +1646,242 @@ TEST(a_token_goes_with_every_connection)
     hf_buf_reset(&f->heard);
 }
 
+/* --- an outbox that outlives its process --- */
+
+/* The process dies, where the store does what it is told no more, and another follows it. */
+static void follow(struct fixture *f)
+{
+    f->store.fail = HF_EIO;
+    hf_client_session_free(f->s);
+    f->store.fail = 0;
+    f->attempt = 0;
+    hf_buf_reset(&f->heard);
+    hf_buf_reset(&f->said);
+    begin_durable(f, 0);
+}
+
+/* A durable session that has sent 1, 2, 3, of which 1 is acknowledged, and has 4 in its outbox. */
+static void durable(struct fixture *f)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    said(f, SAID_DATA("demo", "1", "1") SAID_DATA("demo", "2", "2") SAID_DATA("demo", "3", "3"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[11]}\n");
+    HEARD(f, "acked 1 at 11\n");
+    f->store.fail = HF_ENOSPACE;
+    said(f, "");
+    HEARD(f, "error outbox\n");
+    f->store.fail = 0;
+    publish(f, "4");
+}
+
+TEST(a_successor_resumes_the_session_and_its_numbers)
+{
+    durable(f);
+    follow(f);
+    assert_int_equal(hf_client_session_unanswered(f->s), 4);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "2", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.resume.t-s1, hf.attempt.66");
+    HEARD(f, "connected s1 resumed\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "3", "3") SAID_DATA("demo", "4", "4"));
+    serve(f, PONG("1"));
+    HEARD(f, "acked 1 at 0\nacked 2 at 0\ncaught up 0\n");
+    publish(f, "5");
+    assert_int_equal(f->publish_id, 5);
+    said(f, SAID_DATA("demo", "5", "5"));
+    serve(f, "{\"type\":\"ack\",\"seq\":5,\"offsets\":[13,14,15]}\n");
+    HEARD(f, "acked 3 at 13\nacked 4 at 14\nacked 5 at 15\n");
+    said(f, "");
+    assert_int_equal(f->store.count, 0);
+}
+
+/* "if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*", and the others are not. */
+TEST(a_successor_tells_as_uncertain_what_had_been_sent)
+{
+    durable(f);
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    HEARD(f, "connected s2\nuncertain 1 1\nuncertain 2 2\nuncertain 3 3\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "4", "1"));
+    /* And the one that follows this one, before anything was answered, has its session. */
+    follow(f);
+    assert_int_equal(hf_client_session_unanswered(f->s), 1);
+    dial(f);
+    accept_with(f, WELCOME("s2", "true", "1", ""));
+    assert_non_null(strstr(f->protocols, "hf.resume.t-s2"));
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(f, PONG("1"));
+    HEARD(f, "connected s2 resumed\nacked 4 at 0\ncaught up 0\n");
+}
+
+TEST(a_successor_believes_the_tombstone)
+{
+    durable(f);
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "2", ""));
+    HEARD(f, "connected s2\nacked 1 at 0\nacked 2 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "3", "1") SAID_DATA("demo", "4", "2"));
+}
+
+/* Though nothing goes out that had not gone out before: it has another number now. */
+TEST(a_new_session_is_saved_before_its_first_publish)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    said(f, SAID_DATA("demo", "1", "1"));
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "0", ""));
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "1", "1"));
+    assert_true(hf_str_eq(f->store.state.ticket, HF_STR("t-s2")));
+}
+
+static void note_done(void)
+{
+}
+
+static void note_completion(struct fixture *f, const struct hf_client_session_event *ev)
+{
+    bool own = ev->completion.done == note_done && ev->completion.user == f;
+
+    PUT(f, "%s\n", own ? "with its own" : ev->completion.done == NULL ? "with none" : "with another's");
+}
+
+/* What was given with a publish comes with its one event, and with no other. */
+TEST(each_event_brings_what_was_given_with_its_publish)
+{
+    struct hf_completion mine = {note_done, f};
+
+    live(f);
+    publish(f, "1");
+    assert_int_equal(hf_client_session_publish_with(f->s, HF_STR("demo"), (struct hf_str){NULL, 0},
+                                                    HF_STR("2"), mine, &f->publish_id, f->now_ms),
+                     0);
+    collect(f);
+    hf_buf_reset(&f->said);
+    f->in_callback = note_completion;
+    serve(f, "{\"type\":\"nack\",\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"}\n"
+             "{\"type\":\"ack\",\"seq\":2,\"offsets\":[11,null]}\n");
+    HEARD(f, "refused 2 forbidden\nwith its own\nacked 1 at 11\nwith none\n");
+}
+
+TEST(nothing_is_sent_that_the_store_does_not_know)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    f->store.fail = HF_ENOSPACE;
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("2"),
+                                               &f->publish_id, f->now_ms),
+                     HF_ENOSPACE);
+    said(f, "");
+    HEARD(f, "error outbox\n");
+    advance(f, 900);
+    said(f, "");
+    HEARD(f, ""); /* told once */
+    f->store.fail = 0;
+    advance(f, 200);
+    assert_int_equal(f->store.state.sent_id, 1);
+    said(f, SAID_DATA("demo", "1", "1"));
+    publish(f, "2");
+    assert_int_equal(f->publish_id, 2);
+    said(f, SAID_DATA("demo", "2", "2"));
+    assert_int_equal(f->store.state.sent_id, 2);
+}
+
+TEST(many_publishes_cost_one_save)
+{
+    unsigned before;
+
+    follow(f);
+    live(f);
+    before = f->store.saves;
+    for (unsigned i = 0; i < 40; i++)
+        publish(f, "7");
+    collect(f);
+    assert_int_equal(f->store.saves, before + 1);
+    serve(f, "{\"type\":\"ack\",\"seq\":40,\"offsets\":[40]}\n");
+    collect(f);
+    assert_int_equal(f->store.saves, before + 2);
+    assert_int_equal(f->store.count, 0);
+}
+
+/* What the other process followed is ended; what this one follows as well is asked for behind that, and heard when it is answered. */
+TEST(subscriptions_are_not_inherited)
+{
+    durable(f);
+    follow(f);
+    subscribe(f, "both");
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "3",
+                           "{\"channel\":\"both\",\"epoch\":\"e\",\"offset\":3},"
+                           "{\"channel\":\"theirs\",\"epoch\":\"e\",\"offset\":1}"));
+    said(f, "{\"type\":\"unsubscribe\",\"channel\":\"both\"}\n"
+            "{\"type\":\"unsubscribe\",\"channel\":\"theirs\"}\n"
+            "{\"type\":\"subscribe\",\"channel\":\"both\"}\n"
+            "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "4", "4"));
+    serve(f, DATA("both", "4")
+                 DATA("theirs", "2") "{\"type\":\"unsubscribed\",\"channel\":\"both\"}\n" SUBSCRIBED("both",
+                                                                                                     "e", "4")
+                     DATA("both", "5") "{\"type\":\"unsubscribed\",\"channel\":\"theirs\"}\n" PONG("1"));
+    HEARD(f, "connected s1 resumed\nsubscribed both e:4\nmessage both 5 5\nacked 1 at 0\nacked 2 at 0\nacked "
+             "3 at 0\n"
+             "caught up 1\n");
+}
+
+/* A session that got nothing without an answer is of no use to a successor. */
+TEST(a_settled_session_is_not_resumed)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    said(f, SAID_DATA("demo", "1", "1"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[11]}\n");
+    said(f, "");
+    publish(f, "2");
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.attempt.66");
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
+}
+
+TEST(what_a_store_cannot_have_is_refused)
+{
+    static const struct hf_store_state wrong[] = {
+        {.first_id = 0},
+        {.first_id = 1, .seq_base = 1},
+        {.first_id = 5, .sent_id = 3},
+        {.first_id = 5, .sent_id = 5}, /* of none */
+        {.first_id = UINT64_MAX},
+        {.first_id = 1, .attempts = UINT64_MAX},
+        {.first_id = 1, .ticket = {"a b", 3}},
+    };
+
+    hf_client_session_free(f->s);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        f->s = NULL;
+        f->store.state = wrong[i];
+        begin_durable(f, HF_ECORRUPT);
+        assert_int_equal(f->store.saves, 0);
+    }
+    f->store.state = (struct hf_store_state){.first_id = 3};
+    assert_int_equal(
+        f->store.store.put(&f->store, &(struct hf_store_publish){4, HF_STR("demo"), {NULL, 0}, HF_STR("1")}),
+        0); /* 3 is missing */
+    begin_durable(f, HF_ECORRUPT);
+    assert_int_equal(f->store.count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1699,6 +1953,16 @@ int main(void)
         cmocka_unit_test(questions_are_bounded_and_checked),
         cmocka_unit_test(a_token_goes_with_every_connection),
         cmocka_unit_test(nothing_is_lost_however_often_it_breaks),
+        cmocka_unit_test(a_successor_resumes_the_session_and_its_numbers),
+        cmocka_unit_test(a_successor_tells_as_uncertain_what_had_been_sent),
+        cmocka_unit_test(a_successor_believes_the_tombstone),
+        cmocka_unit_test(a_new_session_is_saved_before_its_first_publish),
+        cmocka_unit_test(each_event_brings_what_was_given_with_its_publish),
+        cmocka_unit_test(nothing_is_sent_that_the_store_does_not_know),
+        cmocka_unit_test(many_publishes_cost_one_save),
+        cmocka_unit_test(subscriptions_are_not_inherited),
+        cmocka_unit_test(a_settled_session_is_not_resumed),
+        cmocka_unit_test(what_a_store_cannot_have_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
