@@ -7,6 +7,7 @@
 
 #include "session/client_session.h"
 #include "sim/actor.h"
+#include "sim/store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,8 +17,12 @@ struct sim_conn;
 
 struct sim_client {
     struct sim *sim;
-    uint32_t index; /* also its number as a publisher */
-    struct hf_client_session *session;
+    uint32_t index;                    /* also its number as a publisher */
+    struct hf_client_session *session; /* NULL: its process is dead, and the next one not yet there */
+    struct hf_client_session_config config;
+    bool durable;           /* its outbox outlives its process, which may die */
+    struct sim_store store; /* what it leaves behind */
+    uint64_t reborn_at_ms;
     struct sim_conn *socket[HF_CLIENT_SESSION_SLOTS];
     bool connect_told[HF_CLIENT_SESSION_SLOTS];
     bool write_ended[HF_CLIENT_SESSION_SLOTS];
@@ -29,6 +34,8 @@ struct sim_client {
     bool ended;
 };
 
+/* Its process dies, now or in one of the next calls of its store; does nothing where it is not durable. */
+void sim_client_kill(struct sim_client *c);
 void sim_clients_start(struct sim *sim);
 /* Something came for it. */
 void sim_client_poke(struct sim *sim, struct sim_client *c);

@@ -137,8 +137,9 @@ static void step(struct sim *sim)
 
 /* ---- Options ---- */
 
-static const char *const group_names[SIM_GROUPS] = {"calm",         "cuts",         "freezes", "worker_kills",
-                                                    "crash_points", "slow_readers", "expiry",  "everything"};
+static const char *const group_names[SIM_GROUPS] = {"calm",         "cuts",          "freezes",
+                                                    "worker_kills", "crash_points",  "slow_readers",
+                                                    "expiry",       "client_deaths", "everything"};
 
 const char *sim_group_name(enum sim_group group)
 {
@@ -155,12 +156,13 @@ static void draw_faults(struct sim_options *o)
     enum sim_group g = o->group;
     bool all = g == SIM_EVERYTHING;
 
-    o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY;
+    o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
     o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY;
-    o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY;
+    o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
     o->crash_named = o->crash_anywhere = all || g == SIM_CRASH_POINTS;
     o->slow = all || g == SIM_SLOW_READERS;
     o->outages = g == SIM_EXPIRY;
+    o->deaths = all || g == SIM_CLIENT_DEATHS;
 }
 
 static void draw_options(struct sim *sim)
@@ -169,6 +171,8 @@ static void draw_options(struct sim *sim)
 
     *o = (struct sim_options){.group = sim_group_of(sim->seed)};
     draw_faults(o);
+    if (o->group == SIM_CLIENT_DEATHS)
+        o->outages = sim_chance(sim, 40);
     o->workers = sim_chance(sim, 70) ? 2 : 3;
     o->clients = (uint32_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
     o->backends = (uint32_t)sim_between(sim, 0, SIM_BACKENDS_MAX);
@@ -276,7 +280,7 @@ static void do_some_harm(struct sim *sim)
 {
     const struct sim_options *o = &sim->options;
 
-    switch (sim_between(sim, 0, 6)) {
+    switch (sim_between(sim, 0, 8)) {
     case 0:
     case 1:
         if (o->cuts)
@@ -301,9 +305,13 @@ static void do_some_harm(struct sim *sim)
         if (o->slow)
             slow_down(sim);
         break;
-    default:
+    case 6:
         if (o->outages)
             send_to_sleep(sim);
+        break;
+    default:
+        if (o->deaths)
+            sim_client_kill(any_client(sim));
         break;
     }
 }

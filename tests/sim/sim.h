@@ -10,6 +10,7 @@
  *   worker.c    workers and their supervisor                          shared.c   what must hold in shared memory
  *   network.c   connections                                           main.c     the test program
  *   client.c    client sessions and their applications                backend.c  the publisher behind the HTTP API
+ *   store.c     what a client's dead process leaves to the next
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -52,6 +53,7 @@ enum sim_group {
     SIM_CRASH_POINTS,
     SIM_SLOW_READERS,
     SIM_EXPIRY,
+    SIM_CLIENT_DEATHS,
     SIM_EVERYTHING,
     SIM_GROUPS,
 };
@@ -68,7 +70,7 @@ struct sim_options {
     uint32_t burst;         /* publishes at once, at most */
     uint64_t pace_mean_ms;  /* between two actions of an application */
     uint64_t preempt_mean;  /* points between two preemptions of a worker; 0: none */
-    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages;
+    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, deaths;
 };
 
 /* How often something happened, to show that the schedules try what they are for. */
@@ -76,7 +78,7 @@ struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full, stalls,
-        repeated, keys;
+        repeated, keys, deaths, successions; /* successions: with publishes that a dead client left */
 };
 
 struct sim_channel_truth;
