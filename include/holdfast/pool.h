@@ -67,7 +67,7 @@ enum { HF_POOL_MEMBERS_MAX = 64 };
 struct hf_pool_options {
     /*
      * What each member's session is made with: URL, CA file, bounds (of each: three members have three outboxes). Its callbacks and user are not
-     * used; those below are.
+     * used; those below are. outbox_path and outbox_block_ms must not be set: EINVAL.
      */
     struct hf_client_options client;
     /*

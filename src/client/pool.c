@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "client/options.h"
 #include "client/pool_impl.h"
 #include "client/url.h"
 
@@ -304,7 +305,7 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
     struct hf_pool *p;
     int err, saved;
 
-    if (!options_valid(options))
+    if (!options_valid(options) || !hf_client_options_shared_valid(&options->client))
         return HF_EINVAL;
     p = calloc(1, sizeof(*p));
     if (p == NULL)
