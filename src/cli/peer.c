@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -220,6 +221,30 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* A broken pipe is seen where it is written to. */
 }
 
+/* Whether it is the outbox file that is in the way. */
+static bool complain_of_outbox(const char *name, const char *path, int err)
+{
+    struct stat file;
+
+    switch (err) {
+    case HF_CLIENT_EBUSY:
+    case HF_CLIENT_ECORRUPT:
+    case HF_CLIENT_ENOSPACE:
+        hf_peer_say("%s: --outbox %s: %s", name, path, hf_client_strerror(err));
+        return true;
+    case HF_CLIENT_EIO:
+        hf_peer_say("%s: --outbox %s: %s", name, path, strerror(errno));
+        return true;
+    case HF_CLIENT_EINVAL:
+        if (stat(path, &file) < 0 || S_ISREG(file.st_mode))
+            return false;
+        hf_peer_say("%s: --outbox %s: not a regular file", name, path);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool token_valid(const char *token)
 {
     size_t len =
@@ -236,6 +261,8 @@ int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client
         return hf_peer_usage(name, "--ca: no certificate in PEM form is in ", options->ca_file);
     if (options->ca_file != NULL && err == HF_CLIENT_EIO && access(options->ca_file, R_OK) < 0)
         return hf_peer_usage(name, "--ca: this file cannot be read: ", options->ca_file);
+    if (options->outbox_path != NULL && complain_of_outbox(name, options->outbox_path, err))
+        return HF_EXIT_FAILED;
     if (err == HF_CLIENT_EINVAL && options->token != NULL && !token_valid(options->token))
         return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
     if (err == HF_CLIENT_EINVAL)
