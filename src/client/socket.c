@@ -129,7 +129,7 @@ static void greet(struct hf_socket *sock, const struct hf_socket_turn *turn)
 
 static void begin_tls(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
-    sock->tls = hf_tls_conn_new(turn->tls, sock->fd, turn->addresses->url->host);
+    sock->tls = hf_tls_conn_new(turn->tls, sock->fd, turn->addresses->url);
     sock->greeting = true;
     if (sock->tls != NULL) {
         greet(sock, turn);
