@@ -277,8 +277,9 @@ struct hf_client_session_want hf_client_session_want(const struct hf_client_sess
         [HF_LINK_OPEN] = HF_WISH_CARRY,  [HF_LINK_CLOSING] = HF_WISH_CLOSE,
     };
     const struct hf_link *l = &s->links[slot];
+    uint64_t until_ms = slot == HF_CLIENT_SESSION_PROBE_SLOT ? s->probe_at_ms : s->attempt_until_ms;
 
-    return (struct hf_client_session_want){wishes[l->state], l->attempt, s->attempt_until_ms};
+    return (struct hf_client_session_want){wishes[l->state], l->attempt, until_ms};
 }
 
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
