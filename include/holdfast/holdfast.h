@@ -24,7 +24,7 @@
  * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
  * Texts are UTF-8, with a length, and without a NUL at the end unless they are plain `const char *`. Times are milliseconds.
- * Names are looked up with getaddrinfo(), which may block the thread; an address in numbers does not.
+ * Nothing blocks but the wait itself: names are looked up by c-ares, beside the rest.
  */
 #ifndef HOLDFAST_HOLDFAST_H
 #define HOLDFAST_HOLDFAST_H
@@ -46,20 +46,21 @@ extern "C" {
 enum hf_client_error {
     HF_CLIENT_OK = 0,
     HF_CLIENT_ENOMEM = -1,
-    HF_CLIENT_ELIMIT = -2,     /* a limit of the options is reached */
-    HF_CLIENT_EAGAIN = -3,     /* not now: the outbox is full */
-    HF_CLIENT_EINVAL = -5,     /* an argument is not what it must be */
-    HF_CLIENT_ENOTFOUND = -6,  /* not subscribed */
-    HF_CLIENT_EEXIST = -8,     /* subscribed already */
-    HF_CLIENT_ESTATE = -9,     /* the client is closing, or its session has ended */
-    HF_CLIENT_ETOOLARGE = -10, /* larger than the server or the outbox takes */
-    HF_CLIENT_EIO = -12,       /* a system call failed: see errno */
-    HF_CLIENT_ETIMEOUT = -13,  /* the outbox was full, and stayed so for outbox_block_ms */
-    HF_CLIENT_ECERT = -17,     /* the CA file holds no certificate */
-    HF_CLIENT_ENOSPACE = -18,  /* the disk with the outbox file is full */
-    HF_CLIENT_EBUSY = -19,     /* another client has the outbox file */
-    HF_CLIENT_ECORRUPT = -20,  /* the outbox file is damaged, or is no outbox file */
-    HF_CLIENT_ECALLBACK = -21, /* the outbox is full, and a callback cannot wait for room */
+    HF_CLIENT_ELIMIT = -2,        /* a limit of the options is reached */
+    HF_CLIENT_EAGAIN = -3,        /* not now: the outbox is full */
+    HF_CLIENT_EINVAL = -5,        /* an argument is not what it must be */
+    HF_CLIENT_ENOTFOUND = -6,     /* not subscribed */
+    HF_CLIENT_EEXIST = -8,        /* subscribed already */
+    HF_CLIENT_ESTATE = -9,        /* the client is closing, or its session has ended */
+    HF_CLIENT_ETOOLARGE = -10,    /* larger than the server or the outbox takes */
+    HF_CLIENT_EIO = -12,          /* a system call failed: see errno */
+    HF_CLIENT_ETIMEOUT = -13,     /* the outbox was full, and stayed so for outbox_block_ms */
+    HF_CLIENT_EUNSUPPORTED = -16, /* another kind of proxy than an HTTP one */
+    HF_CLIENT_ECERT = -17,        /* the CA file holds no certificate */
+    HF_CLIENT_ENOSPACE = -18,     /* the disk with the outbox file is full */
+    HF_CLIENT_EBUSY = -19,        /* another client has the outbox file */
+    HF_CLIENT_ECORRUPT = -20,     /* the outbox file is damaged, or is no outbox file */
+    HF_CLIENT_ECALLBACK = -21,    /* the outbox is full, and a callback cannot wait for room */
 };
 
 enum { HF_CLIENT_TOKEN_MAX = 4096 };
@@ -174,9 +175,30 @@ enum hf_client_heartbeat {
     HF_CLIENT_HEARTBEAT_FIXED,   /* heartbeat_interval_ms, or what the server says */
 };
 
+enum { HF_CLIENT_URLS_MAX = 8 };
+
 /* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
 struct hf_client_options {
     const char *url; /* ws:// or wss://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
+    /*
+     * Several servers instead, up to HF_CLIENT_URLS_MAX; urls_count 0, the default: url is the one. They must serve the same sessions, or be able to stand
+     * in for each other. The client begins with the first. An attempt that fails moves on to the next one, after the usual pause, and behind the last comes the first; a
+     * broken connection is tried again where it was, first. A refusal that no repetition changes (HTTP 401, 403; 400, 404 and 426 to the first connection) ends the session, whatever
+     * other URLs there are. Each wss URL's certificate must be for its own host.
+     */
+    const char *const *urls;
+    unsigned urls_count;
+    /*
+     * An HTTP proxy that is asked (CONNECT) for the connection to the server, with ws:// too: "[http://][USER[:PASSWORD]@]HOST[:PORT]", the port being 1080 by default. NULL, the
+     * default: as the environment says when the client is made: https_proxy for wss, http_proxy for ws, all_proxy for both, and no_proxy, as curl(1) reads them; this
+     * machine's own addresses are never asked for from a proxy of the environment. "": none. Given here, it serves all URLs, whatever no_proxy says.
+     */
+    const char *proxy;
+    /*
+     * Up to three servers to ask for names, "ADDRESS[:PORT],…" in numbers, IPv6 in brackets where there is a port; NULL, the default: those of the system. The hosts file is looked
+     * into in any case.
+     */
+    const char *dns_servers;
     /*
      * With wss://, whom to trust: a PEM file of authorities' certificates; NULL, the default: those of the system. The server's certificate is
      * checked in any case, and must be for the name or address in the URL.
@@ -247,8 +269,8 @@ struct hf_client_options {
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
- * Make a client; it connects as soon as it runs. EINVAL: the URL, a bound or the heartbeat makes no sense; EIO: also where the CA file cannot be
- * read; ECERT: it holds no certificate; ENOMEM.
+ * Make a client; it connects as soon as it runs. EINVAL: a URL, their number, the proxy, the name servers, a bound or the heartbeat make no sense; EUNSUPPORTED: the proxy's
+ * URL begins with something else than http://; EIO: also where the CA file cannot be read; ECERT: it holds no certificate; ENOMEM.
  * With an outbox file also EBUSY; ECORRUPT: the file is left as it is; ENOSPACE; EIO: it cannot be opened, see errno; EINVAL: it is no file.
  * *out is set on success only.
  */
@@ -364,7 +386,7 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
  * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 4 };
+enum { HF_CLIENT_POLL_MAX = 43 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

@@ -2,6 +2,9 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
+#include "client/names.h"
+#include "client/proxy.h"
+#include "client/url.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -93,11 +96,26 @@ bool hf_peer_parse_position(char *text, const char **epoch, uint64_t *offset)
     return true;
 }
 
+int hf_peer_add_url(struct hf_peer *peer, const char *name, struct hf_client_options *options,
+                    const char *url)
+{
+    if (options->urls_count == HF_CLIENT_URLS_MAX)
+        return hf_peer_usage(name, "eight URLs at the most; one too many: ", url);
+    peer->urls[options->urls_count++] = url;
+    options->urls = peer->urls;
+    return -1;
+}
+
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
 {
     switch (option) {
     case HF_PEER_URL:
-        options->url = optarg;
+        return hf_peer_add_url(peer, name, options, optarg);
+    case HF_PEER_PROXY:
+        options->proxy = optarg;
+        return -1;
+    case HF_PEER_DNS:
+        options->dns_servers = optarg;
         return -1;
     case HF_PEER_CA:
         options->ca_file = optarg;
@@ -253,6 +271,27 @@ static bool token_valid(const char *token)
     return len > 0 && token[len] == '\0' && len <= HF_CLIENT_TOKEN_MAX;
 }
 
+/* Which of the options it is that makes no sense. */
+static int usage_of_options(const char *name, const struct hf_client_options *options)
+{
+    struct hf_proxy proxy;
+    struct hf_url url;
+    unsigned i;
+
+    if (options->token != NULL && !token_valid(options->token))
+        return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
+    for (i = 0; i < options->urls_count; i++)
+        if (hf_url_parse(&url, options->urls[i]) < 0)
+            return hf_peer_usage(
+                name, "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->urls[i]);
+    if (options->proxy != NULL && options->proxy[0] != '\0' && hf_proxy_parse(&proxy, options->proxy) < 0)
+        return hf_peer_usage(name, "--proxy wants http://[USER:PASSWORD@]HOST[:PORT], not ", options->proxy);
+    if (options->dns_servers != NULL && hf_names_check_servers(options->dns_servers) < 0)
+        return hf_peer_usage(name, "--dns-servers wants up to three ADDRESS[:PORT],…, not ",
+                             options->dns_servers);
+    return hf_peer_usage(name, hf_client_strerror(HF_CLIENT_EINVAL), "");
+}
+
 int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client_options *options)
 {
     int err = hf_client_new(options, &peer->client);
@@ -263,11 +302,8 @@ int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client
         return hf_peer_usage(name, "--ca: this file cannot be read: ", options->ca_file);
     if (options->outbox_path != NULL && complain_of_outbox(name, options->outbox_path, err))
         return HF_EXIT_FAILED;
-    if (err == HF_CLIENT_EINVAL && options->token != NULL && !token_valid(options->token))
-        return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
-    if (err == HF_CLIENT_EINVAL)
-        return hf_peer_usage(name,
-                             "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->url);
+    if (err == HF_CLIENT_EINVAL || err == HF_CLIENT_EUNSUPPORTED)
+        return usage_of_options(name, options);
     if (err < 0) {
         hf_peer_say("%s", hf_client_strerror(err));
         return HF_EXIT_FAILED;

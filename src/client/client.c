@@ -5,8 +5,8 @@
 #include "client/handover.h"
 #include "client/heartbeats.h"
 #include "client/outbox_file.h"
+#include "client/servers.h"
 #include "client/socket.h"
-#include "client/url.h"
 #include "session/client_session.h"
 #include "wire/json.h"
 #include "wire/message.h"
@@ -37,7 +37,10 @@ static_assert((int)HF_CLIENT_ETIMEOUT == HF_ETIMEOUT && (int)HF_CLIENT_ENOSPACE 
 static_assert((int)HF_CLIENT_ECORRUPT == HF_ECORRUPT && (int)HF_CLIENT_ECALLBACK == HF_ECALLBACK,
               "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
-static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
+static_assert((int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED, "as in base/err.h");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 1,
+              "the slots, and the wake-up");
+static_assert((int)HF_CLIENT_URLS_MAX == HF_SERVERS_MAX, "as in client/servers.h");
 
 enum {
     WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
@@ -48,14 +51,13 @@ enum {
 
 struct hf_client {
     struct hf_client_options options; /* its strings are not kept */
-    struct hf_url url;
-    struct hf_client_tls *tls;          /* NULL: the URL is not wss */
+    struct hf_servers servers;
+    struct hf_client_tls *tls;          /* NULL: no URL is wss */
     struct hf_outbox_file *outbox_file; /* NULL: memory keeps the outbox */
     struct hf_heartbeats heartbeats;    /* the session borrows its policy */
     struct hf_client_session *session;
     bool in_callback;
     bool sync_failed; /* of the outbox file; the application has been told */
-    struct hf_addresses addresses;
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
     int wake_fd;
     atomic_bool stopped;
@@ -356,8 +358,8 @@ void hf_client_options_init(struct hf_client_options *options)
 
 static int session_new(struct hf_client *c)
 {
-    struct hf_client_session_config config = {.host = c->url.authority,
-                                              .target = c->url.target,
+    struct hf_client_session_config config = {.host = c->servers.list[0].url.authority,
+                                              .target = c->servers.list[0].url.target,
                                               .token = c->options.token,
                                               .outbox_messages_max = c->options.outbox_messages_max,
                                               .outbox_bytes_max = c->options.outbox_bytes_max,
@@ -381,6 +383,17 @@ static int session_new(struct hf_client *c)
     return hf_client_session_new(&config, now_ms(), &c->session);
 }
 
+static int servers_init(struct hf_servers *servers, const struct hf_client_options *options)
+{
+    const bool several = options->urls_count > 0;
+    const struct hf_servers_config config = {.urls = several ? options->urls : &options->url,
+                                             .count = several ? options->urls_count : 1,
+                                             .proxy = options->proxy,
+                                             .dns_servers = options->dns_servers};
+
+    return hf_servers_init(servers, &config);
+}
+
 int hf_client_new(const struct hf_client_options *options, struct hf_client **out)
 {
     struct hf_client *c = calloc(1, sizeof(*c));
@@ -391,15 +404,14 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
         return HF_ENOMEM;
     c->options = *options;
     c->wake_fd = -1;
-    c->addresses.url = &c->url;
     c->asleep_ms = asleep_ms();
     hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_init(&c->sockets[slot], slot);
-    err = options->url == NULL ? HF_EINVAL : hf_url_parse(&c->url, options->url);
+    err = servers_init(&c->servers, options);
     if (err < 0)
         goto done;
-    if (c->url.secure)
+    if (hf_servers_need_tls(&c->servers))
         err = hf_client_tls_new(options->ca_file, &c->tls);
     if (err < 0)
         goto done;
@@ -413,6 +425,8 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
         goto done;
     c->options.url = c->options.ca_file = c->options.token = NULL;
     c->options.heartbeat_memory = c->options.outbox_path = NULL;
+    c->options.proxy = c->options.dns_servers = NULL;
+    c->options.urls = NULL;
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -433,6 +447,7 @@ void hf_client_free(struct hf_client *c)
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
     hf_client_tls_free(c->tls);
+    hf_servers_release(&c->servers);
     hf_client_session_free(c->session);
     hf_outbox_file_close(c->outbox_file);
     hf_heartbeats_release(&c->heartbeats, now_ms());
@@ -627,7 +642,7 @@ void hf_client_close(struct hf_client *c)
 static struct hf_socket_turn turn_of(struct hf_client *c)
 {
     return (struct hf_socket_turn){
-        .session = c->session, .addresses = &c->addresses, .tls = c->tls, .buf = c->buf, .now_ms = now_ms()};
+        .session = c->session, .servers = &c->servers, .tls = c->tls, .buf = c->buf, .now_ms = now_ms()};
 }
 
 /* One slot's news may change what is wanted in the other: two rounds settle it, what is left waits for the next turn. */
@@ -641,14 +656,20 @@ static void obey(struct hf_client *c, const struct hf_socket_turn *turn)
 
 static bool over(const struct hf_client *c)
 {
-    return hf_client_session_state(c->session) == HF_CLIENT_ENDED && c->sockets[0].fd < 0 &&
-           c->sockets[1].fd < 0;
+    return hf_client_session_state(c->session) == HF_CLIENT_ENDED && c->sockets[0].stage == HF_SOCKET_NONE &&
+           c->sockets[1].stage == HF_SOCKET_NONE;
 }
 
 static int wait_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
+    unsigned slot;
 
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        uint64_t due = hf_socket_deadline_ms(&c->sockets[slot], now);
+
+        at = due < at ? due : at;
+    }
     if (at == UINT64_MAX)
         return -1;
     if (at <= now)
@@ -664,12 +685,8 @@ int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
 
     obey(c, &turn);
     fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
-    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
-        short events = hf_socket_events(&c->sockets[slot], &turn);
-
-        if (events != 0)
-            fds[count++] = (struct pollfd){.fd = c->sockets[slot].fd, .events = events};
-    }
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        count += hf_socket_prepare(&c->sockets[slot], &turn, fds + count);
     *timeout_ms = over(c) ? 0 : wait_ms(c, turn.now_ms);
     return count;
 }
@@ -685,8 +702,7 @@ static void take_events(struct hf_client *c, const struct pollfd *fd, const stru
         return;
     }
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
-        if (c->sockets[slot].fd == fd->fd)
-            hf_socket_ready(&c->sockets[slot], fd->revents, turn);
+        hf_socket_ready(&c->sockets[slot], fd, turn);
 }
 
 /* What was published and could not be sent is to be safe as well. */
@@ -704,10 +720,13 @@ static void sync_outbox(struct hf_client *c)
 int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_count)
 {
     struct hf_socket_turn turn = turn_of(c);
+    unsigned slot;
     int i;
 
     for (i = 0; i < fds_count; i++)
         take_events(c, &fds[i], &turn);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_socket_tick(&c->sockets[slot], &turn);
     /* Only now: after a long pause the proof of life may have lain in the socket. */
     notice_sleep(c, turn.now_ms);
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)

@@ -118,13 +118,17 @@ static bool token_valid(const char *token)
     return token[len] == '\0' && len > 0 && len <= HF_TOKEN_MAX;
 }
 
+static bool server_valid(const char *host, const char *target)
+{
+    return host != NULL && target != NULL && strlen(host) <= 300 && strlen(target) <= 2048;
+}
+
 static bool config_valid(const struct hf_client_session_config *c)
 {
-    return c->host != NULL && c->target != NULL && strlen(c->host) <= 300 && strlen(c->target) <= 2048 &&
-           c->on_event != NULL && token_valid(c->token) && c->outbox_messages_max > 0 &&
-           c->outbox_messages_max <= UINT32_MAX / 2 && c->outbox_bytes_max > 0 &&
-           c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 && c->recv_bytes_max > 0 &&
-           c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
+    return server_valid(c->host, c->target) && c->on_event != NULL && token_valid(c->token) &&
+           c->outbox_messages_max > 0 && c->outbox_messages_max <= UINT32_MAX / 2 &&
+           c->outbox_bytes_max > 0 && c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 &&
+           c->recv_bytes_max > 0 && c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
 }
 
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
@@ -176,6 +180,26 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
 static void free_string(const char *string)
 {
     free((char *)(uintptr_t)string);
+}
+
+int hf_client_session_set_server(struct hf_client_session *s, const char *host, const char *target)
+{
+    char *host_copy, *target_copy;
+
+    if (!server_valid(host, target))
+        return HF_EINVAL;
+    host_copy = copy_string(host);
+    target_copy = copy_string(target);
+    if (host_copy == NULL || target_copy == NULL) {
+        free(host_copy);
+        free(target_copy);
+        return HF_ENOMEM;
+    }
+    free_string(s->config.host);
+    free_string(s->config.target);
+    s->config.host = host_copy;
+    s->config.target = target_copy;
+    return 0;
 }
 
 void hf_client_session_free(struct hf_client_session *s)
@@ -265,8 +289,9 @@ struct hf_client_session_want hf_client_session_want(const struct hf_client_sess
         [HF_LINK_OPEN] = HF_WISH_CARRY,  [HF_LINK_CLOSING] = HF_WISH_CLOSE,
     };
     const struct hf_link *l = &s->links[slot];
+    uint64_t until_ms = slot == HF_CLIENT_SESSION_PROBE_SLOT ? s->probe_at_ms : s->attempt_until_ms;
 
-    return (struct hf_client_session_want){wishes[l->state], l->attempt};
+    return (struct hf_client_session_want){wishes[l->state], l->attempt, until_ms};
 }
 
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms)

@@ -216,9 +216,17 @@ enum hf_client_session_wish {
 struct hf_client_session_want {
     enum hf_client_session_wish wish;
     uint32_t attempt; /* which connection is meant; 0 with NONE */
+    uint64_t
+        until_ms; /* CONNECT: then the session gives it up; a driver that does so itself can say what it waited for */
 };
 
 struct hf_client_session_want hf_client_session_want(const struct hf_client_session *s, unsigned slot);
+/*
+ * For the upgrade of the connection that is reported next: another server than the config's, by its Host header and target; copied.
+ * HF_EINVAL: too long; HF_ENOMEM.
+ */
+int hf_client_session_set_server(struct hf_client_session *s, const char *host,
+                                 const char *target) HF_MUST_CHECK;
 /* The wanted connection stands. */
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 /* It could not be made, or has ended; why is English, for the application. */

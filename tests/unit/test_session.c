@@ -496,6 +496,39 @@ TEST(an_attempt_that_gets_no_answer_is_given_up)
     assert_int_equal(f->heard.len > 0, 1);
 }
 
+/* The driver has gone to another server: the upgrade names that one, and so do those that follow. */
+TEST(an_attempt_may_go_to_another_server)
+{
+    static const char wanted[] = "GET /b?c HTTP/1.1\r\nHost: b:9\r\n";
+    char too_long[302];
+    struct hf_str out;
+
+    memset(too_long, 'h', 301);
+    too_long[301] = '\0';
+    assert_int_equal(hf_client_session_set_server(f->s, too_long, "/"), HF_EINVAL);
+    for (unsigned i = 0; i < 2; i++) {
+        if (i == 0)
+            assert_int_equal(hf_client_session_set_server(f->s, "b:9", "/b?c"), 0);
+        dial(f);
+        out = hf_client_session_output(f->s, f->slot, f->now_ms);
+        assert_true(out.len > sizeof(wanted) && memcmp(out.data, wanted, sizeof(wanted) - 1) == 0);
+        hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
+    }
+    HEARD(f, "retrying 0 0\nretrying 0 0\n");
+}
+
+/* The driver is told when an attempt will be given up: four seconds for the first, then eight. */
+TEST(an_attempt_has_its_time)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        advance(f, hf_client_session_deadline_ms(f->s) - f->now_ms);
+        assert_int_equal(hf_client_session_want(f->s, (unsigned)wanted_slot(f)).until_ms - f->now_ms,
+                         i == 0 ? 4000 : 8000);
+        hf_client_session_lost(f->s, (unsigned)wanted_slot(f), "refused", f->now_ms);
+    }
+    hf_buf_reset(&f->heard);
+}
+
 TEST(another_subprotocol_is_no_holdfast)
 {
     char key[HF_WS_KEY_LEN];
@@ -1891,6 +1924,8 @@ int main(void)
         cmocka_unit_test(not_found_is_final_only_before_the_first_success),
         cmocka_unit_test(an_answer_that_is_none_is_tried_again),
         cmocka_unit_test(an_attempt_that_gets_no_answer_is_given_up),
+        cmocka_unit_test(an_attempt_may_go_to_another_server),
+        cmocka_unit_test(an_attempt_has_its_time),
         cmocka_unit_test(another_subprotocol_is_no_holdfast),
         cmocka_unit_test(the_first_message_must_be_welcome),
         cmocka_unit_test(a_busy_server_says_when_to_come_back),
