@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "client/handover.h"
 #include "client/heartbeats.h"
+#include "client/signals.h"
 #include "client/socket.h"
 #include "client/url.h"
 #include "session/client_session.h"
@@ -31,7 +32,7 @@ static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == 
               "as in base/err.h");
 static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_ECERT == HF_ECERT, "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
-static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 2, "the slots, the wake-up and the watch");
 
 enum {
     WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
@@ -48,6 +49,7 @@ struct hf_client {
     struct hf_client_session *session;
     struct hf_addresses addresses;
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
+    struct hf_signals signals;
     int wake_fd;
     atomic_bool stopped;
     int64_t asleep_ms;              /* boot time less awake time, when last looked */
@@ -329,7 +331,8 @@ void hf_client_options_init(struct hf_client_options *options)
                                           .subscriptions_max = 256,
                                           .message_bytes_max = 16 * 1024 * 1024,
                                           .heartbeat = HF_CLIENT_HEARTBEAT_ADAPTIVE,
-                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS};
+                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS,
+                                          .watch_network = true};
 }
 
 static int session_new(struct hf_client *c)
@@ -372,6 +375,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_init(&c->sockets[slot], slot);
+    hf_signals_init(&c->signals, options->watch_network);
     err = options->url == NULL ? HF_EINVAL : hf_url_parse(&c->url, options->url);
     if (err < 0)
         goto done;
@@ -401,6 +405,7 @@ void hf_client_free(struct hf_client *c)
         return;
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_release(&c->sockets[slot]);
+    hf_signals_release(&c->signals);
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
     hf_client_tls_free(c->tls);
@@ -522,6 +527,12 @@ void hf_client_close(struct hf_client *c)
 
 /* --- running --- */
 
+static struct hf_signals_turn signals_turn_of(struct hf_client *c, uint64_t now)
+{
+    return (struct hf_signals_turn){
+        .session = c->session, .sockets = c->sockets, .addresses = &c->addresses, .now_ms = now};
+}
+
 static struct hf_socket_turn turn_of(struct hf_client *c)
 {
     return (struct hf_socket_turn){
@@ -546,7 +557,10 @@ static bool over(const struct hf_client *c)
 static int wait_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
+    uint64_t look_at = hf_signals_deadline_ms(&c->signals);
 
+    if (look_at < at)
+        at = look_at;
     if (at == UINT64_MAX)
         return -1;
     if (at <= now)
@@ -562,6 +576,8 @@ int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
 
     obey(c, &turn);
     fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+    if (hf_signals_fd(&c->signals) >= 0)
+        fds[count++] = (struct pollfd){.fd = hf_signals_fd(&c->signals), .events = POLLIN};
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
         short events = hf_socket_events(&c->sockets[slot], &turn);
 
@@ -582,6 +598,11 @@ static void take_events(struct hf_client *c, const struct pollfd *fd, const stru
             return; /* Somebody else's read was faster: the wake-up has been had. */
         return;
     }
+    if (fd->fd == hf_signals_fd(&c->signals)) {
+        if (fd->revents != 0)
+            hf_signals_ready(&c->signals);
+        return;
+    }
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         if (c->sockets[slot].fd == fd->fd)
             hf_socket_ready(&c->sockets[slot], fd->revents, turn);
@@ -590,12 +611,14 @@ static void take_events(struct hf_client *c, const struct pollfd *fd, const stru
 int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_count)
 {
     struct hf_socket_turn turn = turn_of(c);
+    struct hf_signals_turn signals_turn = signals_turn_of(c, turn.now_ms);
     int i;
 
     for (i = 0; i < fds_count; i++)
         take_events(c, &fds[i], &turn);
     /* Only now: after a long pause the proof of life may have lain in the socket. */
     notice_sleep(c, turn.now_ms);
+    hf_signals_process(&c->signals, &signals_turn);
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
         hf_client_session_tick(c->session, turn.now_ms);
     obey(c, &turn);

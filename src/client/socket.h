@@ -39,6 +39,7 @@ struct hf_socket {
     struct hf_tls_conn *tls; /* NULL: plain, or not connected yet */
     bool connecting;
     bool greeting;    /* the TLS handshake is under way */
+    bool wrote;       /* some bytes, since stuck.h has last been told */
     bool write_ended; /* everything is written, and the end told: what comes in is thrown away */
     char why[384];    /* how it ended */
 };
