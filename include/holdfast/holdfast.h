@@ -246,6 +246,12 @@ struct hf_client_options {
      * $XDG_STATE_HOME/NAME/heartbeat. Each client that uses it writes what it knows: give clients that run at once their own.
      */
     const char *heartbeat_memory;
+    /*
+     * Listen to what the system tells about links, addresses and routes; default true. So a connection whose network is gone is left at once, another way
+     * is taken before the old one breaks, and attempts wait while there is no way to the server. It takes two descriptors; where the system allows none of
+     * this the client works without.
+     */
+    bool watch_network;
 
     /* Callbacks, any of which may be NULL. What is no callback stands above. */
     void *user; /* passed to each */
@@ -386,7 +392,7 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
  * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 43 };
+enum { HF_CLIENT_POLL_MAX = 44 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

@@ -6,6 +6,7 @@
 #include "client/heartbeats.h"
 #include "client/outbox_file.h"
 #include "client/servers.h"
+#include "client/signals.h"
 #include "client/socket.h"
 #include "session/client_session.h"
 #include "wire/json.h"
@@ -38,8 +39,8 @@ static_assert((int)HF_CLIENT_ECORRUPT == HF_ECORRUPT && (int)HF_CLIENT_ECALLBACK
               "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
 static_assert((int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED, "as in base/err.h");
-static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 1,
-              "the slots, and the wake-up");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 2,
+              "the slots, the wake-up and the watch");
 static_assert((int)HF_CLIENT_URLS_MAX == HF_SERVERS_MAX, "as in client/servers.h");
 
 enum {
@@ -59,6 +60,7 @@ struct hf_client {
     bool in_callback;
     bool sync_failed; /* of the outbox file; the application has been told */
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
+    struct hf_signals signals;
     int wake_fd;
     atomic_bool stopped;
     int64_t asleep_ms;              /* boot time less awake time, when last looked */
@@ -353,7 +355,8 @@ void hf_client_options_init(struct hf_client_options *options)
                                           .subscriptions_max = 256,
                                           .message_bytes_max = 16 * 1024 * 1024,
                                           .heartbeat = HF_CLIENT_HEARTBEAT_ADAPTIVE,
-                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS};
+                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS,
+                                          .watch_network = true};
 }
 
 static int session_new(struct hf_client *c)
@@ -408,6 +411,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_init(&c->sockets[slot], slot);
+    hf_signals_init(&c->signals, options->watch_network);
     err = servers_init(&c->servers, options);
     if (err < 0)
         goto done;
@@ -444,6 +448,7 @@ void hf_client_free(struct hf_client *c)
         return;
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_release(&c->sockets[slot]);
+    hf_signals_release(&c->signals);
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
     hf_client_tls_free(c->tls);
@@ -639,6 +644,12 @@ void hf_client_close(struct hf_client *c)
 
 /* --- running --- */
 
+static struct hf_signals_turn signals_turn_of(struct hf_client *c, uint64_t now)
+{
+    return (struct hf_signals_turn){
+        .session = c->session, .sockets = c->sockets, .servers = &c->servers, .now_ms = now};
+}
+
 static struct hf_socket_turn turn_of(struct hf_client *c)
 {
     return (struct hf_socket_turn){
@@ -663,8 +674,11 @@ static bool over(const struct hf_client *c)
 static int wait_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
+    uint64_t look_at = hf_signals_deadline_ms(&c->signals);
     unsigned slot;
 
+    if (look_at < at)
+        at = look_at;
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
         uint64_t due = hf_socket_deadline_ms(&c->sockets[slot], now);
 
@@ -685,6 +699,8 @@ int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
 
     obey(c, &turn);
     fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+    if (hf_signals_fd(&c->signals) >= 0)
+        fds[count++] = (struct pollfd){.fd = hf_signals_fd(&c->signals), .events = POLLIN};
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         count += hf_socket_prepare(&c->sockets[slot], &turn, fds + count);
     *timeout_ms = over(c) ? 0 : wait_ms(c, turn.now_ms);
@@ -699,6 +715,11 @@ static void take_events(struct hf_client *c, const struct pollfd *fd, const stru
     if (fd->fd == c->wake_fd) {
         if ((fd->revents & POLLIN) != 0 && read(c->wake_fd, &wakes, sizeof(wakes)) < 0)
             return; /* Somebody else's read was faster: the wake-up has been had. */
+        return;
+    }
+    if (fd->fd == hf_signals_fd(&c->signals)) {
+        if (fd->revents != 0)
+            hf_signals_ready(&c->signals);
         return;
     }
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
@@ -720,6 +741,7 @@ static void sync_outbox(struct hf_client *c)
 int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_count)
 {
     struct hf_socket_turn turn = turn_of(c);
+    struct hf_signals_turn signals_turn = signals_turn_of(c, turn.now_ms);
     unsigned slot;
     int i;
 
@@ -729,6 +751,7 @@ int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_cou
         hf_socket_tick(&c->sockets[slot], &turn);
     /* Only now: after a long pause the proof of life may have lain in the socket. */
     notice_sleep(c, turn.now_ms);
+    hf_signals_process(&c->signals, &signals_turn);
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
         hf_client_session_tick(c->session, turn.now_ms);
     obey(c, &turn);

@@ -319,6 +319,7 @@ static bool write_some(struct hf_socket *sock, const struct hf_socket_turn *turn
                 lost(sock, turn);
             return false;
         }
+        sock->wrote = true;
         hf_client_session_sent(turn->session, sock->slot, (size_t)n, turn->now_ms);
         if ((size_t)n < out.len)
             return false;

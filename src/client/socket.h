@@ -44,6 +44,7 @@ struct hf_socket {
     struct hf_dial dial;      /* DIALING */
     struct hf_tunnel *tunnel; /* TUNNELING; NULL otherwise */
     struct hf_tls_conn *tls;  /* from GREETING on; NULL: plain */
+    bool wrote;               /* some bytes, since stuck.h has last been told */
     char why[384];            /* how it ended */
 };
 

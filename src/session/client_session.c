@@ -259,6 +259,15 @@ void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t n
     leave(s, now_ms);
 }
 
+void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
+                               uint64_t now_ms)
+{
+    hf_assert(s->busy == 0);
+    enter(s);
+    hf_cs_network(s, facts, now_ms);
+    leave(s, now_ms);
+}
+
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s)
 {
     return s->state;

@@ -185,6 +185,31 @@ void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, ui
 /* The policy was given another tolerance: the server is asked anew. */
 void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
 
+/* What a watcher knows of the way that a slot's connection takes. */
+enum hf_session_path {
+    HF_PATH_SAME,  /* a new connection would take the same, or there is no connection */
+    HF_PATH_MOVED, /* a new connection would take another: another interface, or own address */
+    HF_PATH_GONE,  /* its own address is not this machine's any more: nothing can arrive on it */
+};
+
+struct hf_network_facts {
+    bool offline; /* there is no way to the server at all */
+    enum hf_session_path paths[HF_CLIENT_SESSION_SLOTS];
+};
+
+/*
+ * Something on the way to the server changed, and this is how things stand now.
+ *   offline         attempts wait for the next call, but for one every 30 s, because such signals lie
+ *   GONE            the connection is dead
+ *   MOVED           another one is made on the new way, and lives on when it is welcome (make before break)
+ *   offline before  the same, because what waits on the old connection waits for TCP's next retransmission
+ *   else            the live connection is verified, a waiting attempt made at once
+ */
+void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
+                               uint64_t now_ms);
+/* What was written to the live connection does not arrive: it is verified. */
+void hf_client_session_doubted(struct hf_client_session *s);
+
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
 /* The publish id that the next publish gets. */
 uint64_t hf_client_session_next_id(const struct hf_client_session *s);
@@ -238,6 +263,10 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
 struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 /* The socket has taken the first `len` bytes of it. */
 void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t len, uint64_t now_ms);
+/* The slot that the session lives on; -1: none. */
+int hf_client_session_live_slot(const struct hf_client_session *s);
+/* After so much silence behind a ping a connection is dead; it follows the measured round trip. */
+uint64_t hf_client_session_hard_ms(const struct hf_client_session *s);
 /* When to call _tick(), or UINT64_MAX. */
 uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s);
 void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms);

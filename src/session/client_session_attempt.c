@@ -131,6 +131,8 @@ static uint64_t schedule(struct hf_client_session *s, const struct hf_ending *e,
     if (s->leave_at_ms != HF_NEVER)
         delay = s->leave_at_ms > now_ms ? s->leave_at_ms - now_ms : 0;
     s->leave_at_ms = HF_NEVER;
+    if (s->offline && delay < HF_OFFLINE_PROBE_MS)
+        delay = HF_OFFLINE_PROBE_MS;
     s->attempt_at_ms = now_ms + delay;
     return delay;
 }

@@ -2,6 +2,7 @@
  * client_session_impl.h - what the files of the client session share; included by them alone.
  *   client_session.c          the interface, and the clock
  *   client_session_attempt.c  the state machine: when a connection is made, and what its end means
+ *   client_session_network.c  what a watcher knows of the network
  *   client_session_publish.c  publishes and their answers
  *   client_session_channel.c  subscriptions and their messages
  *   client_session_probe.c    the third slot: how much silence the network bears
@@ -28,6 +29,7 @@ enum {
     /* More publishes are put out when the socket has taken what lies there: one write's worth. */
     HF_PUBLISHES_BELOW_BYTES = 64 * 1024,
     HF_NO_SLOT = -1,
+    HF_OFFLINE_PROBE_MS = 30000, /* "one probe per 30 s because signals lie" (research/protocol.md 3.5) */
 };
 
 #define HF_NEVER UINT64_MAX
@@ -60,6 +62,7 @@ struct hf_client_session {
     bool next_held;    /* `next` is prepared only: the upgrade waits until the doubt is confirmed */
     uint32_t attempts; /* made so far; the last one's number */
     uint32_t given_up; /* the highest attempt whose request went out and whose answer was not waited for */
+    bool offline;      /* there is no way to the server, a watcher says */
     uint64_t attempt_at_ms;    /* WAITING: when the next one is due */
     uint64_t attempt_until_ms; /* `next`: when it is given up */
     uint64_t request_at_ms;    /* `next`: when its upgrade request was put out */
@@ -148,6 +151,9 @@ void hf_cs_reset_connection(struct hf_client_session *s);
 /* The session is over. */
 void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e);
 void hf_cs_on_link_event(struct hf_client_session *s, int slot, struct hf_link_event *lev, uint64_t now_ms);
+
+/* --- client_session_network.c --- */
+void hf_cs_network(struct hf_client_session *s, const struct hf_network_facts *facts, uint64_t now_ms);
 
 /* --- client_session_publish.c --- */
 /* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */

@@ -1,7 +1,8 @@
 /*
  * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
- * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection.
+ * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection, 'n'
+ * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths.
  * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
  */
 #include "base/assert.h"
@@ -162,6 +163,15 @@ static void publish(struct play *p, struct hf_str payload)
         hf_assert(id == ++p->published);
 }
 
+static void tell_network(struct play *p, uint64_t n)
+{
+    struct hf_network_facts facts = {.offline = (n & 1) != 0};
+
+    facts.paths[0] = (enum hf_session_path)(n / 2 % 3);
+    facts.paths[1] = (enum hf_session_path)(n / 6 % 3);
+    hf_client_session_network(p->s, &facts, p->now_ms);
+}
+
 static void act(struct play *p, const char *line, size_t len)
 {
     const struct hf_client_session_start start = {.last = len > 1 ? number(line + 1, len - 1) : 0};
@@ -197,6 +207,9 @@ static void act(struct play *p, const char *line, size_t len)
         break;
     case 'i':
         ignored = hf_client_session_ping(p->s, 1, &id, p->now_ms);
+        break;
+    case 'n':
+        tell_network(p, number(line + 1, len - 1));
         break;
     case '~':
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)

@@ -293,6 +293,17 @@ static void change_subscription(struct sim_client *c)
         sim_fail(c->sim, "client %u cannot unsubscribe", c->index);
 }
 
+/* A watcher that knows nothing and says anything: what it says may cost time, never a message. */
+static void tell_network(struct sim_client *c)
+{
+    struct hf_network_facts facts = {.offline = sim_chance(c->sim, 20)};
+    unsigned slot;
+
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        facts.paths[slot] = (enum hf_session_path)sim_between(c->sim, HF_PATH_SAME, HF_PATH_GONE);
+    hf_client_session_network(c->session, &facts, c->sim->now_ms);
+}
+
 static void application_act(struct sim *sim, void *self)
 {
     struct sim_client *c = self;
@@ -309,6 +320,8 @@ static void application_act(struct sim *sim, void *self)
             ;
     } else if (sim_chance(sim, 80)) {
         change_subscription(c);
+    } else if (sim_chance(sim, 50)) {
+        tell_network(c);
     } else {
         hf_client_session_network_changed(c->session, sim->now_ms);
     }

@@ -1271,6 +1271,164 @@ static void a_probe_that_the_server_does_not_bear_is_given_up(void **state)
     teardown(&f);
 }
 
+/* --- what a watcher knows --- */
+
+static void network(struct fixture *f, bool offline, enum hf_session_path path)
+{
+    struct hf_network_facts facts = {.offline = offline};
+
+    facts.paths[f->slot] = path;
+    hf_client_session_network(f->s, &facts, f->now_ms);
+}
+
+TEST(a_change_that_leaves_the_way_is_a_doubt)
+{
+    live(f);
+    network(f, false, HF_PATH_SAME);
+    advance(f, 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    assert_int_equal(wanted_slot(f), -1);
+    hf_client_session_doubted(f->s);
+    advance(f, 0);
+    said(f, ""); /* One ping is under way already. */
+    serve(f, PONG("2"));
+    hf_client_session_doubted(f->s);
+    advance(f, 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"3\"}\n");
+}
+
+TEST(a_connection_whose_address_is_gone_is_dead)
+{
+    live(f);
+    network(f, false, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms, f->now_ms + 100);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(what_is_prepared_on_a_good_way_follows_one_whose_address_is_gone)
+{
+    live(f);
+    advance(f, 26000);
+    assert_true(wanted_slot(f) >= 0);
+    network(f, false, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_CONNECTING);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(another_way_is_taken_before_the_old_one_breaks)
+{
+    unsigned old;
+
+    live(f);
+    old = f->slot;
+    network(f, false, HF_PATH_MOVED);
+    dial(f);
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_CARRY);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n"); /* and nothing of a break */
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_NONE);
+}
+
+TEST(a_proof_of_life_does_not_keep_it_on_the_old_way)
+{
+    unsigned old, new;
+
+    live(f);
+    old = f->slot;
+    network(f, false, HF_PATH_MOVED);
+    dial(f);
+    new = f->slot;
+    f->slot = old;
+    serve(f, "{\"type\":\"ping\"}\n");
+    assert_int_equal(hf_client_session_want(f->s, new).wish, HF_WISH_CARRY);
+}
+
+TEST(an_attempt_on_an_old_way_is_begun_anew)
+{
+    uint32_t first;
+
+    advance(f, 0);
+    f->slot = (unsigned)wanted_slot(f);
+    first = hf_client_session_want(f->s, f->slot).attempt;
+    network(f, false, HF_PATH_SAME);
+    assert_int_equal(hf_client_session_want(f->s, f->slot).attempt, first);
+    network(f, false, HF_PATH_MOVED);
+    HEARD(f, "");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_CONNECTING);
+    dial(f);
+    assert_true(f->attempt > first);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(an_attempt_whose_request_is_out_is_waited_for)
+{
+    dial(f);
+    network(f, false, HF_PATH_MOVED);
+    assert_int_equal(hf_client_session_want(f->s, f->slot).attempt, f->attempt);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(offline_it_waits_for_the_signal)
+{
+    live(f);
+    lose(f);
+    network(f, true, HF_PATH_SAME);
+    assert_int_equal(hf_client_session_deadline_ms(f->s), f->now_ms + 30000);
+    advance(f, 29999);
+    assert_int_equal(wanted_slot(f), -1);
+    network(f, false, HF_PATH_SAME);
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms, f->now_ms + 100);
+}
+
+TEST(offline_it_tries_every_30_s_because_signals_lie)
+{
+    unsigned i;
+
+    network(f, true, HF_PATH_SAME);
+    for (i = 0; i < 5; i++) {
+        advance(f, 29999);
+        assert_int_equal(wanted_slot(f), -1);
+        advance(f, 1);
+        f->slot = (unsigned)wanted_slot(f);
+        hf_client_session_lost(f->s, f->slot, "no route", f->now_ms);
+        HEARD(f, "retrying 0 30\n");
+    }
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(back_online_a_standing_connection_is_followed_at_once)
+{
+    live(f);
+    network(f, true, HF_PATH_SAME);
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_LIVE);
+    advance(f, 2000);
+    assert_int_equal(wanted_slot(f), -1);
+    network(f, false, HF_PATH_SAME);
+    assert_true(wanted_slot(f) >= 0);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(a_live_connection_that_dies_offline_waits)
+{
+    live(f);
+    network(f, true, HF_PATH_SAME);
+    network(f, true, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_int_equal(hf_client_session_deadline_ms(f->s), f->now_ms + 30000);
+}
+
 TEST(protocol_pings_are_answered)
 {
     struct hf_buf out;
@@ -1965,6 +2123,17 @@ int main(void)
         cmocka_unit_test(a_probe_that_dies_with_the_network_proves_nothing),
         cmocka_unit_test(a_probe_that_is_cut_in_its_silence),
         cmocka_unit_test(a_probe_that_the_server_does_not_bear_is_given_up),
+        cmocka_unit_test(a_change_that_leaves_the_way_is_a_doubt),
+        cmocka_unit_test(a_connection_whose_address_is_gone_is_dead),
+        cmocka_unit_test(what_is_prepared_on_a_good_way_follows_one_whose_address_is_gone),
+        cmocka_unit_test(another_way_is_taken_before_the_old_one_breaks),
+        cmocka_unit_test(a_proof_of_life_does_not_keep_it_on_the_old_way),
+        cmocka_unit_test(an_attempt_on_an_old_way_is_begun_anew),
+        cmocka_unit_test(an_attempt_whose_request_is_out_is_waited_for),
+        cmocka_unit_test(offline_it_waits_for_the_signal),
+        cmocka_unit_test(offline_it_tries_every_30_s_because_signals_lie),
+        cmocka_unit_test(back_online_a_standing_connection_is_followed_at_once),
+        cmocka_unit_test(a_live_connection_that_dies_offline_waits),
         cmocka_unit_test(protocol_pings_are_answered),
         cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
         cmocka_unit_test(a_refused_move_changes_nothing),
