@@ -248,7 +248,8 @@ def machine_text(results):
     m = results['machine']
     where = 'the server has one of them, the load generator the other' if m['pinned'] else 'server and load generator share it'
     return (f"{m['model']}, {m['cpus']} processors ({where}), {m['memory_gib']} GiB, Linux {m['kernel']}; commit {results['commit']}, {results['began'][:10]}; "
-            f"{results['rounds']} round{'' if results['rounds'] == 1 else 's'} of {results['seconds']:g} s for each measurement.")
+            f"{results['rounds']} round{'' if results['rounds'] == 1 else 's'} of {results['seconds']:g} s for each measurement, "
+            f"{results.get('pairs', results['rounds'])} where the raw loop takes part.")
 
 
 def versions_text(results):
