@@ -29,6 +29,21 @@ static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == 
               "as in base/err.h");
 static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_ECERT == HF_ECERT, "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
+/* So are the states and their causes. */
+static_assert((int)HF_CLIENT_STATE_WAITING == HF_CLIENT_WAITING &&
+                  (int)HF_CLIENT_STATE_CONNECTING == HF_CLIENT_CONNECTING,
+              "as in session/client_state.h");
+static_assert((int)HF_CLIENT_STATE_LIVE == HF_CLIENT_LIVE &&
+                  (int)HF_CLIENT_STATE_DOUBTFUL == HF_CLIENT_DOUBTFUL,
+              "as in session/client_state.h");
+static_assert((int)HF_CLIENT_STATE_OFFLINE == HF_CLIENT_OFFLINE &&
+                  (int)HF_CLIENT_STATE_CLOSING == HF_CLIENT_CLOSING &&
+                  (int)HF_CLIENT_STATE_ENDED == HF_CLIENT_ENDED,
+              "as in session/client_state.h");
+#define X(cause, name, text)                                                                                 \
+    static_assert((int)HF_CLIENT_CAUSE_##cause == HF_BY_##cause, "as in session/client_state.h");
+HF_CLIENT_CAUSES(X)
+#undef X
 static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
 
 enum {
@@ -89,7 +104,7 @@ static void notice_sleep(struct hf_client *c, uint64_t now)
     int64_t asleep = asleep_ms();
 
     if (asleep - c->asleep_ms > WOKE_UP_MS)
-        hf_client_session_network_changed(c->session, now);
+        hf_client_session_woke_up(c->session, now);
     c->asleep_ms = asleep;
 }
 
@@ -250,6 +265,21 @@ static void tell_pong(const struct hf_client *c, const struct hf_client_session_
         c->options.on_pong(c->options.user, &pong);
 }
 
+static void tell_state(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_state_change change = {.from = (enum hf_client_state)ev->from,
+                                                  .to = (enum hf_client_state)ev->to,
+                                                  .cause = (enum hf_client_cause)ev->cause,
+                                                  .evidence = ev->why,
+                                                  .reason = text(ev->reason),
+                                                  .close_code = ev->close_code,
+                                                  .http_status = ev->http_status,
+                                                  .next_attempt_ms = ev->delay_ms};
+
+    if (c->options.on_state != NULL)
+        c->options.on_state(c->options.user, &change);
+}
+
 static void on_event(void *ctx, const struct hf_client_session_event *ev)
 {
     struct hf_client *c = ctx;
@@ -298,6 +328,9 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     case HF_CSE_ERROR:
         tell_problem(c, ev);
         break;
+    case HF_CSE_STATE:
+        tell_state(c, ev);
+        break;
     }
 }
 
@@ -324,6 +357,7 @@ static int session_new(struct hf_client *c)
                                               .subscriptions_max = c->options.subscriptions_max,
                                               .recv_bytes_max = c->options.message_bytes_max,
                                               .heartbeat_interval_ms = c->options.heartbeat_interval_ms,
+                                              .background = c->options.background,
                                               .on_event = on_event,
                                               .ctx = c};
 
@@ -477,7 +511,27 @@ bool hf_client_position(struct hf_client *c, const char *channel, size_t channel
 
 bool hf_client_connected(const struct hf_client *c)
 {
-    return hf_client_session_state(c->session) == HF_CLIENT_LIVE;
+    return hf_client_state_connected(hf_client_session_state(c->session));
+}
+
+enum hf_client_state hf_client_state(const struct hf_client *c)
+{
+    return (enum hf_client_state)hf_client_session_state(c->session);
+}
+
+const char *hf_client_state_name(enum hf_client_state state)
+{
+    return hf_client_session_state_name((enum hf_client_session_state)state);
+}
+
+const char *hf_client_cause_name(enum hf_client_cause cause)
+{
+    return hf_client_session_cause_name((enum hf_client_session_cause)cause);
+}
+
+void hf_client_set_background(struct hf_client *c, bool background)
+{
+    hf_client_session_background(c->session, background, now_ms());
 }
 
 void hf_client_close(struct hf_client *c)

@@ -38,26 +38,29 @@ void hf_cs_fail(struct hf_client_session *s, uint16_t close_code, const char *wh
 
 static void begin_close(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending e = {.why = "closed by the application", .asked = true};
+    const struct hf_ending e = {.cause = HF_BY_CLOSED, .asked = true};
 
     s->close_wanted = false;
     if (s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING)
         return;
-    if (s->state != HF_CLIENT_LIVE) {
-        hf_cs_end(s, &e);
+    if (!hf_client_state_connected(s->state)) {
+        hf_cs_end(s, &e, now_ms);
         return;
     }
     if (s->next != HF_NO_SLOT)
         hf_cs_drop_next(s);
     hf_cs_put(s, &(struct hf_msg){.type = HF_MSG_BYE});
     s->close_until_ms = now_ms + BYE_MS;
-    hf_cs_move(s, HF_CLIENT_CLOSING);
+    hf_cs_move(s, HF_CLIENT_CLOSING, &e, now_ms);
 }
 
 /* Something on the live connection went wrong in a way that a new connection, or a new session, mends. */
 static void end_failed(struct hf_client_session *s, uint64_t now_ms)
 {
-    struct hf_ending e = {.why = s->failed, .cause = HF_CAUSE_LOSS};
+    const struct hf_ending e = {
+        .cause = s->failed_code == HF_CLOSE_INTERNAL ? HF_BY_NO_MEMORY : HF_BY_PROTOCOL_ERROR,
+        .why = s->failed,
+    };
 
     if (s->forget_session)
         s->ticket_len = 0;
@@ -66,12 +69,12 @@ static void end_failed(struct hf_client_session *s, uint64_t now_ms)
     hf_cs_live_ended(s, &e, now_ms);
 }
 
-static void enter(struct hf_client_session *s)
+void hf_cs_enter(struct hf_client_session *s)
 {
     s->busy++;
 }
 
-static void leave(struct hf_client_session *s, uint64_t now_ms)
+void hf_cs_leave(struct hf_client_session *s, uint64_t now_ms)
 {
     unsigned slot;
 
@@ -140,6 +143,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config = *config;
     s->rng.state = config->seed;
     hf_backoff_init(&s->backoff);
+    hf_backoff_background(&s->backoff, config->background);
     hf_heartbeat_init(&s->heartbeat);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
@@ -151,6 +155,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     }
     s->live = s->next = HF_NO_SLOT;
     s->attempt_at_ms = now_ms;
+    s->attempt_cause = HF_BY_STARTED;
     s->leave_at_ms = HF_NEVER;
     hf_cs_reset_connection(s);
     s->config.host = copy_string(config->host);
@@ -193,20 +198,9 @@ void hf_client_session_free(struct hf_client_session *s)
 
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
 {
-    enter(s);
+    hf_cs_enter(s);
     s->close_wanted = true; /* In a callback the call that it came from is finished first. */
-    leave(s, now_ms);
-}
-
-void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms)
-{
-    enter(s);
-    if (s->state == HF_CLIENT_LIVE)
-        hf_heartbeat_doubted(&s->heartbeat);
-    if (s->state == HF_CLIENT_WAITING)
-        s->attempt_at_ms =
-            min_u64(s->attempt_at_ms, now_ms + hf_rng_below(&s->rng, HF_BACKOFF_OWN_MS_MAX + 1));
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s)
@@ -243,33 +237,33 @@ void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uin
     hf_assert(s->busy == 0);
     if ((int)slot != s->next || s->links[slot].state != HF_LINK_DIALING)
         return;
-    enter(s);
+    hf_cs_enter(s);
     hf_link_connected(&s->links[slot]);
     if (!s->next_held)
         hf_cs_request_upgrade(s, now_ms);
-    leave(s, now_ms);
+    else
+        s->attempt_until_ms = s->state == HF_CLIENT_DOUBTFUL ? HF_NEVER : now_ms + HF_SPARE_MS;
+    hf_cs_leave(s, now_ms);
 }
 
 void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms)
 {
-    struct hf_ending e = {.why = why, .cause = HF_CAUSE_LOSS};
+    struct hf_ending e = {.cause = HF_BY_CONNECTION_LOST, .why = why};
     struct hf_link *l = &s->links[slot];
 
     hf_assert(s->busy == 0);
     if (l->state == HF_LINK_IDLE)
         return;
-    enter(s);
+    hf_cs_enter(s);
     if ((int)slot == s->live) {
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
-        if (l->state >= HF_LINK_OPENING)
-            s->given_up = l->attempt;
-        e.cause = HF_CAUSE_REFUSED;
-        hf_cs_attempt_ended(s, &e, now_ms);
+        e.cause = HF_BY_UNREACHABLE;
+        hf_cs_give_up_next(s, &e, now_ms);
     } else {
         hf_link_drop(l);
     }
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t *data, size_t len,
@@ -282,11 +276,10 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
     hf_assert(s->busy == 0);
     if (l->state < HF_LINK_OPENING || l->state == HF_LINK_CLOSING)
         return;
-    enter(s);
+    hf_cs_enter(s);
     if ((int)slot == s->live) {
         hf_heartbeat_data_received(&s->heartbeat, now_ms);
-        if (s->next_held)
-            hf_cs_drop_next(s); /* The doubt was unfounded. */
+        hf_cs_proven(s, now_ms);
     }
     do {
         used = hf_link_recv(l, data, len, &s->rng, &lev);
@@ -294,7 +287,7 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
         len -= used;
         hf_cs_on_link_event(s, (int)slot, &lev, now_ms);
     } while ((len > 0 || lev.type != HF_LINK_EV_NONE) && s->failed == NULL && l->state >= HF_LINK_OPENING);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
@@ -302,10 +295,10 @@ struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slo
     struct hf_link *l = &s->links[slot];
 
     hf_assert(s->busy == 0);
-    enter(s);
-    if ((int)slot == s->live && s->state == HF_CLIENT_LIVE)
+    hf_cs_enter(s);
+    if ((int)slot == s->live && hf_client_state_connected(s->state))
         hf_cs_put_publishes(s, now_ms);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
     return hf_buf_str(&l->out);
 }
 
@@ -344,9 +337,9 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 {
     uint64_t at = min_u64(s->linger_until_ms[0], s->linger_until_ms[1]);
 
-    if (s->state == HF_CLIENT_WAITING)
+    if (s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE)
         at = min_u64(at, s->attempt_at_ms);
-    if (s->state == HF_CLIENT_LIVE)
+    if (hf_client_state_connected(s->state))
         at = min_u64(at, live_deadline(s));
     if (s->state == HF_CLIENT_CLOSING)
         at = min_u64(at, s->close_until_ms);
@@ -357,7 +350,7 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 
 static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending dead = {.why = "no answer to a heartbeat", .cause = HF_CAUSE_OWN};
+    const struct hf_ending dead = {.cause = HF_BY_HEARTBEAT_MISSED};
 
     switch (hf_heartbeat_tick(&s->heartbeat, now_ms)) {
     case HF_HEARTBEAT_OK:
@@ -366,9 +359,7 @@ static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
         hf_cs_put_ping(s, s->heartbeat.ping_id);
         break;
     case HF_HEARTBEAT_SUSPECT:
-        /* "TCP and TLS at the first doubt, the upgrade when the doubt is confirmed" (DESIGN.md "Sessions, resume and handover") */
-        if (s->next == HF_NO_SLOT)
-            hf_cs_start_attempt(s, true, now_ms);
+        hf_cs_suspect(s, now_ms);
         break;
     case HF_HEARTBEAT_DEAD:
         hf_cs_live_ended(s, &dead, now_ms);
@@ -380,7 +371,7 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 {
     if (now_ms >= answer_late_ms(s)) {
         s->answer_from_ms = now_ms;
-        hf_heartbeat_doubted(&s->heartbeat);
+        hf_cs_doubt(s, HF_BY_ANSWER_LATE, now_ms);
     }
     if (now_ms >= s->ack_at_ms)
         hf_cs_put_acks(s);
@@ -400,32 +391,33 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 
 static void tick_next(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending late = {.why = "no answer in time", .cause = HF_CAUSE_REFUSED};
+    const struct hf_ending late = {.cause = HF_BY_TIMED_OUT};
 
     if (now_ms < s->attempt_until_ms)
         return;
-    if (s->links[s->next].state >= HF_LINK_OPENING)
-        s->given_up = s->links[s->next].attempt;
-    hf_cs_attempt_ended(s, &late, now_ms);
+    if (s->next_held)
+        hf_cs_drop_next(s); /* A spare that was not needed, or does not get through either. */
+    else
+        hf_cs_give_up_next(s, &late, now_ms);
 }
 
 void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending unanswered = {.why = "closed by the application", .asked = true};
+    const struct hf_ending unanswered = {.cause = HF_BY_CLOSED, .asked = true};
     unsigned slot;
 
     hf_assert(s->busy == 0);
-    enter(s);
+    hf_cs_enter(s);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         if (s->links[slot].state == HF_LINK_CLOSING && now_ms >= s->linger_until_ms[slot])
             hf_link_drop(&s->links[slot]);
     if (s->next != HF_NO_SLOT)
         tick_next(s, now_ms);
-    if (s->state == HF_CLIENT_LIVE)
+    if (hf_client_state_connected(s->state))
         tick_live(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
-        hf_cs_end(s, &unanswered);
-    if (s->state == HF_CLIENT_WAITING && now_ms >= s->attempt_at_ms)
+        hf_cs_end(s, &unanswered, now_ms);
+    if ((s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE) && now_ms >= s->attempt_at_ms)
         hf_cs_start_attempt(s, false, now_ms);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }

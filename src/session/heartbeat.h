@@ -58,8 +58,8 @@ void hf_heartbeat_data_received(struct hf_heartbeat *h, uint64_t now_ms);
 void hf_heartbeat_output_moved(struct hf_heartbeat *h, uint64_t now_ms);
 /* Something makes the path doubtful: an acknowledgement is late, the clock jumped, the network changed. */
 void hf_heartbeat_doubted(struct hf_heartbeat *h);
-/* The application sends something: after a long silence that is a doubt. */
-void hf_heartbeat_sending(struct hf_heartbeat *h, uint64_t now_ms);
+/* The application sends something: whether that is a doubt, after so long a silence. */
+bool hf_heartbeat_sending(const struct hf_heartbeat *h, uint64_t now_ms);
 /* A pong with this id has come. */
 void hf_heartbeat_pong_received(struct hf_heartbeat *h, uint64_t ping_id, uint64_t now_ms);
 

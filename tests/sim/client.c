@@ -341,7 +341,7 @@ bool sim_client_settled(const struct sim_client *c)
 {
     if (c->ended)
         return c->socket[0] == NULL && c->socket[1] == NULL;
-    return hf_client_session_state(c->session) == HF_CLIENT_LIVE &&
+    return hf_client_state_connected(hf_client_session_state(c->session)) &&
            hf_client_session_unanswered(c->session) == 0;
 }
 

@@ -562,10 +562,10 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
 
 static void tell_trace(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev)
 {
-    static const char *const names[] = {"connected", "caught up",  "disconnected", "retrying",
-                                        "ended",     "subscribed", "unsubscribed", "message",
-                                        "gap",       "acked",      "refused",      "uncertain",
-                                        "pong",      "kept",       "history",      "error"};
+    static const char *const names[] = {"connected",  "caught up",    "disconnected", "retrying", "ended",
+                                        "subscribed", "unsubscribed", "message",      "gap",      "acked",
+                                        "refused",    "uncertain",    "pong",         "kept",     "history",
+                                        "error",      "state"};
 
     sim_tell(sim,
              "client %u is told: %s %.*s%s offset %" PRIu64 " (%" PRIu64 " to %" PRIu64 ") publish %" PRIu64
@@ -621,6 +621,7 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
     case HF_CSE_CAUGHT_UP:
     case HF_CSE_DISCONNECTED:
     case HF_CSE_RETRYING:
+    case HF_CSE_STATE:
         break;
     }
 }
