@@ -1,5 +1,5 @@
 /*
- * client_session_impl.h - what the files of the client session share; included by them alone.
+ * client_session_impl.h - what the files of the client session share; included by them alone, and by the simulation, which copies a ticket.
  *   client_session.c          the interface, and the clock
  *   client_session_attempt.c  the state machine: when a connection is made, and when it is left
  *   client_session_ending.c   what ends a connection or an attempt, and what that means

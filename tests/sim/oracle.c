@@ -189,7 +189,7 @@ static void uncertain(struct sim *sim, uint32_t publisher, uint32_t n)
     if (p->outcome != OPEN)
         sim_fail(sim, "publisher %u: publish %u is uncertain after it was %s", publisher, n,
                  outcomes[p->outcome]);
-    else if (!sim->options.outages)
+    else if (!sim->options.outages && !sim->clients[publisher]->robbed)
         sim_fail(sim, "publisher %u: publish %u is uncertain, and no session has expired", publisher, n);
     p->outcome = UNCERTAIN;
 }
@@ -554,7 +554,7 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
         sim->stats->resumed++;
     else if (!first)
         sim->stats->renewed++;
-    if (!ev->resumed && !first && !sim->options.outages)
+    if (!ev->resumed && !first && !sim->options.outages && !sim->clients[client]->robbed)
         sim_fail(sim, "client %u: its session is gone", client);
     memcpy(text, ev->session.data, ev->session.len < 16 ? ev->session.len : 16);
     oracle.sessions[client] = strtoull(text, NULL, 16);
@@ -606,7 +606,7 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
         uncertain(sim, client, (uint32_t)ev->publish_id);
         break;
     case HF_CSE_ENDED:
-        if (!ev->asked)
+        if (!ev->asked && !(ev->cause == HF_BY_SUPERSEDED && sim->clients[client]->robbed))
             sim_fail(sim, "client %u: ended though nobody asked for it: %s", client, ev->why);
         break;
     case HF_CSE_PONG:
@@ -708,7 +708,7 @@ void sim_oracle_finish(struct sim *sim)
 {
     sim_oracle_committed(sim);
     for (uint32_t i = 0; i < sim->options.clients && !sim->failed; i++)
-        finish_publisher(sim, i, !sim->clients[i]->closes);
+        finish_publisher(sim, i, !sim->clients[i]->ended);
     for (uint32_t i = 0; i < sim->options.channels && !sim->failed; i++) {
         const struct epoch *e = newest_epoch(i);
 

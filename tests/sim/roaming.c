@@ -1,0 +1,150 @@
+#include "sim/roaming.h"
+
+#include "sim/client.h"
+#include "sim/network.h"
+#include "sim/sim.h"
+
+enum {
+    OUTAGE_MEAN_MS = 8000, /* some are longer than the half minute between two probes */
+    SLEEP_MEAN_MS = 4000,
+    NEWS_MS_MAX = 400,   /* the watcher's debouncing, and some */
+    SILENT_PERCENT = 15, /* of what happens the system says nothing */
+};
+
+/* ---- What the system says ---- */
+
+void sim_roaming_start(struct sim_client *c)
+{
+    c->news = (struct sim_news){.at_ms = SIM_NEVER};
+}
+
+/* It will be heard a little later, together with what has not been heard yet. */
+static struct sim_news *news(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
+
+    if (c->news.at_ms == SIM_NEVER)
+        c->news.at_ms = sim->now_ms + sim_between(sim, 0, NEWS_MS_MAX);
+    sim_actor_poke(&c->driver, c->news.at_ms);
+    return &c->news;
+}
+
+void sim_roaming_hear(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
+    struct sim_news heard = c->news;
+
+    if (heard.at_ms > sim->now_ms) {
+        if (heard.at_ms != SIM_NEVER)
+            sim_actor_poke(&c->driver, heard.at_ms);
+        return;
+    }
+    c->news.at_ms = SIM_NEVER;
+    c->news.facts.changed = c->news.facts.local_address_gone = c->news.woke_up = false;
+    sim_tell(sim, "client %u hears:%s%s%s%s", c->index, heard.facts.changed ? " changed" : "",
+             heard.facts.offline ? " offline" : "", heard.facts.local_address_gone ? " address gone" : "",
+             heard.woke_up ? " woke up" : "");
+    sim_states_signal(c);
+    if (heard.woke_up)
+        hf_client_session_woke_up(c->session, sim->now_ms);
+    sim_states_signal(c); /* It may have promised something in the meantime. */
+    hf_client_session_network(c->session, &heard.facts, sim->now_ms);
+}
+
+/* ---- What happens ---- */
+
+/* Another network, another address: what stood is dead, and nobody is told but, perhaps, by the system. */
+static void move_on(struct sim *sim, struct sim_client *c)
+{
+    bool gone = sim_chance(sim, 60);
+
+    sim_tell(sim, "client %u moves to another network", c->index);
+    sim->stats->moves++;
+    sim_network_forsake(sim, c);
+    if (sim_chance(sim, SILENT_PERCENT))
+        return;
+    news(c)->facts.changed = true;
+    c->news.facts.local_address_gone |= gone;
+}
+
+static void lose_network(struct sim *sim, struct sim_client *c)
+{
+    c->unreachable_until_ms = sim->now_ms + sim_spread(sim, OUTAGE_MEAN_MS);
+    sim_tell(sim, "client %u has no network for %llu ms", c->index,
+             (unsigned long long)(c->unreachable_until_ms - sim->now_ms));
+    sim->stats->outages++;
+    if (sim_chance(sim, 50))
+        sim_network_forsake(sim, c);
+    else
+        sim_network_suspend(sim, c, c->unreachable_until_ms);
+    if (!sim_chance(sim, SILENT_PERCENT))
+        news(c)->facts.offline = true;
+}
+
+/* "because signals lie": there is no way, it says, or there is one. */
+static void lie(struct sim *sim, struct sim_client *c)
+{
+    news(c)->facts.offline = sim_chance(sim, 50);
+    c->news.facts.changed |= sim_chance(sim, 30);
+}
+
+void sim_roaming_sleep(struct sim *sim, struct sim_client *c, unsigned long long ms_mean)
+{
+    c->asleep_until_ms = sim->now_ms + sim_spread(sim, ms_mean);
+    sim_tell(sim, "client %u sleeps for %llu ms", c->index,
+             (unsigned long long)(c->asleep_until_ms - sim->now_ms));
+    if (!sim_chance(sim, SILENT_PERCENT))
+        news(c)->woke_up = true; /* It will hear it then. */
+}
+
+static void change_use(struct sim *sim, struct sim_client *c)
+{
+    bool background = sim_chance(sim, 50);
+
+    if (!background)
+        sim_states_signal(c);
+    c->background = background;
+    hf_client_session_background(c->session, background, sim->now_ms);
+    sim_actor_poke(&c->driver, sim->now_ms);
+}
+
+void sim_roaming_fault(struct sim *sim)
+{
+    struct sim_client *c = sim->clients[sim_between(sim, 0, sim->options.clients - 1)];
+
+    switch (sim_between(sim, 0, 7)) {
+    case 0:
+    case 1:
+        move_on(sim, c);
+        break;
+    case 2:
+    case 3:
+        lose_network(sim, c);
+        break;
+    case 4: /* It is over, and the system says so: or what it says is early. */
+        news(c)->facts.offline = false;
+        break;
+    case 5:
+        lie(sim, c);
+        break;
+    case 6:
+        sim_roaming_sleep(sim, c, SLEEP_MEAN_MS);
+        break;
+    default:
+        change_use(sim, c);
+        break;
+    }
+}
+
+void sim_roaming_settle(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
+
+    c->unreachable_until_ms = 0;
+    if (c->news.facts.offline && !sim_chance(sim, SILENT_PERCENT)) /* Else a probe finds out. */
+        news(c)->facts.offline = false;
+    if (!c->background)
+        return;
+    sim_states_signal(c);
+    hf_client_session_background(c->session, false, sim->now_ms);
+}
