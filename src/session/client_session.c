@@ -274,6 +274,9 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
     size_t used;
 
     hf_assert(s->busy == 0);
+    /* Nothing has been said on a prepared connection: what comes is the server's word that it has waited long enough. */
+    if ((int)slot == s->next && l->state == HF_LINK_READY)
+        hf_cs_drop_next(s);
     if (l->state < HF_LINK_OPENING || l->state == HF_LINK_CLOSING)
         return;
     hf_cs_enter(s);

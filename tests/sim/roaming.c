@@ -88,7 +88,7 @@ static void lie(struct sim *sim, struct sim_client *c)
     c->news.facts.changed |= sim_chance(sim, 30);
 }
 
-void sim_roaming_sleep(struct sim *sim, struct sim_client *c, unsigned long long ms_mean)
+void sim_roaming_sleep(struct sim *sim, struct sim_client *c, uint64_t ms_mean)
 {
     c->asleep_until_ms = sim->now_ms + sim_spread(sim, ms_mean);
     sim_tell(sim, "client %u sleeps for %llu ms", c->index,

@@ -84,6 +84,9 @@ static void told_state(struct sim_client *c, const struct hf_client_session_even
         check_attempt(c, ev);
     if (ev->to == HF_CLIENT_WAITING || ev->to == HF_CLIENT_OFFLINE)
         promised(c, ev);
+    /* Two that number the same session's publishes each lose count of what the other does. */
+    if (ev->cause == HF_BY_PROTOCOL_ERROR && !c->robbed)
+        sim_fail(sim, "client %u: the server broke the protocol: %s", c->index, ev->why);
     sim->stats->states[ev->to]++;
     sim->stats->causes[ev->cause]++;
     st->state = ev->to;

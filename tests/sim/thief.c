@@ -40,7 +40,7 @@ void sim_thief_steal(struct sim *sim)
     sim->stats->thefts++;
     thief = sim_client_new(sim, victim->index, on_event);
     copy_ticket(thief->session, victim->session);
-    victim->robbed = true;
+    victim->robbed = thief->robbed = true;
     sim->thieves[sim->thief_count++] = thief;
 }
 

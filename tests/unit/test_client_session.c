@@ -278,6 +278,23 @@ TEST(a_spare_connection_serves_the_next_doubt)
     MOVED(f, "connecting live welcomed\n");
 }
 
+/* A server waits for a request for so long, and then answers 408; half of that must not be taken for the answer to a request. */
+TEST(a_spare_connection_that_the_server_gives_up_is_gone)
+{
+    unsigned live_slot, spare;
+
+    begin(f);
+    live_slot = f->slot;
+    advance(f, 26000);
+    dial(f);
+    spare = f->slot;
+    feed(f, "HTTP/1.1 408 Request Timeout\r\n", 30);
+    assert_false(wanted(f, spare));
+    assert_true(wanted(f, live_slot));
+    advance(f, 2000);
+    MOVED(f, "live doubtful heartbeat_late\ndoubtful waiting heartbeat_missed\n");
+}
+
 /* On what was the network it is worth nothing on the one that is. */
 TEST(a_spare_connection_does_not_outlive_its_network)
 {
@@ -582,6 +599,7 @@ int main(void)
         cmocka_unit_test(only_what_comes_after_the_ping_proves),
         cmocka_unit_test(a_spare_connection_is_kept_for_a_while),
         cmocka_unit_test(a_spare_connection_serves_the_next_doubt),
+        cmocka_unit_test(a_spare_connection_that_the_server_gives_up_is_gone),
         cmocka_unit_test(a_spare_connection_does_not_outlive_its_network),
         cmocka_unit_test(a_slow_path_has_its_spare_connection_at_the_hard_deadline),
         cmocka_unit_test(three_connections_a_minute_are_prepared),
