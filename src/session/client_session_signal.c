@@ -97,7 +97,8 @@ static void signalled(struct hf_client_session *s, enum hf_client_session_cause 
 
     switch (s->state) {
     case HF_CLIENT_WAITING:
-        bring_forward(s, cause, now_ms);
+        if (!s->offline)
+            bring_forward(s, cause, now_ms);
         break;
     case HF_CLIENT_CONNECTING:
         if (s->links[s->next].state == HF_LINK_DIALING && now_ms - s->attempt_from_ms >= REDIAL_MS)

@@ -163,7 +163,7 @@ static void draw_faults(struct sim_options *o)
     bool all = g == SIM_EVERYTHING;
 
     o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY;
-    o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY;
+    o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY || g == SIM_ROAMING;
     o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY;
     o->crash_named = o->crash_anywhere = all || g == SIM_CRASH_POINTS;
     o->slow = all || g == SIM_SLOW_READERS;
