@@ -188,7 +188,8 @@ static void draw_options(struct sim *sim)
     o->fault_ms = g == SIM_ROAMING ? sim_between(sim, 10000, 80000) : sim_between(sim, 2000, 8000);
     o->delay_ms_max = sim_between(sim, 0, sim_chance(sim, 20) ? 300 : 40);
     o->pipe_bytes = o->slow ? (uint32_t)sim_between(sim, 500, 20000) : 1 << 18;
-    o->fault_mean_ms = sim_between(sim, 100, 2000);
+    o->fault_mean_ms =
+        sim_between(sim, 70, 1400); /* Of ten kinds, of which most groups have but one or two. */
     o->burst = o->slow ? (uint32_t)sim_between(sim, 1, 30) : (uint32_t)sim_between(sim, 1, 8);
     o->pace_mean_ms = sim_between(sim, 50, 500) * (g == SIM_ROAMING ? 8 : 1);
     o->preempt_mean = sim_chance(sim, 60) ? sim_between(sim, 300, 30000) : 0;
