@@ -10,6 +10,7 @@
 enum {
     LINGER_MS = 1000, /* for the driver to write a close frame */
     BYE_MS = 2000,
+    OUTPUT_STUCK_MS = 2000, /* "unmoved 2 s" (research/protocol.md 2.5) */
     /* Requests, acknowledgements and pongs find room beside a full backlog of publishes. */
     SEND_BYTES_BASE = 512 * 1024,
     SEND_BYTES_PER_SUBSCRIPTION = 3072, /* a subscribe whose name and epoch are all escapes */
@@ -301,6 +302,8 @@ struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slo
     hf_cs_enter(s);
     if ((int)slot == s->live && hf_client_state_connected(s->state))
         hf_cs_put_publishes(s, now_ms);
+    if ((int)slot == s->live && l->out.len > 0 && s->output_from_ms == HF_NEVER)
+        s->output_from_ms = now_ms;
     hf_cs_leave(s, now_ms);
     return hf_buf_str(&l->out);
 }
@@ -311,7 +314,10 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
 
     hf_assert(len <= l->out.len);
     hf_buf_drop(&l->out, len);
-    if ((int)slot == s->live && l->out.len > 0)
+    if ((int)slot != s->live)
+        return;
+    s->output_from_ms = l->out.len > 0 ? now_ms : HF_NEVER;
+    if (l->out.len > 0)
         hf_heartbeat_output_moved(&s->heartbeat, now_ms);
 }
 
@@ -325,6 +331,12 @@ static uint64_t answer_late_ms(const struct hf_client_session *s)
     return s->answer_from_ms + hf_heartbeat_soft_ms(&s->heartbeat);
 }
 
+/* When the socket has taken nothing for so long that the same is true. */
+static uint64_t output_stuck_ms(const struct hf_client_session *s)
+{
+    return s->output_from_ms == HF_NEVER ? HF_NEVER : s->output_from_ms + OUTPUT_STUCK_MS;
+}
+
 static uint64_t live_deadline(const struct hf_client_session *s)
 {
     uint64_t at = hf_heartbeat_deadline_ms(&s->heartbeat);
@@ -333,6 +345,7 @@ static uint64_t live_deadline(const struct hf_client_session *s)
     at = min_u64(at, s->sync_until_ms);
     at = min_u64(at, s->resub_at_ms);
     at = min_u64(at, s->leave_at_ms);
+    at = min_u64(at, output_stuck_ms(s));
     return min_u64(at, answer_late_ms(s));
 }
 
@@ -375,6 +388,10 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
     if (now_ms >= answer_late_ms(s)) {
         s->answer_from_ms = now_ms;
         hf_cs_doubt(s, HF_BY_ANSWER_LATE, now_ms);
+    }
+    if (now_ms >= output_stuck_ms(s)) {
+        s->output_from_ms = now_ms;
+        hf_cs_doubt(s, HF_BY_OUTPUT_STUCK, now_ms);
     }
     if (now_ms >= s->ack_at_ms)
         hf_cs_put_acks(s);

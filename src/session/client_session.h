@@ -209,7 +209,10 @@ void hf_client_session_network(struct hf_client_session *s, const struct hf_clie
 void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
 /* The machine slept: a signal. */
 void hf_client_session_woke_up(struct hf_client_session *s, uint64_t now_ms);
-/* What the socket has taken does not leave the machine, or is not acknowledged by its peer's (TCP_INFO, SIOCOUTQ): a doubt. */
+/*
+ * What the socket has taken does not leave the machine, or is not acknowledged by its peer's (TCP_INFO, SIOCOUTQ): a doubt. That the socket takes
+ * nothing for 2 s, though there is output, the session sees itself.
+ */
 void hf_client_session_output_stuck(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 
 /* When to call _tick(), or UINT64_MAX. */

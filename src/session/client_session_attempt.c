@@ -244,6 +244,7 @@ void hf_cs_reset_connection(struct hf_client_session *s)
     s->unacked_bytes = 0;
     s->ack_at_ms = HF_NEVER;
     s->sync_until_ms = HF_NEVER;
+    s->output_from_ms = HF_NEVER;
     s->resub_at_ms = HF_NEVER;
     s->answer_from_ms = HF_NEVER;
     s->asked = 0;

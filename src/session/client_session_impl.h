@@ -88,6 +88,7 @@ struct hf_client_session {
     size_t unacked_bytes;
     uint64_t ack_at_ms;      /* when acknowledgements are due; HF_NEVER: nothing to acknowledge */
     uint64_t sync_until_ms;  /* a hole must be filled by then; HF_NEVER: none */
+    uint64_t output_from_ms; /* output waits, and the socket has taken nothing since; HF_NEVER: none waits */
     uint64_t resub_at_ms;    /* deferred subscribes are due; HF_NEVER: none */
     uint64_t answer_from_ms; /* the last answer, or the first request without one; HF_NEVER: none waits */
     uint32_t asked;          /* subscribes and unsubscribes without an answer */

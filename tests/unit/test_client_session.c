@@ -217,6 +217,34 @@ TEST(each_trigger_verifies_at_once)
     said(f, "{\"type\":\"ping\",\"id\":\"6\"}\n");
 }
 
+/* The soft deadline of a slow path is longer than that: no answer is late yet. */
+TEST(output_that_no_socket_takes_is_a_doubt)
+{
+    struct hf_str out;
+
+    dial(f);
+    advance(f, 3000); /* the upgrade's round trip */
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    collect(f);
+    serve(f, PONG("1"));
+    hf_buf_reset(&f->moves);
+    publish(f, "1");
+    out = hf_client_session_output(f->s, f->slot, f->now_ms);
+    assert_true(out.len > 10);
+    advance(f, 1500);
+    hf_client_session_sent(f->s, f->slot, 1, f->now_ms); /* it moves */
+    advance(f, 1999);
+    MOVED(f, "");
+    advance(f, 1);
+    MOVED(f, "live doubtful output_stuck\n");
+    advance(f, 0); /* the ping lies behind it */
+    out = hf_client_session_output(f->s, f->slot, f->now_ms);
+    hf_client_session_sent(f->s, f->slot, out.len, f->now_ms);
+    serve(f, PONG("2") "{\"type\":\"ack\",\"seq\":1,\"offsets\":[1]}\n");
+    advance(f, 20000);
+    MOVED(f, "doubtful live proven\n");
+}
+
 /* What was on its way before the question was asked answers nothing. */
 TEST(only_what_comes_after_the_ping_proves)
 {
@@ -608,6 +636,7 @@ int main(void)
         cmocka_unit_test(a_heartbeat_goes_through_doubt_to_death),
         cmocka_unit_test(any_byte_ends_the_doubt),
         cmocka_unit_test(each_trigger_verifies_at_once),
+        cmocka_unit_test(output_that_no_socket_takes_is_a_doubt),
         cmocka_unit_test(only_what_comes_after_the_ping_proves),
         cmocka_unit_test(in_doubt_work_goes_on),
         cmocka_unit_test(a_spare_connection_is_kept_for_a_while),
