@@ -3,10 +3,11 @@
  * session/backoff.c of the clients and the real shm/gate.c of the server; beside them the rules of other clients, against a server whose
  * queue simply fills, as in the note that the design draws on.
  *
- *   herd [--clients N] [--rate R] [--seed S] [--curve]
+ *   herd [--clients N] [--rate R] [--seed S] [--curve] [--check]
  *
  * Writes a table in Markdown: when half, 99 in 100 and all of the clients are back, attempts per client, and the most attempts in one second.
- * --curve: also the attempts of each five seconds, a row for each rule.
+ * --curve: also the attempts of each five seconds, a row for each rule. --check: fails where our own rules cost more, or take longer, than
+ * is said below.
  */
 #include "base/rng.h"
 #include "session/backoff.h"
@@ -57,6 +58,9 @@ struct rule {
     uint64_t (*delay_ms)(struct client *c, const struct herd *h, uint32_t attempt, uint64_t told_ms);
     bool gate;        /* the server has Holdfast's gate, and says when to come back; else a queue */
     uint64_t down_ms; /* until then nobody answers */
+    /* What --check demands: attempts per client, and the time of the last one; 0: nothing. */
+    double attempts_max;
+    uint64_t (*back_ms_max)(const struct herd *h);
 };
 
 static uint64_t uniform(struct client *c, uint64_t max)
@@ -127,15 +131,27 @@ static uint64_t drained(struct client *c, const struct herd *h, uint32_t attempt
     return attempt == 0 ? uniform(c, DRAIN_MS) : after_failure(c, told_ms);
 }
 
+/* All are back within little more than the time in which the server could have taken them one by one. */
+static uint64_t as_fast_as_possible(const struct herd *h)
+{
+    return (uint64_t)h->clients * 1250 / h->rate;
+}
+
+static uint64_t within_the_window(const struct herd *h)
+{
+    (void)h;
+    return DRAIN_MS + 1000;
+}
+
 static const struct rule rules[] = {
-    {"ten steps, 10 ms to 5 s, no jitter (Phoenix)", steps, false, 0},
-    {"doubling, 0.5 s to 30 s, no jitter", doubling, false, 0},
-    {"1 s to 5 s ± 50 % (Socket.IO)", one_to_five_seconds, false, 0},
-    {"Holdfast's backoff alone: full jitter, 0.5 s to 30 s", full_jitter, false, 0},
-    {"the same, and the server says `Retry-After`", full_jitter, true, 0},
-    {"Holdfast: `lossSpread`, `Retry-After`, full jitter", loss, true, 0},
-    {"Holdfast, and nobody answers for 30 s", loss, true, DOWN_MS},
-    {"Holdfast, drained: `reconnect` within 60 s", drained, true, 0},
+    {"ten steps, 10 ms to 5 s, no jitter (Phoenix)", steps, false, 0, 0, NULL},
+    {"doubling, 0.5 s to 30 s, no jitter", doubling, false, 0, 0, NULL},
+    {"1 s to 5 s ± 50 % (Socket.IO)", one_to_five_seconds, false, 0, 0, NULL},
+    {"Holdfast's backoff alone: full jitter, 0.5 s to 30 s", full_jitter, false, 0, 0, NULL},
+    {"the same, and the server says `Retry-After`", full_jitter, true, 0, 2.5, NULL},
+    {"Holdfast: `lossSpread`, `Retry-After`, full jitter", loss, true, 0, 2.0, as_fast_as_possible},
+    {"Holdfast, and nobody answers for 30 s", loss, true, DOWN_MS, 0, NULL},
+    {"Holdfast, drained: `reconnect` within 60 s", drained, true, 0, 1.1, within_the_window},
 };
 
 /* ---- The server ---- */
@@ -265,6 +281,23 @@ static void tell(const struct herd *h, const struct rule *rule)
     printf(" %.1f | %" PRIu32 " |\n", (double)h->attempts / h->clients, most);
 }
 
+static bool as_demanded(const struct herd *h, const struct rule *rule)
+{
+    double attempts = (double)h->attempts / h->clients;
+
+    if (rule->attempts_max > 0 && attempts > rule->attempts_max) {
+        fprintf(stderr, "herd: %s: %.1f attempts per client, %.1f are too many\n", rule->name, attempts,
+                rule->attempts_max);
+        return false;
+    }
+    if (rule->back_ms_max != NULL && (h->back_ms[2] == 0 || h->back_ms[2] > rule->back_ms_max(h))) {
+        fprintf(stderr, "herd: %s: the last one is back after %.1f s, which is too late\n", rule->name,
+                (double)h->back_ms[2] / 1000);
+        return false;
+    }
+    return true;
+}
+
 static void tell_curve(const struct herd *h, const struct rule *rule)
 {
     uint32_t last = 0;
@@ -277,8 +310,11 @@ static void tell_curve(const struct herd *h, const struct rule *rule)
     printf("\n");
 }
 
-static void tell_all(struct herd *h, uint64_t seed, bool curve)
+/* Returns whether all is as demanded. */
+static bool tell_all(struct herd *h, uint64_t seed, bool curve)
 {
+    bool good = true;
+
     const size_t count = sizeof(rules) / sizeof(rules[0]);
 
     printf("%" PRIu32 " clients, %" PRIu32 " handshakes a second: %.1f s if none were wasted.\n\n",
@@ -288,6 +324,7 @@ static void tell_all(struct herd *h, uint64_t seed, bool curve)
     for (size_t i = 0; i < count; i++) {
         run(h, &rules[i], seed);
         tell(h, &rules[i]);
+        good = as_demanded(h, &rules[i]) && good;
     }
     if (curve)
         printf("\nAttempts in each five seconds:\n\n");
@@ -295,6 +332,7 @@ static void tell_all(struct herd *h, uint64_t seed, bool curve)
         run(h, &rules[i], seed);
         tell_curve(h, &rules[i]);
     }
+    return good;
 }
 
 /* ---- Arguments ---- */
@@ -313,50 +351,63 @@ static bool number(const char *text, uint64_t most, uint64_t *out)
 static int usage(void)
 {
     fprintf(stderr,
-            "usage: herd [--clients N] [--rate R] [--seed S] [--curve]\n"
+            "usage: herd [--clients N] [--rate R] [--seed S] [--curve] [--check]\n"
             "N: 1 to %d; R: handshakes a second, 1 to 1000000\n",
             CLIENTS_MAX);
     return 2;
 }
 
-int main(int argc, char **argv)
+struct arguments {
+    uint64_t clients, rate, seed;
+    bool curve, check;
+};
+
+static bool take_arguments(struct arguments *a, int argc, char **argv)
 {
-    uint64_t clients = 2000, rate = 40, seed = 1;
-    struct herd *h = calloc(1, sizeof(*h));
-    bool curve = false, good = true;
+    bool good = true;
 
     for (int i = 1; good && i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (strcmp(argv[i], "--curve") == 0) {
-            curve = true;
+            a->curve = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--check") == 0) {
+            a->check = true;
             continue;
         }
         if (strcmp(argv[i], "--clients") == 0)
-            good = number(value, CLIENTS_MAX, &clients);
+            good = number(value, CLIENTS_MAX, &a->clients);
         else if (strcmp(argv[i], "--rate") == 0)
-            good = number(value, 1000000, &rate);
+            good = number(value, 1000000, &a->rate);
         else
-            good = strcmp(argv[i], "--seed") == 0 && number(value, UINT64_MAX, &seed);
+            good = strcmp(argv[i], "--seed") == 0 && number(value, UINT64_MAX, &a->seed);
         i++;
     }
-    if (!good) {
-        free(h);
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.clients = 2000, .rate = 40, .seed = 1};
+    static struct herd h;
+    bool good;
+
+    if (!take_arguments(&a, argc, argv))
         return usage();
-    }
-    if (h != NULL) {
-        h->clients = (uint32_t)clients;
-        h->rate = (uint32_t)rate;
-        h->client = calloc(clients, sizeof(*h->client));
-        h->gate = aligned_alloc(64, (hf_gate_bytes(0, 1) + 63) / 64 * 64);
-    }
-    if (h == NULL || h->client == NULL || h->gate == NULL) {
+    h.clients = (uint32_t)a.clients;
+    h.rate = (uint32_t)a.rate;
+    h.client = calloc(a.clients, sizeof(*h.client));
+    h.gate = aligned_alloc(64, (hf_gate_bytes(0, 1) + 63) / 64 * 64);
+    if (h.client == NULL || h.gate == NULL) {
         fprintf(stderr, "herd: out of memory\n");
+        free(h.client);
+        free(h.gate);
         return 1;
     }
-    tell_all(h, seed, curve);
-    free(h->gate);
-    free(h->client);
-    free(h);
-    return 0;
+    good = tell_all(&h, a.seed, a.curve);
+    free(h.gate);
+    free(h.client);
+    return a.check && !good;
 }
