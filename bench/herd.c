@@ -149,7 +149,7 @@ static const struct rule rules[] = {
     {"1 s to 5 s ± 50 % (Socket.IO)", one_to_five_seconds, false, 0, 0, NULL},
     {"Holdfast's backoff alone: full jitter, 0.5 s to 30 s", full_jitter, false, 0, 0, NULL},
     {"the same, and the server says `Retry-After`", full_jitter, true, 0, 2.5, NULL},
-    {"Holdfast: `lossSpread`, `Retry-After`, full jitter", loss, true, 0, 2.0, as_fast_as_possible},
+    {"Holdfast: `lossSpread`, `Retry-After`, full jitter", loss, true, 0, 1.8, as_fast_as_possible},
     {"Holdfast, and nobody answers for 30 s", loss, true, DOWN_MS, 0, NULL},
     {"Holdfast, drained: `reconnect` within 60 s", drained, true, 0, 1.1, within_the_window},
 };

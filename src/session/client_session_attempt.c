@@ -129,10 +129,10 @@ static enum hf_backoff_cause backoff_cause(const struct hf_client_session *s,
     case HF_BY_FOREGROUND:
         return HF_CAUSE_SIGNAL;
     case HF_BY_HEARTBEAT_MISSED:
+    case HF_BY_SUPERSEDED: /* By ourselves, and the server is well: it concerns no herd. */
         return HF_CAUSE_OWN;
     case HF_BY_CONNECTION_LOST:
     case HF_BY_CLOSED_BY_SERVER:
-    case HF_BY_SUPERSEDED:
         return HF_CAUSE_LOSS;
     case HF_BY_SERVER_DRAIN:
         return HF_CAUSE_ADVICE;

@@ -561,6 +561,7 @@ TEST(superseded_by_an_attempt_of_its_own_it_resumes)
     f->slot = old;
     serve_close(f, 4001);
     MOVED(f, "live waiting superseded\n");
+    assert_in_range(f->next_attempt_ms, 0, 100); /* and not lossSpread */
     HEARD(f, "disconnected 4001\n");
     resume(f);
     MOVED(f, "waiting connecting due\nconnecting live welcomed\n");
