@@ -439,6 +439,8 @@ static void told_subscribed(struct sim *sim, uint32_t client, const struct hf_cl
     struct subscription *s = &oracle.subscriptions[client][channel];
     int epoch = epoch_of_text(sim, channel, ev->epoch);
 
+    if (!s->wanted && sim->clients[client]->robbed) /* A thief asked for it, on the same session. */
+        *s = (struct subscription){.wanted = true};
     if (!s->wanted || s->leaving) {
         sim_fail(sim, "client %u: channel %u: subscribed, and never asked for it", client, channel);
     } else if (epoch < 0) {
