@@ -239,6 +239,7 @@ void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uin
     if ((int)slot != s->next || s->links[slot].state != HF_LINK_DIALING)
         return;
     hf_cs_enter(s);
+    s->offline = false; /* There is a way: the system was wrong. */
     hf_link_connected(&s->links[slot]);
     if (!s->next_held)
         hf_cs_request_upgrade(s, now_ms);

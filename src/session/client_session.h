@@ -198,7 +198,7 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
 struct hf_client_network_facts {
     bool changed; /* addresses, links or routes are not what they were */
     bool
-        offline; /* there is no way to the server: attempts rest, but for a probe each 30 s. It holds until told otherwise */
+        offline; /* there is no way to the server: attempts rest, but for a probe each 30 s. It holds until told otherwise, or a connection comes about */
     bool
         local_address_gone; /* the own address of the connection is not this machine's any more: the connection is dead */
 };

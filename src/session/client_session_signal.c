@@ -1,7 +1,5 @@
 #include "session/client_session_impl.h"
 
-#include "base/assert.h"
-
 enum {
     REDIAL_MS = 1000
 }; /* an attempt without a connection after that is on the network that was. A guess */

@@ -28,6 +28,20 @@ static bool wanted(const struct fixture *f, unsigned slot)
     return hf_client_session_want(f->s, slot).wish != HF_WISH_NONE;
 }
 
+/* Wait until a connection is wanted; and it does not come about. */
+static void dial_in_vain(struct fixture *f)
+{
+    unsigned turns;
+
+    for (turns = 0; turns < 100 && wanted_slot(f) < 0; turns++) {
+        uint64_t at = hf_client_session_deadline_ms(f->s);
+
+        advance(f, at > f->now_ms ? at - f->now_ms : 0);
+    }
+    assert_true(wanted_slot(f) >= 0);
+    hf_client_session_lost(f->s, (unsigned)wanted_slot(f), "no route", f->now_ms);
+}
+
 /* The next attempt is due between these two moments from now. */
 static void next_attempt_in(struct fixture *f, uint64_t least_ms, uint64_t most_ms)
 {
@@ -497,8 +511,7 @@ TEST(offline_there_is_a_probe_each_half_minute)
     MOVED(f, "connecting offline timed_out\n");
     for (i = 0; i < 5; i++) {
         assert_in_range(f->next_attempt_ms, PROBE_MS, PROBE_MS + 1000);
-        dial(f);
-        hf_client_session_lost(f->s, f->slot, "no route", f->now_ms);
+        dial_in_vain(f);
         MOVED(f, "offline connecting probe\nconnecting offline unreachable\n");
     }
     network(f, true, false, false);
@@ -514,8 +527,7 @@ TEST(a_waiting_session_goes_offline_but_tries_once)
 {
     network(f, true, true, false);
     next_attempt_in(f, 0, 0); /* a first attempt is always made */
-    dial(f);
-    hf_client_session_lost(f->s, f->slot, "no route", f->now_ms);
+    dial_in_vain(f);
     MOVED(f, "waiting connecting started\nconnecting offline unreachable\n");
     network(f, true, false, false);
     MOVED(f, "offline waiting network_changed\n");
@@ -527,12 +539,21 @@ TEST(a_waiting_session_goes_offline_but_tries_once)
     next_attempt_in(f, PROBE_MS, PROBE_MS + 1000);
 }
 
-TEST(a_welcome_proves_the_system_wrong)
+TEST(a_connection_proves_the_system_wrong)
 {
     network(f, true, true, false);
     begin(f);
     hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
     MOVED(f, "live waiting connection_lost\n");
+}
+
+/* A server that refuses has been reached: it is tried as any other, and not each half minute. */
+TEST(a_refusal_proves_the_system_wrong)
+{
+    network(f, true, true, false);
+    refuse(f, 409, 0);
+    MOVED(f, "waiting connecting started\nconnecting waiting refused\n");
+    next_attempt_in(f, 0, 500);
 }
 
 /* A probe comes no sooner than the server wanted it. */
@@ -653,7 +674,8 @@ int main(void)
         cmocka_unit_test(the_background_waits_longer_and_the_foreground_comes_at_once),
         cmocka_unit_test(offline_there_is_a_probe_each_half_minute),
         cmocka_unit_test(a_waiting_session_goes_offline_but_tries_once),
-        cmocka_unit_test(a_welcome_proves_the_system_wrong),
+        cmocka_unit_test(a_connection_proves_the_system_wrong),
+        cmocka_unit_test(a_refusal_proves_the_system_wrong),
         cmocka_unit_test(offline_the_word_of_the_server_holds_too),
         cmocka_unit_test(superseded_by_an_attempt_of_its_own_it_resumes),
         cmocka_unit_test(a_drained_connection_that_is_closed_waits_as_advised),
