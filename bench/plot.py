@@ -29,19 +29,24 @@ def color(name):
     return OURS if name == 'Holdfast' else LIMIT if name == 'raw loop' else OTHERS
 
 
-def bars(title, unit, rows):
-    """rows: (name, median, lowest, highest). The shortest bar is on top; a line over each bar shows the spread."""
+def bars(title, unit, rows, ours=None):
+    """
+    rows: (name, median, lowest, highest). The shortest bar is on top; a line over each bar shows the spread. ours: which names are
+    in our colour; without it Holdfast is.
+    """
     rows = sorted(rows, key=lambda row: row[1])
     largest = max([row[3] for row in rows] + [1e-9])
-    scale = (WIDTH - LEFT - RIGHT) / largest
+    left = max([LEFT] + [16 + 7 * len(row[0]) for row in rows])
+    scale = (WIDTH - left - RIGHT) / largest
     body = [text(16, 24, title, more='font-weight="bold"')]
     for i, (name, median, low, high) in enumerate(rows):
         y = TOP + i * ROW
         middle = y + 9
-        body.append(text(LEFT - 8, y + 14, name, 'end'))
-        body.append(f'<rect x="{LEFT}" y="{y}" width="{max(median * scale, 1):.1f}" height="18" fill="{color(name)}"/>')
-        body.append(f'<path d="M{LEFT + low * scale:.1f} {middle}H{LEFT + high * scale:.1f}" stroke="#000" stroke-width="1.5"/>')
-        body.append(text(LEFT + high * scale + 8, y + 14, f'{number(median)} {unit}'))
+        fill = color(name) if ours is None else OURS if ours(name) else OTHERS
+        body.append(text(left - 8, y + 14, name, 'end'))
+        body.append(f'<rect x="{left}" y="{y}" width="{max(median * scale, 1):.1f}" height="18" fill="{fill}"/>')
+        body.append(f'<path d="M{left + low * scale:.1f} {middle}H{left + high * scale:.1f}" stroke="#000" stroke-width="1.5"/>')
+        body.append(text(left + high * scale + 8, y + 14, f'{number(median)} {unit}'))
     return frame(TOP + len(rows) * ROW + 12, body)
 
 

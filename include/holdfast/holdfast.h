@@ -18,7 +18,7 @@
  *
  * Errors: functions that can fail return a negative enum hf_client_error; hf_client_strerror() names it.
  * Threads: a client belongs to the thread that runs it; only hf_client_stop() may be called from others. Clients share
- * nothing, so that each thread may have its own.
+ * nothing, so that each thread may have its own. For one that any thread may use see holdfast/threaded.h, for several as one holdfast/pool.h.
  * Callbacks: all come from within hf_client_run(), _step(), _prepare(), _process(), _close() or _set_background(). In a callback the application may publish,
  * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
@@ -195,7 +195,7 @@ struct hf_client_result {
     struct hf_client_text id, payload; /* UNCERTAIN: as they were published */
 };
 
-/* The server refused a request, or sent what cannot be understood. */
+/* The server refused a request, or sent what cannot be understood. `heartbeat_memory`: the file of that option cannot be used. */
 struct hf_client_problem {
     struct hf_client_text code;
     struct hf_client_text reason;
@@ -220,6 +220,14 @@ struct hf_client_pong {
     uint64_t rtt_us; /* since hf_client_ping(), whatever broke in between included; microseconds */
 };
 
+/* How long a silent connection waits before it is asked whether it lives: docs/heartbeats.md compares them. */
+enum hf_client_heartbeat {
+    /* As long as the application tolerates (heartbeat_tolerance_ms) and the network has been found to bear. */
+    HF_CLIENT_HEARTBEAT_ADAPTIVE,
+    HF_CLIENT_HEARTBEAT_CLASSIC, /* 25 s, growing and halving between 10 s and 60 s */
+    HF_CLIENT_HEARTBEAT_FIXED,   /* heartbeat_interval_ms, or what the server says */
+};
+
 /* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
 struct hf_client_options {
     const char *url; /* ws:// or wss://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
@@ -233,15 +241,26 @@ struct hf_client_options {
      * HF_CLIENT_TOKEN_MAX of them: others are EINVAL.
      */
     const char *token;
-    uint32_t outbox_messages_max;   /* publishes kept until they are answered; default 10,000 */
-    size_t outbox_bytes_max;        /* and their bytes; default 16 MiB, at most 1 GiB */
-    uint32_t window;                /* publishes on their way at once; default 1,000 */
-    uint32_t subscriptions_max;     /* default 256, the server's own */
-    size_t message_bytes_max;       /* the largest message taken from the server; default 16 MiB */
-    uint64_t heartbeat_interval_ms; /* to ask of the server; default 0: as the server says */
-    bool background;                /* begin as after hf_client_set_background(client, true); default false */
+    uint32_t outbox_messages_max;       /* publishes kept until they are answered; default 10,000 */
+    size_t outbox_bytes_max;            /* and their bytes; default 16 MiB, at most 1 GiB */
+    uint32_t window;                    /* publishes on their way at once; default 1,000 */
+    uint32_t subscriptions_max;         /* default 256, the server's own */
+    size_t message_bytes_max;           /* the largest message taken from the server; default 16 MiB */
+    enum hf_client_heartbeat heartbeat; /* default ADAPTIVE */
+    uint64_t heartbeat_interval_ms; /* to ask of the server; default 0; another makes the heartbeat FIXED */
+    /*
+     * ADAPTIVE: how long a break of a silent connection may go unseen; 1 ms to 1 h. The default, 30 s, is for an application that somebody
+     * looks at; for one that is idle or hidden 120 s, for a device in a pocket 300 s, saves most of the heartbeats.
+     */
+    uint64_t heartbeat_tolerance_ms;
+    /*
+     * ADAPTIVE: a file in which to remember what networks bear, made if it is not there; NULL, the default: none. A good place is
+     * $XDG_STATE_HOME/NAME/heartbeat. Each client that uses it writes what it knows: give clients that run at once their own.
+     */
+    const char *heartbeat_memory;
+    bool background; /* begin as after hf_client_set_background(client, true); default false */
 
-    /* Any of these may be NULL. */
+    /* Callbacks, any of which may be NULL. What is no callback stands above. */
     void *user; /* passed to each */
     void (*on_connected)(void *user, const struct hf_client_connection *connection);
     /* After on_connected: all that was missed has been delivered, `messages` in number. */
@@ -265,7 +284,7 @@ struct hf_client_options {
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
- * Make a client; it connects as soon as it runs. EINVAL: the URL or a bound makes no sense; EIO: also where the CA file cannot be
+ * Make a client; it connects as soon as it runs. EINVAL: the URL, a bound or the heartbeat makes no sense; EIO: also where the CA file cannot be
  * read; ECERT: it holds no certificate; ENOMEM.
  * *out is set on success only.
  */
@@ -328,6 +347,12 @@ HF_CLIENT_API uint32_t hf_client_unanswered(const struct hf_client *client);
 HF_CLIENT_API bool hf_client_position(struct hf_client *client, const char *channel, size_t channel_len,
                                       struct hf_client_text *epoch, uint64_t *offset);
 
+/*
+ * The application has come to the foreground, or left it: options.heartbeat_tolerance_ms from now on. EINVAL: not 1 ms to 1 h; ESTATE: the
+ * heartbeat is not ADAPTIVE.
+ */
+HF_CLIENT_API int hf_client_set_tolerance(struct hf_client *client, uint64_t tolerance_ms);
+
 /* Whether there is a connection that the server has welcomed: LIVE or DOUBTFUL. */
 HF_CLIENT_API bool hf_client_connected(const struct hf_client *client);
 HF_CLIENT_API enum hf_client_state hf_client_state(const struct hf_client *client);
@@ -359,7 +384,7 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
  * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 3 };
+enum { HF_CLIENT_POLL_MAX = 4 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

@@ -2,6 +2,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "client/handover.h"
+#include "client/heartbeats.h"
 #include "client/socket.h"
 #include "client/url.h"
 #include "session/client_session.h"
@@ -54,9 +56,10 @@ enum {
 };
 
 struct hf_client {
-    struct hf_client_options options; /* url, ca_file and token are not kept */
+    struct hf_client_options options; /* url, ca_file, token and heartbeat_memory are not kept */
     struct hf_url url;
-    struct hf_client_tls *tls; /* NULL: the URL is not wss */
+    struct hf_client_tls *tls;       /* NULL: the URL is not wss */
+    struct hf_heartbeats heartbeats; /* the session borrows its policy */
     struct hf_client_session *session;
     struct hf_addresses addresses;
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
@@ -280,6 +283,20 @@ static void tell_state(const struct hf_client *c, const struct hf_client_session
         c->options.on_state(c->options.user, &change);
 }
 
+/* What is wrong with the file of remembered networks, once. */
+static void tell_heartbeats(struct hf_client *c)
+{
+    const struct hf_client_problem problem = {.code = text(HF_STR("heartbeat_memory")),
+                                              .reason = text(hf_str_from(c->heartbeats.problem)),
+                                              .channel = text(HF_STR(""))};
+
+    if (c->heartbeats.problem[0] == '\0')
+        return;
+    if (c->options.on_problem != NULL)
+        c->options.on_problem(c->options.user, &problem);
+    c->heartbeats.problem[0] = '\0';
+}
+
 static void on_event(void *ctx, const struct hf_client_session_event *ev)
 {
     struct hf_client *c = ctx;
@@ -343,7 +360,9 @@ void hf_client_options_init(struct hf_client_options *options)
                                           .outbox_bytes_max = 16 * 1024 * 1024,
                                           .window = 1000,
                                           .subscriptions_max = 256,
-                                          .message_bytes_max = 16 * 1024 * 1024};
+                                          .message_bytes_max = 16 * 1024 * 1024,
+                                          .heartbeat = HF_CLIENT_HEARTBEAT_ADAPTIVE,
+                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS};
 }
 
 static int session_new(struct hf_client *c)
@@ -361,8 +380,14 @@ static int session_new(struct hf_client *c)
                                               .on_event = on_event,
                                               .ctx = c};
 
+    int err;
+
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         return HF_EIO;
+    err = hf_heartbeats_init(&c->heartbeats, &c->options, config.seed, now_ms());
+    if (err < 0)
+        return err;
+    config.heartbeat_policy = c->heartbeats.policy;
     return hf_client_session_new(&config, now_ms(), &c->session);
 }
 
@@ -392,7 +417,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
         goto done;
-    c->options.url = c->options.ca_file = c->options.token = NULL;
+    c->options.url = c->options.ca_file = c->options.token = c->options.heartbeat_memory = NULL;
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -414,6 +439,7 @@ void hf_client_free(struct hf_client *c)
         (void)close(c->wake_fd);
     hf_client_tls_free(c->tls);
     hf_client_session_free(c->session);
+    hf_heartbeats_release(&c->heartbeats, now_ms());
     hf_buf_release(&c->scratch);
     free(c->kept);
     free(c);
@@ -507,6 +533,15 @@ bool hf_client_position(struct hf_client *c, const char *channel, size_t channel
         return false;
     *epoch = text(name);
     return true;
+}
+
+int hf_client_set_tolerance(struct hf_client *c, uint64_t tolerance_ms)
+{
+    int err = hf_heartbeats_set_tolerance(&c->heartbeats, tolerance_ms);
+
+    if (err == 0)
+        hf_client_session_heartbeat_changed(c->session, now_ms());
+    return err;
 }
 
 bool hf_client_connected(const struct hf_client *c)
@@ -618,6 +653,8 @@ int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_cou
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
         hf_client_session_tick(c->session, turn.now_ms);
     obey(c, &turn);
+    hf_heartbeats_save(&c->heartbeats, turn.now_ms);
+    tell_heartbeats(c);
     return over(c) ? 0 : 1;
 }
 
@@ -661,6 +698,11 @@ void hf_client_stop(struct hf_client *c)
     written = write(c->wake_fd, &one, sizeof(one));
     (void)written; /* It can only fail where the counter is full, and then the client is awake. */
     errno = saved;
+}
+
+struct hf_outbox_item *hf_client_take_unanswered(struct hf_client *c, bool sent)
+{
+    return hf_client_session_take_unanswered(c->session, sent);
 }
 
 const char *hf_client_strerror(int error)

@@ -51,6 +51,7 @@ static void begin_close(struct hf_client_session *s, uint64_t now_ms)
     if (s->next != HF_NO_SLOT)
         hf_cs_drop_next(s);
     hf_cs_put(s, &(struct hf_msg){.type = HF_MSG_BYE});
+    hf_cs_probe_abandon(s, now_ms);
     s->close_until_ms = now_ms + BYE_MS;
     hf_cs_move(s, HF_CLIENT_CLOSING, &e, now_ms);
 }
@@ -145,7 +146,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->rng.state = config->seed;
     hf_backoff_init(&s->backoff);
     hf_backoff_background(&s->backoff, config->background);
-    hf_heartbeat_init(&s->heartbeat);
+    hf_heartbeat_init(&s->heartbeat, config->heartbeat_policy);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
     hf_requests_init(&s->requests);
@@ -158,6 +159,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->attempt_at_ms = now_ms;
     s->attempt_cause = HF_BY_STARTED;
     s->leave_at_ms = HF_NEVER;
+    s->probe_at_ms = HF_NEVER;
     hf_cs_reset_connection(s);
     s->config.host = copy_string(config->host);
     s->config.target = copy_string(config->target);
@@ -204,6 +206,21 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
     hf_cs_leave(s, now_ms);
 }
 
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms)
+{
+    if (s->config.heartbeat_policy != NULL)
+        hf_heartbeat_policy_set_network(s->config.heartbeat_policy, key, now_ms);
+    hf_cs_probe_abandon(s, now_ms);
+}
+
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms)
+{
+    hf_cs_enter(s);
+    if (hf_client_state_connected(s->state))
+        hf_cs_put_heartbeat(s);
+    hf_cs_leave(s, now_ms);
+}
+
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s)
 {
     return s->state;
@@ -236,6 +253,8 @@ struct hf_client_session_want hf_client_session_want(const struct hf_client_sess
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
 {
     hf_assert(s->busy == 0);
+    if (slot == HF_CLIENT_SESSION_PROBE_SLOT)
+        hf_cs_probe_connected(s, now_ms);
     if ((int)slot != s->next || s->links[slot].state != HF_LINK_DIALING)
         return;
     hf_cs_enter(s);
@@ -258,11 +277,14 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
         return;
     hf_cs_enter(s);
     if ((int)slot == s->live) {
+        hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
         e.cause = HF_BY_UNREACHABLE;
         hf_cs_give_up_next(s, &e, now_ms);
     } else {
+        if (slot == HF_CLIENT_SESSION_PROBE_SLOT)
+            hf_cs_probe_lost(s, now_ms);
         hf_link_drop(l);
     }
     hf_cs_leave(s, now_ms);
@@ -282,6 +304,11 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
     if (l->state < HF_LINK_OPENING || l->state == HF_LINK_CLOSING)
         return;
     hf_cs_enter(s);
+    if (slot == HF_CLIENT_SESSION_PROBE_SLOT) {
+        hf_cs_probe_recv(s, data, len, now_ms);
+        hf_cs_leave(s, now_ms);
+        return;
+    }
     if ((int)slot == s->live) {
         hf_heartbeat_data_received(&s->heartbeat, now_ms);
         hf_cs_proven(s, now_ms);
@@ -317,6 +344,8 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
     hf_buf_drop(&l->out, len);
     if ((int)slot != s->live)
         return;
+    if (len > 0)
+        hf_heartbeat_data_sent(&s->heartbeat, now_ms);
     s->output_from_ms = l->out.len > 0 ? now_ms : HF_NEVER;
     if (l->out.len > 0)
         hf_heartbeat_output_moved(&s->heartbeat, now_ms);
@@ -352,8 +381,11 @@ static uint64_t live_deadline(const struct hf_client_session *s)
 
 uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 {
-    uint64_t at = min_u64(s->linger_until_ms[0], s->linger_until_ms[1]);
+    uint64_t at = s->probe_at_ms;
+    unsigned slot;
 
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        at = min_u64(at, s->linger_until_ms[slot]);
     if (s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE)
         at = min_u64(at, s->attempt_at_ms);
     if (hf_client_state_connected(s->state))
@@ -387,6 +419,7 @@ static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
 static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 {
     if (now_ms >= answer_late_ms(s)) {
+        hf_heartbeat_answer_late(&s->heartbeat, s->answer_from_ms);
         s->answer_from_ms = now_ms;
         hf_cs_doubt(s, HF_BY_ANSWER_LATE, now_ms);
     }
@@ -436,6 +469,7 @@ void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
         tick_next(s, now_ms);
     if (hf_client_state_connected(s->state))
         tick_live(s, now_ms);
+    hf_cs_probe_tick(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
         hf_cs_end(s, &unanswered, now_ms);
     if ((s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE) && now_ms >= s->attempt_at_ms)

@@ -6,7 +6,7 @@
  * Its states, what may follow what, and the causes are in client_state.h.
  *
  * A session has two slots for connections: the one it lives on, and one that is being made to follow it (make before
- * break), or that is being closed. How a driver uses it:
+ * break), or that is being closed. A third one is for probes of the network, where a heartbeat policy wants them. How a driver uses it:
  *
  *   for each slot, after every call, obey hf_client_session_want(s, slot):
  *     - its socket in that slot has another attempt number: close that socket at once, and report nothing;
@@ -25,12 +25,14 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "session/client_state.h"
+#include "session/heartbeat_policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HF_CLIENT_SESSION_SLOTS = 2, HF_TOKEN_MAX = 4096 };
+/* The last slot is for probes of the network. */
+enum { HF_CLIENT_SESSION_SLOTS = 3, HF_CLIENT_SESSION_PROBE_SLOT = 2, HF_TOKEN_MAX = 4096 };
 
 enum hf_client_session_event_type {
     HF_CSE_CONNECTED, /* resumed, session, retry_count: attempts that failed before */
@@ -82,9 +84,12 @@ struct hf_client_session_config {
     size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
     uint32_t window;              /* publishes written and unanswered on a connection */
     uint32_t subscriptions_max;
-    size_t recv_bytes_max;          /* the largest message taken from the server */
-    uint64_t heartbeat_interval_ms; /* 0: the server's */
-    bool background;                /* see hf_client_session_background() */
+    size_t recv_bytes_max; /* the largest message taken from the server */
+    uint64_t
+        heartbeat_interval_ms; /* to ask of the server; 0: the server's own, or what the policy may need */
+    struct hf_heartbeat_policy
+        *heartbeat_policy; /* borrowed as long as the session; NULL: always the server's interval */
+    bool background;       /* see hf_client_session_background() */
     /*
      * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
      * system's random source, except in a simulation.
@@ -155,6 +160,14 @@ void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);
  */
 void hf_client_session_background(struct hf_client_session *s, bool background, uint64_t now_ms);
 
+/*
+ * The network in use has this key (0: not known), for the policy; a driver that can tell says so before the first attempt, and before
+ * _network_changed() at each change.
+ */
+void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms);
+/* The policy was given another tolerance: the server is asked anew. */
+void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
+
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
 /* Publishes that have no answer yet. */
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s);
@@ -163,6 +176,14 @@ uint32_t hf_client_session_connections(const struct hf_client_session *s);
 /* The application's position in a channel, to be kept for a later `since`. False: not subscribed, or not known yet. */
 bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
                                 uint64_t *offset);
+
+/*
+ * ENDED: take the oldest publish without an answer, if the server may have got it (sent), or cannot have got it (not sent); NULL otherwise. All
+ * that was sent comes before all that was not. The caller owns it (free()); `refused` ones have been told.
+ */
+struct hf_outbox_item;
+struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_session *s,
+                                                         bool sent) HF_MUST_CHECK;
 
 /* --- for the driver --- */
 

@@ -19,6 +19,7 @@ static void session_check(const struct hf_client_session *s)
         hf_assert(s->next == HF_NO_SLOT);
     hf_assert(s->next == HF_NO_SLOT || s->next != s->live);
     hf_assert(s->next != HF_NO_SLOT || !s->next_held);
+    hf_assert(s->probe == HF_CS_PROBE_NONE || hf_client_state_connected(s->state));
 }
 
 /* How long until the next attempt, as HF_CSE_STATE tells it. */
@@ -216,7 +217,7 @@ void hf_cs_request_upgrade(struct hf_client_session *s, uint64_t now_ms)
     const struct hf_ending e = {.cause = HF_BY_NO_MEMORY};
 
     s->request_at_ms = now_ms;
-    if (hf_cs_put_upgrade(s, &s->links[s->next]) < 0)
+    if (hf_cs_put_upgrade(s, &s->links[s->next], true) < 0)
         hf_cs_attempt_ended(s, &e, now_ms);
 }
 
@@ -261,6 +262,7 @@ void hf_cs_live_ended(struct hf_client_session *s, const struct hf_ending *e, ui
     if (l->state != HF_LINK_CLOSING)
         hf_link_drop(l);
     hf_cs_reset_connection(s);
+    hf_cs_probe_abandon(s, now_ms);
     if (e->final || s->state == HF_CLIENT_CLOSING) {
         hf_cs_end(s, e, now_ms);
         return;

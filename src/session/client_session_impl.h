@@ -6,6 +6,7 @@
  *   client_session_signal.c   doubts, and what the system says about the network
  *   client_session_publish.c  publishes and their answers
  *   client_session_channel.c  subscriptions and their messages
+ *   client_session_probe.c    the third slot: how much silence the network bears
  *   client_session_recv.c     the welcome, and which of the others a message is for
  *   client_session_request.c  history and pings
  *   client_session_send.c     what is said to the server, and when
@@ -33,6 +34,16 @@ enum {
 };
 
 #define HF_NEVER UINT64_MAX
+
+/* Where a probe is: client_session_probe.c. */
+enum hf_cs_probe {
+    HF_CS_PROBE_NONE,
+    HF_CS_PROBE_DIALING,
+    HF_CS_PROBE_ASKING,
+    HF_CS_PROBE_SILENT,
+    HF_CS_PROBE_PINGED,
+    HF_CS_PROBE_JUDGING,
+};
 
 struct hf_client_session {
     enum hf_client_session_state state;
@@ -93,6 +104,12 @@ struct hf_client_session {
     uint64_t answer_from_ms; /* the last answer, or the first request without one; HF_NEVER: none waits */
     uint32_t asked;          /* subscribes and unsubscribes without an answer */
     uint32_t bad_messages;   /* on this connection */
+
+    enum hf_cs_probe probe;
+    uint32_t probes;       /* begun so far; the last one's number */
+    uint64_t probe_gap_ms; /* its silence */
+    uint64_t probe_at_ms;  /* when its state has lasted long enough; HF_NEVER: NONE */
+    uint64_t probe_silent_from_ms;
 
     unsigned busy;      /* calls under way: a callback is possible */
     bool close_wanted;  /* _close() was called in one */
@@ -187,6 +204,17 @@ void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, ui
 /* What was not named begins again, or has ended. */
 void hf_cs_sort_channels(struct hf_client_session *s);
 
+/* --- client_session_probe.c --- */
+/* The live connection has been answered: a probe is judged, or begins if one is wanted. */
+void hf_cs_probe_network_good(struct hf_client_session *s, uint64_t now_ms);
+/* Its connection stands; bytes of it have come; it is gone; its time has come. */
+void hf_cs_probe_connected(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_probe_recv(struct hf_client_session *s, uint8_t *data, size_t len, uint64_t now_ms);
+void hf_cs_probe_lost(struct hf_client_session *s, uint64_t now_ms);
+void hf_cs_probe_tick(struct hf_client_session *s, uint64_t now_ms);
+/* Nothing will be known of it; does nothing where there is none. */
+void hf_cs_probe_abandon(struct hf_client_session *s, uint64_t now_ms);
+
 /* --- client_session_request.c --- */
 /* Put out the requests that have not been asked on this connection. */
 void hf_cs_put_questions(struct hf_client_session *s, uint64_t now_ms);
@@ -206,11 +234,14 @@ void hf_cs_emit_error(struct hf_client_session *s, struct hf_str code, struct hf
 /* --- client_session_send.c --- */
 /* Put a message into the live connection's output; does nothing where there is none. */
 void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
+/* Ask for the interval that is wanted, unless the server has it already. */
+void hf_cs_put_heartbeat(struct hf_client_session *s);
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);
 void hf_cs_put_pong(struct hf_client_session *s);
 void hf_cs_put_acks(struct hf_client_session *s);
 void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms);
-int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l) HF_MUST_CHECK;
+/* resume: as an attempt of this session; else as a new session of the same user. */
+int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resume) HF_MUST_CHECK;
 /* Something new was delivered, and is to be acknowledged in its time. */
 void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms);
 /* Whether the application has asked for the end, or it has come. */

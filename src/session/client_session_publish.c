@@ -1,5 +1,6 @@
 #include "session/client_session_impl.h"
 
+#include "base/assert.h"
 #include "wire/json.h"
 #include "ws/utf8.h"
 
@@ -75,6 +76,12 @@ int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel
     if (err < 0)
         return err;
     return hf_outbox_add(&s->outbox, channel, id, value, publish_id);
+}
+
+struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_session *s, bool sent)
+{
+    hf_assert(s->state == HF_CLIENT_ENDED);
+    return hf_outbox_take(&s->outbox, sent);
 }
 
 /* --- answers --- */

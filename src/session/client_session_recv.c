@@ -44,6 +44,7 @@ static void on_pong(struct hf_client_session *s, struct hf_msg *m, uint64_t now_
     if ((m->has & HF_HAS_ID) == 0 || hf_json_u53(m->id, &ping_id) < 0)
         return;
     hf_heartbeat_pong_received(&s->heartbeat, ping_id, now_ms);
+    hf_cs_probe_network_good(s, now_ms);
     if (s->welcome_ping != 0 && ping_id == s->welcome_ping)
         caught_up(s, now_ms);
 }
@@ -68,6 +69,7 @@ static void on_reconnect(struct hf_client_session *s, struct hf_msg *m, uint64_t
     uint64_t max = m->after_max_ms < HF_BACKOFF_ADVICE_MS_MAX ? m->after_max_ms : HF_BACKOFF_ADVICE_MS_MAX;
     uint64_t spread = max > min ? max - min : 0;
 
+    hf_heartbeat_disturbed(&s->heartbeat);
     s->leave_at_ms = now_ms + min + hf_rng_below(&s->rng, spread + 1);
 }
 
@@ -102,6 +104,8 @@ static bool take_facts(struct hf_client_session *s, const struct hf_msg *m)
     s->loss_spread_ms = m->loss_spread_ms;
     s->payload_bytes_max = m->max_message;
     hf_heartbeat_set_interval(&s->heartbeat, m->interval_ms);
+    if (s->config.heartbeat_policy != NULL)
+        hf_heartbeat_policy_set_bound(s->config.heartbeat_policy, m->heartbeat_max_ms);
     return true;
 }
 
@@ -118,11 +122,7 @@ static void emit_connected(struct hf_client_session *s, bool resumed)
 /* What is said first: requests without an answer, and the ping whose pong ends the catching up. */
 static void speak_first(struct hf_client_session *s, uint64_t now_ms)
 {
-    struct hf_msg m = {.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL};
-
-    m.interval_ms = s->config.heartbeat_interval_ms;
-    if (m.interval_ms > 0 && m.interval_ms != s->heartbeat.interval_ms)
-        hf_cs_put(s, &m);
+    hf_cs_put_heartbeat(s);
     hf_cs_put_requests(s, now_ms);
     hf_cs_put_questions(s, now_ms);
     hf_heartbeat_doubted(&s->heartbeat);

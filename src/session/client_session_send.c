@@ -44,7 +44,7 @@ bool hf_cs_closing(const struct hf_client_session *s)
 
 /* --- the upgrade request --- */
 
-int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
+int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resume)
 {
     struct hf_handshake_request req = {.host = hf_str_from(s->config.host),
                                        .target = hf_str_from(s->config.target)};
@@ -52,15 +52,16 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
     int err;
 
     hf_buf_reset(list);
-    hf_buf_puts(list, "holdfast.v1.json");
+    err = hf_buf_puts(list, "holdfast.v1.json");
     if (s->config.token != NULL)
-        hf_buf_putf(list, ", hf.token.%s", s->config.token);
-    if (s->ticket_len > 0) {
+        err = hf_buf_putf(list, ", hf.token.%s", s->config.token);
+    if (resume && s->ticket_len > 0) {
         hf_buf_puts(list, ", hf.resume.");
         hf_buf_put(list, s->ticket, s->ticket_len);
     }
     /* "numbers them (`hf.attempt.<n>`, rising)" (PROTOCOL.md "Resume" 4) */
-    err = hf_buf_putf(list, ", hf.attempt.%u", l->attempt);
+    if (resume)
+        err = hf_buf_putf(list, ", hf.attempt.%u", l->attempt);
     if (err < 0)
         return err;
     req.protocols = hf_buf_str(list);
@@ -68,6 +69,21 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l)
 }
 
 /* --- heartbeats and acknowledgements --- */
+
+/*
+ * The server ends silence of twice its interval, and pings after one of it: what it is asked for is the longest that the policy may come to,
+ * once a connection, and not each interval in turn.
+ */
+void hf_cs_put_heartbeat(struct hf_client_session *s)
+{
+    struct hf_msg m = {.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL};
+
+    m.interval_ms = s->config.heartbeat_interval_ms;
+    if (s->config.heartbeat_policy != NULL)
+        m.interval_ms = hf_heartbeat_policy_longest_ms(s->config.heartbeat_policy);
+    if (m.interval_ms > 0 && m.interval_ms != s->heartbeat.server_interval_ms)
+        hf_cs_put(s, &m);
+}
 
 /* Digits are 20 at most; the buffer's end is far. */
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id)

@@ -93,6 +93,8 @@ static void signalled(struct hf_client_session *s, enum hf_client_session_cause 
 {
     const struct hf_ending why = {.cause = cause};
 
+    hf_heartbeat_disturbed(&s->heartbeat);
+    hf_cs_probe_abandon(s, now_ms);
     switch (s->state) {
     case HF_CLIENT_WAITING:
         if (!s->offline)

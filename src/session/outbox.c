@@ -199,3 +199,10 @@ struct hf_outbox_item *hf_outbox_pop_unused(struct hf_outbox *o)
     o->seq_base++;
     return pop_front(o);
 }
+
+struct hf_outbox_item *hf_outbox_take(struct hf_outbox *o, bool sent)
+{
+    if (o->count == 0 || (o->sent > 0) != sent)
+        return NULL;
+    return pop_front(o);
+}

@@ -91,4 +91,10 @@ void hf_outbox_renewed(struct hf_outbox *o);
  */
 struct hf_outbox_item *hf_outbox_pop_unused(struct hf_outbox *o) HF_MUST_CHECK;
 
+/*
+ * The session is over for good: take the item at the front if it is one that the server may have got (sent), or one that it cannot have got
+ * (not sent); NULL where the front is of the other kind, or the outbox is empty. The caller owns it (free()).
+ */
+struct hf_outbox_item *hf_outbox_take(struct hf_outbox *o, bool sent) HF_MUST_CHECK;
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "session/client_session.h"
+#include "session/heartbeat_adaptive.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
 
@@ -242,6 +243,7 @@ static void act(struct play *p, const char *line, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct play p = {.now_ms = 1000};
+    struct hf_heartbeat_adaptive adaptive;
     const struct hf_client_session_config config = {.host = "h",
                                                     .target = "/ws",
                                                     .outbox_messages_max = 8,
@@ -249,12 +251,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                     .window = 4,
                                                     .subscriptions_max = 2,
                                                     .recv_bytes_max = 65536,
+                                                    .heartbeat_policy = &adaptive.base,
                                                     .seed = 1,
                                                     .on_event = on_event,
                                                     .ctx = &p};
     const char *at = (const char *)data;
     unsigned lines;
 
+    hf_heartbeat_adaptive_init(&adaptive, HF_ADAPTIVE_IDLE_MS, NULL, 1);
     hf_assert(hf_client_session_new(&config, p.now_ms, &p.s) == 0);
     for (lines = 0; lines < LINES_MAX && size > 0; lines++) {
         const char *end = memchr(at, '\n', size);

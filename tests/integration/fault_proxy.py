@@ -5,6 +5,7 @@ fault_proxy.py - a TCP relay on loopback that breaks connections in the ways tha
     proxy.cut_each((1, 5000), how='rst', times=10)   # each new connection dies after so many bytes, either way
     proxy.freeze(); proxy.thaw()                      # bytes stop, connections stay
     proxy.half_open()                                 # the server's side hears no more of the client's end
+    proxy.forget_s = 2.5                              # a connection that is silent for longer carries nothing from then on
     proxy.delay_s = 0.05                              # each piece of bytes arrives later
     proxy.cut_now('fin')                              # all that are open
 
@@ -44,6 +45,7 @@ class Link:
         self.ways = (Direction(client, server), Direction(server, client))
         self.cut = cut  # None or (direction, after bytes, how)
         self.deaf = False  # half-open: ends are not handed on, bytes vanish
+        self.moved_at = time.monotonic()
         self.dead = False
 
 
@@ -52,6 +54,8 @@ class FaultProxy:
         self.target_port = target_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
+        self.forget_s = None
+        self.forgotten = 0
         self.connections = 0
         self.cuts = 0
         self.frozen = False
@@ -111,6 +115,11 @@ class FaultProxy:
     def refuse(self, on=True):
         """New connections are ended at once."""
         self.refusing = on
+
+    def moved_at(self):
+        """When something last came on a connection that still carries it."""
+        with self.lock:
+            return max((link.moved_at for link in self.links if not link.dead and not link.deaf), default=0)
 
     def open_links(self):
         with self.lock:
@@ -218,8 +227,13 @@ class FaultProxy:
             else:
                 self.kill(link, 'rst')
             return
+        now = time.monotonic()
+        if data and not link.deaf and self.forget_s is not None and now - link.moved_at > self.forget_s:
+            link.deaf = True
+            self.forgotten += 1
+        link.moved_at = now
         if data:
-            way.push(data, time.monotonic() + self.delay_s)
+            way.push(data, now + self.delay_s)
         else:
             way.source_ended = True
 

@@ -401,13 +401,16 @@ class Command:
 
     def __init__(self, *arguments, stdin=subprocess.DEVNULL):
         self.name = ' '.join(arguments[:2])
-        self.process = start_process([HOLDFAST, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = self.launch(arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.lines, self.error_lines = [], []
         self.threads = [threading.Thread(target=self.gather, args=(stream, lines), daemon=True)
                         for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.error_lines))]
         COMMANDS.append(self)
         for thread in self.threads:
             thread.start()
+
+    def launch(self, arguments, **options):
+        return start_process([HOLDFAST, *arguments], **options)
 
     @staticmethod
     def gather(stream, lines):

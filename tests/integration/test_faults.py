@@ -197,7 +197,8 @@ def cuts_and_kills_together(t):
 
 @test(deadline=240)
 def freezes(t):
-    mine = start(t, heartbeat_interval='1s', heartbeat_min='500ms', heartbeat_max='2s')
+    # A client asks for as much as it may; the server is to find out before the client does, whose hard deadline is 3 s.
+    mine = start(t, heartbeat_interval='1s', heartbeat_min='500ms', heartbeat_max='1s')
     up, down = t.own(FaultProxy(mine.port, seed=31)), t.own(FaultProxy(mine.port, seed=32))
     sub = start_sub(t, mine, 'demo', port=down.port)
     feed = Feed(t, mine, 'demo', LINES_CUT // 2, port=up.port, per_s=2000)

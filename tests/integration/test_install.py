@@ -78,7 +78,7 @@ class Program:
 @test(deadline=120)
 def all_that_belongs_is_installed(t):
     prefix = installed()
-    for path in ['bin/holdfast', 'include/holdfast/holdfast.h', 'lib/libholdfast.a', 'lib/libholdfast.so', 'lib/pkgconfig/holdfast.pc',
+    for path in ['bin/holdfast', 'include/holdfast/holdfast.h', 'include/holdfast/pool.h', 'include/holdfast/threaded.h', 'lib/libholdfast.a', 'lib/libholdfast.so', 'lib/pkgconfig/holdfast.pc',
                  'share/man/man1/holdfast.1', 'share/man/man3/libholdfast.3', 'share/bash-completion/completions/holdfast',
                  'share/zsh/site-functions/_holdfast']:
         check(os.path.exists(f'{prefix}/{path}'), f'{path} is installed')
@@ -88,7 +88,7 @@ def all_that_belongs_is_installed(t):
 @test
 def shared_library_gives_its_own_names_only_and_with_a_version(t):
     names = [line.split()[-1] for line in run(['nm', '-D', '--defined-only', f'{installed()}/lib/libholdfast.so']).splitlines()]
-    strangers = [name for name in names if not re.fullmatch(r'hf_(client|pool)_\w+@@HOLDFAST_0|HOLDFAST_0', name)]
+    strangers = [name for name in names if not re.fullmatch(r'hf_(client|pool|threaded)_\w+@@HOLDFAST_0|HOLDFAST_0', name)]
     check_equal(strangers, [], 'names that are not public, or without a version')
     header = ''.join(open(path, encoding='utf-8').read() for path in glob.glob(f'{installed()}/include/holdfast/*.h'))
     declared = set(re.findall(r'^HF_CLIENT_API [^;]*?(\w+)\(', header, re.M))
@@ -184,6 +184,28 @@ def uv_loop_carries_a_client(t):
     program.wait_for('"two"')
     program.process.terminate()
     check_equal(program.process.wait(DEADLINE_S), 0, 'exit status after a signal')
+
+
+@test(deadline=120)
+def pool_publishes_by_key_through_a_break(t):
+    folder = t.own(Folder()).name
+    build(f'{ROOT}/examples/pool.c', f'{folder}/pool')
+    server = t.own(Server(workers=2)).start()
+    proxy = t.own(FaultProxy(server.port))
+    program = Program(t, f'{folder}/pool', 'quotes', url_of(proxy.port), stdin=subprocess.PIPE)
+
+    def kept():
+        return [m['payload'] for m in server.post('/api/history', {'channel': 'quotes', 'limit': 1000})['messages']]
+    for n in range(600):
+        program.say(f'key-{n % 20} {n % 20}:{n}')
+        if n == 300:
+            wait_until(lambda: len(kept()) > 200, 'some have come')
+            proxy.cut_now()
+    program.process.stdin.close()
+    check_equal(program.process.wait(DEADLINE_S * 3), 0, f'exit status ({program.text()})')
+    for key in range(20):
+        check_equal([p for p in kept() if p.startswith(f'{key}:')], [f'{key}:{n}' for n in range(key, 600, 20)], f'messages of key {key}')
+    check_equal(program.text().count('acknowledged'), 3, 'members told')
 
 
 main()

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "session/client_session.h"
+#include "session/heartbeat_adaptive.h"
 #include "wire/json.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
@@ -377,11 +378,12 @@ static inline struct hf_client_session_config config_of(struct fixture *f)
                                              .ctx = f};
 }
 
-static inline void setup(struct fixture *f, bool drip)
+static inline void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy *policy)
 {
-    const struct hf_client_session_config config = config_of(f);
+    struct hf_client_session_config config = config_of(f);
     unsigned slot;
 
+    config.heartbeat_policy = policy;
     *f = (struct fixture){.now_ms = 1000000, .drip = drip};
     hf_buf_init(&f->heard, TEXT_MAX);
     hf_buf_init(&f->moves, TEXT_MAX);
@@ -389,6 +391,11 @@ static inline void setup(struct fixture *f, bool drip)
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_ws_init(&f->server[slot], HF_WS_SERVER, TEXT_MAX);
     assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+}
+
+static inline void setup(struct fixture *f, bool drip)
+{
+    setup_with(f, drip, NULL);
 }
 
 static inline void teardown(struct fixture *f)

@@ -320,8 +320,7 @@ TEST(a_spare_connection_serves_the_next_doubt)
     serve(f, PONG("2"));
     publish(f, "1");
     collect(f);
-    advance(f, 1600); /* an answer is late: a ping */
-    advance(f, 1600); /* and so is that: the soft deadline */
+    advance(f, 1600); /* an answer is late: the silence counts from its question, and the spare is wanted */
     MOVED(f, "live doubtful heartbeat_late\ndoubtful live proven\nlive doubtful answer_late\n");
     advance(f, 1600);
     MOVED(f, "doubtful connecting heartbeat_missed\n");

@@ -219,6 +219,38 @@ static void an_unused_number_is_given_to_the_next(void **state)
     hf_outbox_release(&o);
 }
 
+/* A session that is over: what the server may have got is told apart from what it cannot have. */
+static void what_is_left_is_taken_by_kind(void **state)
+{
+    struct hf_outbox o;
+    unsigned taken;
+
+    (void)state;
+    hf_outbox_init(&o, 100, 10000, 2);
+    assert_null(hf_outbox_take(&o, true));
+    assert_null(hf_outbox_take(&o, false));
+    add(&o, 5);
+    assert_int_equal(write_all(&o), 2);
+    hf_outbox_disconnected(&o);
+    assert_null(hf_outbox_take(&o, false));
+    for (taken = 0; taken < 2; taken++) {
+        struct hf_outbox_item *item = hf_outbox_take(&o, true);
+
+        assert_int_equal(item->publish_id, taken + 1);
+        free(item);
+    }
+    assert_null(hf_outbox_take(&o, true));
+    for (; taken < 5; taken++) {
+        struct hf_outbox_item *item = hf_outbox_take(&o, false);
+
+        assert_int_equal(item->publish_id, taken + 1);
+        free(item);
+    }
+    assert_null(hf_outbox_take(&o, false));
+    assert_int_equal(o.bytes, 0);
+    hf_outbox_release(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_new_session_numbers_from_one),
         cmocka_unit_test(refused_items_leave_at_the_front_only),
         cmocka_unit_test(an_unused_number_is_given_to_the_next),
+        cmocka_unit_test(what_is_left_is_taken_by_kind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -581,8 +581,239 @@ TEST(a_late_answer_is_a_doubt)
     said(f, SAID_DATA("demo", "1", "1"));
     advance(f, 1000);
     said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
-    advance(f, 3000);
-    assert_true(f->heard.len > 0);
+    assert_true(wanted_slot(f) >= 0); /* it has been silent for the soft deadline already, */
+    advance(f, 1999);
+    HEARD(f, "");
+    advance(f, 1); /* and is dead a hard one after the publish */
+    HEARD(f, "disconnected 0\n");
+}
+
+/* A session with the adaptive policy, live and idle. The server is asked for the most that the policy may need and the server allows. */
+static void live_adaptive(struct fixture *f, struct hf_heartbeat_adaptive *a)
+{
+    hf_heartbeat_adaptive_init(a, HF_ADAPTIVE_IDLE_MS, NULL, 1);
+    setup_with(f, false, &a->base);
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    said(f, "{\"type\":\"heartbeat\",\"interval\":60000}\n{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(f, "{\"type\":\"heartbeat\",\"interval\":60000}\n" PONG("1"));
+    a->jitter_permille = 0;
+}
+
+static void a_policy_says_when_to_ping(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    live_adaptive(&f, &a);
+    a.net.lo_ms = 59000;
+    advance(&f, 53099);
+    said(&f, "");
+    advance(&f, 1);
+    said(&f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(&f, PONG("2"));
+    assert_true(a.idle); /* it was told of the answer, */
+    hf_heartbeat_adaptive_set_tolerance(&a, HF_ADAPTIVE_FOREGROUND_MS);
+    hf_client_session_heartbeat_changed(f.s, f.now_ms);
+    said(&f, "{\"type\":\"heartbeat\",\"interval\":30000}\n");
+    teardown(&f);
+}
+
+/* ... and of deaths, of what explains them, and of the network. */
+static void a_policy_is_told_of_deaths_and_their_causes(void **state)
+{
+    struct hf_heartbeat_memory memory;
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    live_adaptive(&f, &a);
+    hf_heartbeat_memory_init(&memory);
+    a.memory = &memory;
+    hf_client_session_set_network(f.s, 7, f.now_ms);
+    assert_int_equal(a.net.key, 7);
+    a.disturbed = false; /* another network is a disturbance, too */
+    serve(&f, "{\"type\":\"reconnect\",\"after\":[3600000,3600000],\"code\":\"max_age\"}\n");
+    assert_true(a.disturbed);
+    a.disturbed = false;
+    advance(&f, 25000);
+    collect(&f); /* the ping goes out, and is answered by a reset */
+    hf_client_session_lost(f.s, f.slot, "reset", f.now_ms);
+    assert_int_equal(a.dead_gap_ms, 25000);
+    hf_client_session_network_changed(f.s, f.now_ms);
+    assert_int_equal(a.dead_gap_ms, 0);
+    dial(&f);
+    accept_with(&f, WELCOME("s1", "true", "0", ""));
+    assert_int_equal(a.net.hi_ms, 0);
+    teardown(&f);
+}
+
+/* --- probes --- */
+
+enum { PROBE = HF_CLIENT_SESSION_PROBE_SLOT };
+
+static void answer_live(struct fixture *f, const char *pong)
+{
+    f->slot = 0;
+    hf_buf_reset(&f->said);
+    collect(f);
+    hf_buf_reset(&f->said);
+    serve(f, pong);
+}
+
+/* After the first scheduled ping's answer a probe is wanted; its connection is made, and it is silent. */
+static void probe_silent(struct fixture *f, struct hf_heartbeat_adaptive *a)
+{
+    live_adaptive(f, a);
+    assert_int_equal(hf_client_session_want(f->s, PROBE).wish, HF_WISH_NONE);
+    advance(f, 25000);
+    answer_live(f, PONG("2"));
+    assert_int_equal(hf_client_session_want(f->s, PROBE).wish, HF_WISH_CONNECT);
+    hf_ws_release(&f->server[PROBE]);
+    hf_ws_init(&f->server[PROBE], HF_WS_SERVER, TEXT_MAX);
+    f->slot = PROBE;
+    hf_client_session_connected(f->s, PROBE, f->now_ms);
+    accept_with(f, WELCOME("probe", "false", "null", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json"); /* it resumes nothing */
+    said(f, "{\"type\":\"heartbeat\",\"interval\":41000}\n");
+    serve(f, "{\"type\":\"heartbeat\",\"interval\":41000}\n");
+    said(f, "");
+}
+
+/* Until the probe is over the live connection is answered whenever it asks. */
+static void wait_for_probe(struct fixture *f, uint64_t ms)
+{
+    uint64_t until = f->now_ms + ms;
+
+    while (f->now_ms < until) {
+        uint64_t at = hf_client_session_deadline_ms(f->s);
+        char pong[128];
+
+        if (at > f->now_ms)
+            f->now_ms = at < until ? at : until;
+        hf_client_session_tick(f->s, f->now_ms);
+        f->slot = 0;
+        collect(f);
+        if (f->said.len > 0) {
+            (void)snprintf(pong, sizeof(pong), PONG("%.*s"), (int)strcspn((char *)f->said.data + 21, "\""),
+                           (char *)f->said.data + 21);
+            hf_buf_reset(&f->said);
+            serve(f, pong);
+        }
+    }
+    f->slot = PROBE;
+}
+
+static void a_probe_that_is_answered_proves_its_gap(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+    uint64_t silent_ms;
+
+    (void)state;
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 39999);
+    said(&f, "");
+    wait_for_probe(&f, 1);
+    said(&f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(&f,
+          "{\"type\":\"ping\"}\n"); /* the server's own came just then: it says nothing about the way there */
+    serve(&f, PONG("1"));
+    assert_int_equal(a.net.lo_ms, 40000);
+    said(&f, "{\"type\":\"bye\"}\nclose 1000\n");
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_CLOSE);
+    wait_for_probe(&f, 1000);
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_NONE);
+    silent_ms = f.now_ms;
+    while (hf_client_session_want(f.s, PROBE).wish == HF_WISH_NONE && f.now_ms < silent_ms + 36000)
+        wait_for_probe(&f, 1000);
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_CONNECT); /* the next one */
+    HEARD(&f, "connected s1\ncaught up 0\n"); /* the application hears nothing of it */
+    teardown(&f);
+}
+
+static void a_probe_that_is_not_answered_is_judged_by_the_live_connection(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 40000);
+    said(&f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    advance(&f, 3000); /* the hard deadline, in which nobody asked the live connection */
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_NONE);
+    assert_int_equal(a.net.hi_ms, 0);
+    wait_for_probe(&f, 10);
+    assert_int_equal(a.net.hi_ms, 40000);
+    teardown(&f);
+}
+
+static void a_probe_that_dies_with_the_network_proves_nothing(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 40000);
+    said(&f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    advance(&f, 8000); /* the live connection has had no answer, either */
+    assert_true(hf_client_session_state(f.s) != HF_CLIENT_LIVE);
+    assert_int_equal(a.net.hi_ms, 0);
+    assert_true(a.no_probe_until_ms > f.now_ms);
+    teardown(&f);
+}
+
+/* What ends a probe in its silence: a cut is a wall at the silence that it had, all else proves nothing. */
+static void a_probe_that_is_cut_in_its_silence(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 33000);
+    hf_client_session_lost(f.s, PROBE, "reset", f.now_ms);
+    assert_int_equal(a.net.hi_ms, 0);
+    wait_for_probe(&f, 10);
+    assert_int_equal(a.net.hi_ms, 33000);
+    teardown(&f);
+
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 33000);
+    serve_close(&f, 1012);
+    wait_for_probe(&f, 10000);
+    assert_int_equal(a.net.hi_ms, 0);
+    teardown(&f);
+
+    probe_silent(&f, &a);
+    wait_for_probe(&f, 33000);
+    hf_client_session_network_changed(f.s, f.now_ms);
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_NONE);
+    wait_for_probe(&f, 10000);
+    assert_int_equal(a.net.hi_ms, 0);
+    teardown(&f);
+}
+
+static void a_probe_that_the_server_does_not_bear_is_given_up(void **state)
+{
+    struct hf_heartbeat_adaptive a;
+    struct fixture f;
+
+    (void)state;
+    live_adaptive(&f, &a);
+    advance(&f, 25000);
+    answer_live(&f, PONG("2"));
+    f.slot = PROBE;
+    hf_client_session_connected(f.s, PROBE, f.now_ms);
+    accept_with(&f, WELCOME("probe", "false", "null", ""));
+    serve(&f, "{\"type\":\"heartbeat\",\"interval\":30000}\n");
+    assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_NONE);
+    assert_true(a.no_probe_until_ms > f.now_ms);
+    hf_client_session_close(f.s, f.now_ms);
+    teardown(&f);
 }
 
 TEST(protocol_pings_are_answered)
@@ -1034,6 +1265,13 @@ int main(void)
         cmocka_unit_test(a_silent_connection_is_asked_then_prepared_for_then_left),
         cmocka_unit_test(an_unfounded_doubt_costs_the_spare_connection_only),
         cmocka_unit_test(a_late_answer_is_a_doubt),
+        cmocka_unit_test(a_policy_says_when_to_ping),
+        cmocka_unit_test(a_policy_is_told_of_deaths_and_their_causes),
+        cmocka_unit_test(a_probe_that_is_answered_proves_its_gap),
+        cmocka_unit_test(a_probe_that_is_not_answered_is_judged_by_the_live_connection),
+        cmocka_unit_test(a_probe_that_dies_with_the_network_proves_nothing),
+        cmocka_unit_test(a_probe_that_is_cut_in_its_silence),
+        cmocka_unit_test(a_probe_that_the_server_does_not_bear_is_given_up),
         cmocka_unit_test(protocol_pings_are_answered),
         cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
         cmocka_unit_test(a_refused_move_changes_nothing),

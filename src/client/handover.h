@@ -1,0 +1,22 @@
+/*
+ * handover.h - what another client may take over from one whose session has ended: its publishes without an answer.
+ * Not part of the public interface: the pool needs it, which goes on where one of its members ended.
+ */
+#ifndef HF_CLIENT_HANDOVER_H
+#define HF_CLIENT_HANDOVER_H
+
+#include "base/err.h"
+#include "session/outbox.h"
+
+#include <stdbool.h>
+
+struct hf_client;
+
+/*
+ * After on_ended: take the oldest publish without an answer, if the server may have got it (sent), or cannot have got it (not sent); NULL where the
+ * oldest is of the other kind, or there is none. All that was sent comes before all that was not. The caller owns it (free()); one that is
+ * `refused` has been told to the application.
+ */
+struct hf_outbox_item *hf_client_take_unanswered(struct hf_client *client, bool sent) HF_MUST_CHECK;
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * pool_impl.h - what the files of the pool share; included by them alone.
+ *   pool.c          making and freeing, and the pool's thread
+ *   pool_api.c      what any thread may ask
+ *   pool_member.c   a member: its sessions one after the other, its publishes and channels, what its client tells
+ */
+#ifndef HF_CLIENT_POOL_IMPL_H
+#define HF_CLIENT_POOL_IMPL_H
+
+#include "client/command.h"
+#include "client/mailbox.h"
+#include "client/publish_ids.h"
+#include "client/runner.h"
+#include "holdfast/pool.h"
+#include "session/pool_channels.h"
+#include "session/pool_core.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Written by the pool's thread alone, read by any. */
+struct hf_pool_counters {
+    atomic_uint connected;
+    atomic_ullong published, acknowledged, refused, uncertain, reconnects, replaced;
+};
+
+/*
+ * A client whose session has ended stays until the next is made: it holds what that goes on with, its unsent publishes and its channels'
+ * positions.
+ */
+struct hf_pool_member {
+    struct hf_pool *pool;
+    uint32_t index;
+    struct hf_client *client;
+    bool ended; /* on_ended has come */
+    bool over;  /* and its sockets are closed: it need not be run any more */
+    size_t url; /* of options.urls */
+    uint32_t connections;
+    struct hf_publish_ids ids;
+    struct hf_pool_counters counters;
+    int fds_first, fds_count; /* its part of the poll set in this turn */
+};
+
+/* Everything but mailbox, runner, counters and what is constant after hf_pool_start() is its thread's alone. */
+struct hf_pool {
+    struct hf_pool_options options; /* constant; client.url is not used, urls are */
+    char **urls;                    /* constant */
+    char *ca_file, *token;          /* constant */
+    struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
+    struct hf_pool_core core;
+    struct hf_pool_channels channels;
+    struct pollfd *fds;
+    struct hf_list done; /* commands whose places are to be given back at the end of the turn */
+    bool closed;
+    bool was_connected; /* the mailbox has the bound for that */
+    uint64_t now_ms;    /* of this turn */
+    struct hf_mailbox mailbox;
+    struct hf_runner runner;
+};
+
+/* Make a member's first session. Errors are those of hf_client_new(). */
+int hf_pool_member_start(struct hf_pool_member *m) HF_MUST_CHECK;
+/* Make the next one in place of one that is over; failing that, the place stays vacant and it is tried again later. */
+void hf_pool_member_replace(struct hf_pool_member *m);
+/* Its session has ended and its sockets are closed: tell what is uncertain. */
+void hf_pool_member_over(struct hf_pool_member *m);
+void hf_pool_member_release(struct hf_pool_member *m);
+
+/* Returns HF_EAGAIN where the member has no room; the command is done with otherwise. */
+int hf_pool_member_publish(struct hf_pool_member *m, struct hf_command *command) HF_MUST_CHECK;
+void hf_pool_subscribe_now(struct hf_pool *pool, struct hf_command *command);
+void hf_pool_unsubscribe_now(struct hf_pool *pool, struct hf_command *command);
+bool hf_pool_position_now(struct hf_pool *pool, struct hf_question *question);
+
+#endif

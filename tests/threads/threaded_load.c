@@ -1,0 +1,235 @@
+/*
+ * threaded_load - one threaded client, used by many threads at once: they publish to a channel that the client is itself subscribed to, ask for
+ * its position, subscribe to others and leave them. Checked: exactly one result for each publish, acknowledged all; each message comes
+ * back once, and those of one thread in order. The exit status is 0 where that held.
+ *
+ *   threaded_load URL CHANNEL THREADS MESSAGES      prints "half" when half of all have come back
+ */
+#include "holdfast/threaded.h"
+#include "load.h"
+
+#include <stdatomic.h>
+
+struct load {
+    _Atomic(struct hf_threaded *) client; /* callbacks may come before it is set */
+    const char *channel;
+    unsigned threads_count;
+    uint64_t messages; /* of each thread */
+    struct results results;
+    uint64_t next_of[THREADS_MAX]; /* the callbacks' alone */
+    uint64_t come;                 /* under results.lock, with subscribed and left */
+    bool subscribed, left;
+};
+
+struct thread {
+    struct load *load;
+    pthread_t thread;
+    unsigned index;
+};
+
+/* --- callbacks --- */
+
+static void on_result(void *user, const struct hf_client_result *result)
+{
+    struct load *l = user;
+
+    if (result->outcome != HF_CLIENT_ACKED)
+        results_fault(&l->results, "a publish was not acknowledged");
+    results_count(&l->results, result->publish_id, &l->results.acked);
+}
+
+static void note(struct load *l, bool *what)
+{
+    (void)pthread_mutex_lock(&l->results.lock);
+    *what = true;
+    (void)pthread_cond_broadcast(&l->results.changed);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+static bool is_channel(const struct load *l, struct hf_client_text name)
+{
+    return name.len == strlen(l->channel) && memcmp(name.data, l->channel, name.len) == 0;
+}
+
+/* The payload is "THREAD:NUMBER". */
+static void on_message(void *user, const struct hf_client_message *m)
+{
+    struct load *l = user;
+    struct hf_threaded *client = atomic_load(&l->client);
+    char words[64] = "", epoch[HF_CLIENT_EPOCH_BYTES], *colon;
+    unsigned long thread;
+    uint64_t offset = 0;
+
+    if (!is_channel(l, m->channel))
+        return;
+    if (m->payload.len < sizeof(words))
+        memcpy(words, m->payload.data, m->payload.len);
+    thread = strtoul(words + 1, &colon, 10);
+    if (thread >= l->threads_count || strtoull(colon + 1, NULL, 10) != l->next_of[thread]++)
+        results_fault(&l->results, "a message is missing, doubled or out of order");
+    /* In a callback the position is that of the message itself. */
+    if (client != NULL && (!hf_threaded_position(client, l->channel, strlen(l->channel), epoch, &offset) ||
+                           offset != m->offset))
+        results_fault(&l->results, "a callback was told another position than its message's");
+    (void)pthread_mutex_lock(&l->results.lock);
+    if (++l->come == l->messages * l->threads_count / 2) {
+        puts("half");
+        (void)fflush(stdout);
+    }
+    (void)pthread_cond_broadcast(&l->results.changed);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+static void on_gap(void *user, const struct hf_client_gap *gap)
+{
+    struct load *l = user;
+
+    if (is_channel(l, gap->channel))
+        results_fault(&l->results, "a gap");
+}
+
+static void on_subscribed(void *user, const struct hf_client_subscription *s)
+{
+    struct load *l = user;
+
+    if (is_channel(l, s->channel))
+        note(l, &l->subscribed);
+}
+
+static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
+{
+    struct load *l = user;
+
+    if (is_channel(l, s->channel))
+        note(l, &l->left);
+}
+
+/* --- threads --- */
+
+static void publish_all(struct thread *t)
+{
+    struct load *l = t->load;
+    char words[32];
+    uint64_t n;
+    int err = 0;
+
+    for (n = 0; n < l->messages && !results_faulty(&l->results);) {
+        int len = snprintf(words, sizeof(words), "%u:%" PRIu64, t->index, n);
+        uint64_t id = 0;
+
+        err = hf_threaded_publish_text(l->client, l->channel, strlen(l->channel), words, (size_t)len, NULL,
+                                       &id);
+        if (err == 0)
+            n++;
+        else if (err == HF_CLIENT_EAGAIN)
+            results_wait(&l->results);
+        else
+            results_fault(&l->results, hf_client_strerror(err));
+    }
+}
+
+/* Between its publishes each thread does what may be done with the client. */
+static void *worker(void *thread)
+{
+    struct thread *t = thread;
+    struct load *l = t->load;
+    char mine[32], epoch[HF_CLIENT_EPOCH_BYTES];
+    uint64_t before = 0, after = 0;
+    size_t len = (size_t)snprintf(mine, sizeof(mine), "mine-%u", t->index);
+
+    (void)hf_threaded_subscribe(l->client, mine, len, NULL);
+    if (!hf_threaded_position(l->client, l->channel, strlen(l->channel), epoch, &before))
+        results_fault(&l->results, "no position in a channel that is subscribed to");
+    publish_all(t);
+    (void)hf_threaded_connected(l->client);
+    (void)hf_threaded_unsubscribe(l->client, mine, len);
+    if (!hf_threaded_position(l->client, l->channel, strlen(l->channel), epoch, &after) || after < before)
+        results_fault(&l->results, "a position that went back");
+    return NULL;
+}
+
+static void wait_for(struct load *l, const bool *what)
+{
+    (void)pthread_mutex_lock(&l->results.lock);
+    while (!*what && l->results.fault == NULL)
+        (void)pthread_cond_wait(&l->results.changed, &l->results.lock);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+static void wait_for_all(struct load *l)
+{
+    uint64_t all = l->messages * l->threads_count;
+
+    (void)pthread_mutex_lock(&l->results.lock);
+    while ((l->results.acked < all || l->come < all) && l->results.fault == NULL)
+        (void)pthread_cond_wait(&l->results.changed, &l->results.lock);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+static int run(struct load *l)
+{
+    static struct thread threads[THREADS_MAX];
+    unsigned i;
+    int status;
+
+    (void)hf_threaded_subscribe(l->client, l->channel, strlen(l->channel), NULL);
+    wait_for(l, &l->subscribed);
+    for (i = 0; i < l->threads_count; i++) {
+        threads[i] = (struct thread){.load = l, .index = i};
+        if (pthread_create(&threads[i].thread, NULL, worker, &threads[i]) != 0)
+            abort();
+    }
+    for (i = 0; i < l->threads_count; i++)
+        (void)pthread_join(threads[i].thread, NULL);
+    wait_for_all(l);
+    if (hf_threaded_unanswered(l->client) != 0 && !results_faulty(&l->results))
+        results_fault(&l->results, "publishes without a result");
+    (void)hf_threaded_unsubscribe(l->client, l->channel, strlen(l->channel));
+    wait_for(l, &l->left);
+    hf_threaded_close(l->client);
+    status = hf_threaded_join(l->client);
+    if (hf_threaded_publish(l->client, l->channel, strlen(l->channel), "1", 1, NULL, NULL) !=
+        HF_CLIENT_ESTATE)
+        results_fault(&l->results, "a client that has ended takes a publish");
+    hf_threaded_free(l->client);
+    if (l->results.fault != NULL)
+        printf("fault: %s\n", l->results.fault);
+    printf("ended with %d, %" PRIu64 " acknowledged, %" PRIu64 " come\n", status, l->results.acked, l->come);
+    return status == 0 && l->results.fault == NULL ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static struct load l;
+    struct hf_threaded_options options;
+    struct hf_threaded *client;
+    int err, status;
+
+    if (argc != 5) {
+        (void)fputs("usage: threaded_load URL CHANNEL THREADS MESSAGES\n", stderr);
+        return 2;
+    }
+    results_init(&l.results);
+    l.channel = argv[2];
+    l.threads_count = (unsigned)strtoul(argv[3], NULL, 10);
+    l.messages = strtoull(argv[4], NULL, 10);
+    hf_threaded_options_init(&options);
+    options.client.url = argv[1];
+    options.client.user = &l;
+    options.client.on_result = on_result;
+    options.client.on_message = on_message;
+    options.client.on_gap = on_gap;
+    options.client.on_subscribed = on_subscribed;
+    options.client.on_unsubscribed = on_unsubscribed;
+    options.queue_max = 50; /* small, so that it is met */
+    err = l.threads_count > THREADS_MAX ? HF_CLIENT_EINVAL : hf_threaded_start(&options, &client);
+    if (err < 0) {
+        (void)fprintf(stderr, "threaded_load: %s\n", hf_client_strerror(err));
+        results_release(&l.results);
+        return 2;
+    }
+    atomic_store(&l.client, client);
+    status = run(&l);
+    results_release(&l.results);
+    return status;
+}

@@ -1,0 +1,288 @@
+/* Pools and threaded clients without a server: what starting refuses, what they take meanwhile, and how they end. */
+#include "fault_malloc.h"
+#include "holdfast/pool.h"
+#include "holdfast/threaded.h"
+#include "session/pool_channels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define NOBODY "ws://127.0.0.1:1/ws" /* nothing listens there */
+
+static int start_pool(void (*change)(struct hf_pool_options *o), struct hf_pool **pool)
+{
+    struct hf_pool_options o;
+
+    hf_pool_options_init(&o);
+    o.client.url = NOBODY;
+    change(&o);
+    return hf_pool_start(&o, pool);
+}
+
+static void no_members(struct hf_pool_options *o)
+{
+    o->members = 0;
+}
+
+static void many_members(struct hf_pool_options *o)
+{
+    o->members = HF_POOL_MEMBERS_MAX + 1;
+}
+
+static void no_queue(struct hf_pool_options *o)
+{
+    o->queue_max = 0;
+}
+
+static void no_connected_queue(struct hf_pool_options *o)
+{
+    o->connected_queue_max = 0;
+}
+
+static void no_interval(struct hf_pool_options *o)
+{
+    o->flush_interval_ms = 0;
+}
+
+static void long_interval(struct hf_pool_options *o)
+{
+    o->flush_interval_ms = 60001;
+}
+
+static void urls_without_a_count(struct hf_pool_options *o)
+{
+    static const char *const urls[] = {NOBODY};
+
+    o->urls = urls;
+}
+
+static void count_without_urls(struct hf_pool_options *o)
+{
+    o->urls_count = 1;
+}
+
+/* One that no member would have come to for hours. */
+static void bad_last_url(struct hf_pool_options *o)
+{
+    static const char *const urls[] = {NOBODY, NOBODY, NOBODY, "http://nobody"};
+
+    o->urls = urls;
+    o->urls_count = 4;
+}
+
+static void no_url(struct hf_pool_options *o)
+{
+    o->client.url = NULL;
+}
+
+static void no_outbox(struct hf_pool_options *o)
+{
+    o->client.outbox_messages_max = 0;
+}
+
+static void options_that_make_no_sense_are_refused(void **state)
+{
+    void (*const changes[])(struct hf_pool_options *) = {
+        no_members,    many_members,         no_queue,           no_connected_queue, no_interval,
+        long_interval, urls_without_a_count, count_without_urls, bad_last_url,       no_url,
+        no_outbox};
+    struct hf_threaded_options t;
+    struct hf_threaded *client = NULL;
+    struct hf_pool *pool = NULL;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        assert_int_equal(start_pool(changes[i], &pool), HF_CLIENT_EINVAL);
+    assert_null(pool);
+    hf_threaded_options_init(&t);
+    t.queue_max = 0;
+    assert_int_equal(hf_threaded_start(&t, &client), HF_CLIENT_EINVAL);
+    hf_threaded_options_init(&t);
+    t.client.url = "nonsense";
+    assert_int_equal(hf_threaded_start(&t, &client), HF_CLIENT_EINVAL);
+    assert_null(client);
+    hf_pool_free(NULL);
+    hf_threaded_free(NULL);
+}
+
+static void on_ended(void *user)
+{
+    atomic_int *ended = user;
+
+    atomic_fetch_add(ended, 1);
+}
+
+static int publish(struct hf_pool *pool, const char *key)
+{
+    return hf_pool_publish(pool, key, "demo", 4, "1", 1, NULL, NULL);
+}
+
+static void a_pool_without_a_server_takes_what_its_queue_holds(void **state)
+{
+    struct hf_pool_options o;
+    struct hf_pool_statistics members[2], all;
+    struct hf_pool *pool;
+    atomic_int ended = 0;
+    char epoch[HF_CLIENT_EPOCH_BYTES];
+    uint64_t offset;
+    unsigned i;
+
+    (void)state;
+    hf_pool_options_init(&o);
+    o.client.url = NOBODY;
+    o.user = &ended;
+    o.on_ended = on_ended;
+    assert_int_equal(hf_pool_start(&o, &pool), 0);
+    for (i = 0; i < o.queue_max; i++)
+        assert_int_equal(publish(pool, i % 2 == 0 ? NULL : "key"), 0);
+    assert_int_equal(publish(pool, NULL), HF_CLIENT_EAGAIN);
+    assert_int_equal(publish(pool, "key"), HF_CLIENT_EAGAIN);
+    assert_int_equal(hf_pool_publish(pool, NULL, "", 0, "1", 1, NULL, NULL), HF_CLIENT_EINVAL);
+    assert_int_equal(hf_pool_subscribe(pool, "demo", 4, NULL), 0);
+    assert_false(hf_pool_position(pool, "demo", 4, epoch, &offset));
+    assert_int_equal(hf_pool_unanswered(pool), o.queue_max);
+    assert_int_equal(hf_pool_statistics(pool, members, 2, &all), 3); /* of three, two are wanted */
+    assert_true(all.connected == 0 && all.published == 0 && all.queued == o.queue_max);
+    hf_pool_close(pool);
+    assert_int_equal(hf_pool_join(pool), 0);
+    assert_int_equal(hf_pool_join(pool), 0);
+    assert_int_equal(ended, 1);
+    assert_int_equal(publish(pool, NULL), HF_CLIENT_ESTATE);
+    assert_int_equal(hf_pool_subscribe(pool, "demo", 4, NULL), HF_CLIENT_ESTATE);
+    assert_false(hf_pool_position(pool, "demo", 4, epoch, &offset));
+    hf_pool_free(pool);
+}
+
+static void a_pool_that_is_stopped_says_nothing_more(void **state)
+{
+    struct hf_pool_options o;
+    struct hf_pool *pool;
+    atomic_int ended = 0;
+
+    (void)state;
+    hf_pool_options_init(&o);
+    o.client.url = NOBODY;
+    o.user = &ended;
+    o.on_ended = on_ended;
+    assert_int_equal(hf_pool_start(&o, &pool), 0);
+    assert_int_equal(publish(pool, NULL), 0);
+    hf_pool_stop(pool);
+    assert_int_equal(hf_pool_join(pool), 1);
+    assert_int_equal(ended, 0);
+    hf_pool_free(pool);
+    /* And one that is freed as it runs. */
+    assert_int_equal(hf_pool_start(&o, &pool), 0);
+    hf_pool_free(pool);
+    assert_int_equal(ended, 0);
+}
+
+static void a_threaded_client_without_a_server_takes_what_fits(void **state)
+{
+    struct hf_threaded_options o;
+    struct hf_threaded *client;
+    uint64_t id = 0;
+    unsigned taken;
+    int err;
+
+    (void)state;
+    hf_threaded_options_init(&o);
+    o.client.url = NOBODY;
+    o.client.outbox_messages_max = 5;
+    o.queue_max = 3;
+    o.wait_ms = 20; /* so that the client's thread has moved what its outbox takes */
+    assert_int_equal(hf_threaded_start(&o, &client), 0);
+    for (taken = 0; (err = hf_threaded_publish(client, "demo", 4, "1", 1, NULL, &id)) == 0; taken++)
+        assert_int_equal(id, taken + 1);
+    assert_int_equal(err, HF_CLIENT_EAGAIN);
+    assert_in_range(taken, 3, 8);
+    assert_int_equal(hf_threaded_unanswered(client), taken);
+    assert_false(hf_threaded_connected(client));
+    hf_threaded_stop(client);
+    assert_int_equal(hf_threaded_join(client), 1);
+    assert_int_equal(hf_threaded_publish(client, "demo", 4, "1", 1, NULL, &id), HF_CLIENT_ESTATE);
+    hf_threaded_free(client);
+}
+
+/* --- want of memory --- */
+
+/* All that starting allocates comes before the thread does: so a start that fails has left nothing, and one that works ends the walk. */
+static void starting_survives_want_of_memory(void **state)
+{
+    struct hf_pool_options o;
+    struct hf_threaded_options t;
+    struct hf_threaded *client;
+    struct hf_pool *pool;
+    unsigned n;
+    int err;
+
+    (void)state;
+    hf_pool_options_init(&o);
+    o.client.url = NOBODY;
+    for (n = 1;; n++) {
+        fault_arm(n);
+        err = hf_pool_start(&o, &pool);
+        if (err == 0)
+            break;
+        assert_true(fault_disarm());
+        assert_int_equal(err, HF_CLIENT_ENOMEM);
+    }
+    hf_pool_free(pool);
+    (void)fault_disarm();
+    assert_in_range(n, 5, 100);
+    hf_threaded_options_init(&t);
+    t.client.url = NOBODY;
+    for (n = 1;; n++) {
+        fault_arm(n);
+        err = hf_threaded_start(&t, &client);
+        if (err == 0)
+            break;
+        assert_true(fault_disarm());
+        assert_int_equal(err, HF_CLIENT_ENOMEM);
+    }
+    hf_threaded_free(client);
+    (void)fault_disarm();
+    assert_in_range(n, 3, 100);
+}
+
+static void channels_survive_want_of_memory(void **state)
+{
+    struct hf_pool_channels channels;
+    struct hf_pool_channel *channel = NULL;
+    unsigned n;
+    int err;
+
+    (void)state;
+    hf_pool_channels_init(&channels, 2, 10);
+    for (n = 1;; n++) {
+        fault_arm(n);
+        err = hf_pool_channels_add(&channels, HF_STR("demo"), HF_POOL_CORE_ANY, NULL, &channel);
+        if (!fault_disarm())
+            break;
+        assert_int_equal(err, HF_ENOMEM);
+        assert_null(hf_pool_channels_find(&channels, HF_STR("demo")));
+    }
+    assert_int_equal(err, 0);
+    assert_true(n > 2);
+    hf_pool_channels_release(&channels);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_that_make_no_sense_are_refused),
+        cmocka_unit_test(a_pool_without_a_server_takes_what_its_queue_holds),
+        cmocka_unit_test(a_pool_that_is_stopped_says_nothing_more),
+        cmocka_unit_test(a_threaded_client_without_a_server_takes_what_fits),
+        cmocka_unit_test(starting_survives_want_of_memory),
+        cmocka_unit_test(channels_survive_want_of_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
