@@ -19,11 +19,12 @@
  * Errors: functions that can fail return a negative enum hf_client_error; hf_client_strerror() names it.
  * Threads: a client belongs to the thread that runs it; only hf_client_stop() may be called from others. Clients share
  * nothing, so that each thread may have its own. For one that any thread may use see holdfast/threaded.h, for several as one holdfast/pool.h.
- * Callbacks: all come from within hf_client_run(), _step(), _prepare(), _process(), _close() or _set_background(). In a callback the application may publish,
+ * Callbacks: all come from within hf_client_run(), _step(), _prepare(), _process(), _close() or _set_background(), or a publish that waits for room.
+ * In a callback the application may publish,
  * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
  * Texts are UTF-8, with a length, and without a NUL at the end unless they are plain `const char *`. Times are milliseconds.
- * Names are looked up with getaddrinfo(), which may block the thread; an address in numbers does not.
+ * Nothing blocks but the wait itself: names are looked up by c-ares, beside the rest.
  */
 #ifndef HOLDFAST_HOLDFAST_H
 #define HOLDFAST_HOLDFAST_H
@@ -45,15 +46,21 @@ extern "C" {
 enum hf_client_error {
     HF_CLIENT_OK = 0,
     HF_CLIENT_ENOMEM = -1,
-    HF_CLIENT_ELIMIT = -2,     /* a limit of the options is reached */
-    HF_CLIENT_EAGAIN = -3,     /* not now: the outbox is full */
-    HF_CLIENT_EINVAL = -5,     /* an argument is not what it must be */
-    HF_CLIENT_ENOTFOUND = -6,  /* not subscribed */
-    HF_CLIENT_EEXIST = -8,     /* subscribed already */
-    HF_CLIENT_ESTATE = -9,     /* the client is closing, or its session has ended */
-    HF_CLIENT_ETOOLARGE = -10, /* larger than the server or the outbox takes */
-    HF_CLIENT_EIO = -12,       /* a system call failed: see errno */
-    HF_CLIENT_ECERT = -17,     /* the CA file holds no certificate */
+    HF_CLIENT_ELIMIT = -2,        /* a limit of the options is reached */
+    HF_CLIENT_EAGAIN = -3,        /* not now: the outbox is full */
+    HF_CLIENT_EINVAL = -5,        /* an argument is not what it must be */
+    HF_CLIENT_ENOTFOUND = -6,     /* not subscribed */
+    HF_CLIENT_EEXIST = -8,        /* subscribed already */
+    HF_CLIENT_ESTATE = -9,        /* the client is closing, or its session has ended */
+    HF_CLIENT_ETOOLARGE = -10,    /* larger than the server or the outbox takes */
+    HF_CLIENT_EIO = -12,          /* a system call failed: see errno */
+    HF_CLIENT_ETIMEOUT = -13,     /* the outbox was full, and stayed so for outbox_block_ms */
+    HF_CLIENT_EUNSUPPORTED = -16, /* another kind of proxy than an HTTP one */
+    HF_CLIENT_ECERT = -17,        /* the CA file holds no certificate */
+    HF_CLIENT_ENOSPACE = -18,     /* the disk with the outbox file is full */
+    HF_CLIENT_EBUSY = -19,        /* another client has the outbox file */
+    HF_CLIENT_ECORRUPT = -20,     /* the outbox file is damaged, or is no outbox file */
+    HF_CLIENT_ECALLBACK = -21,    /* the outbox is full, and a callback cannot wait for room */
 };
 
 enum { HF_CLIENT_TOKEN_MAX = 4096 };
@@ -184,7 +191,10 @@ enum hf_client_outcome {
     HF_CLIENT_UNCERTAIN, /* the server has lost the session: perhaps applied. It is not sent again */
 };
 
-/* What became of a publish. Each gets exactly one, in the order of publishing, but for refusals, which may come before others. */
+/*
+ * What became of a publish. Each gets exactly one, in the order of publishing, but for refusals, which may come before others. With an outbox
+ * file, a process that dies between telling a result and noting it leaves that result to be told once more by the next one.
+ */
 struct hf_client_result {
     uint64_t publish_id;
     enum hf_client_outcome outcome;
@@ -228,9 +238,30 @@ enum hf_client_heartbeat {
     HF_CLIENT_HEARTBEAT_FIXED,   /* heartbeat_interval_ms, or what the server says */
 };
 
+enum { HF_CLIENT_URLS_MAX = 8 };
+
 /* Fill with hf_client_options_init(), then change. Strings are copied by hf_client_new(). */
 struct hf_client_options {
     const char *url; /* ws:// or wss://HOST[:PORT][/PATH]; default ws://127.0.0.1:8000/ws */
+    /*
+     * Several servers instead, up to HF_CLIENT_URLS_MAX; urls_count 0, the default: url is the one. They must serve the same sessions, or be able to stand
+     * in for each other. The client begins with the first. An attempt that fails moves on to the next one, after the usual pause, and behind the last comes the first; a
+     * broken connection is tried again where it was, first. A refusal that no repetition changes (HTTP 401, 403; 400, 404 and 426 to the first connection) ends the session, whatever
+     * other URLs there are. Each wss URL's certificate must be for its own host.
+     */
+    const char *const *urls;
+    unsigned urls_count;
+    /*
+     * An HTTP proxy that is asked (CONNECT) for the connection to the server, with ws:// too: "[http://][USER[:PASSWORD]@]HOST[:PORT]", the port being 1080 by default. NULL, the
+     * default: as the environment says when the client is made: https_proxy for wss, http_proxy for ws, all_proxy for both, and no_proxy, as curl(1) reads them; this
+     * machine's own addresses are never asked for from a proxy of the environment. "": none. Given here, it serves all URLs, whatever no_proxy says.
+     */
+    const char *proxy;
+    /*
+     * Up to three servers to ask for names, "ADDRESS[:PORT],…" in numbers, IPv6 in brackets where there is a port; NULL, the default: those of the system. The hosts file is looked
+     * into in any case.
+     */
+    const char *dns_servers;
     /*
      * With wss://, whom to trust: a PEM file of authorities' certificates; NULL, the default: those of the system. The server's certificate is
      * checked in any case, and must be for the name or address in the URL.
@@ -241,8 +272,28 @@ struct hf_client_options {
      * HF_CLIENT_TOKEN_MAX of them: others are EINVAL.
      */
     const char *token;
-    uint32_t outbox_messages_max;       /* publishes kept until they are answered; default 10,000 */
-    size_t outbox_bytes_max;            /* and their bytes; default 16 MiB, at most 1 GiB */
+    uint32_t outbox_messages_max; /* publishes kept until they are answered; default 10,000 */
+    size_t outbox_bytes_max;      /* and their bytes; default 16 MiB, at most 1 GiB */
+    /*
+     * At that limit: 0, the default: a publish is refused with EAGAIN. Else it runs the client, callbacks and all, until there is room, for at most
+     * so many milliseconds (then ETIMEOUT), or until hf_client_stop() (then EAGAIN). In a callback it cannot wait, and returns ECALLBACK.
+     */
+    uint32_t outbox_block_ms;
+    /*
+     * A file that keeps the outbox; it is made where it is not there. NULL, the default: memory does. What hf_client_publish() has accepted then
+     * survives the process, whatever kills it, and the next client with this file sends it, exactly once: it resumes the session in which the
+     * publishes may have been sent, and what the server does not know any more is told as UNCERTAIN, once its process is connected. Publish ids go
+     * on where they ended. Results of such publishes come by on_result. Subscriptions are not kept.
+     * Beside it lies FILE-wal while the file is in use, or was not closed; move, copy or remove both or none. They hold a secret.
+     * Not for a file system that several machines share.
+     */
+    const char *outbox_path;
+    /*
+     * What survives the machine's crash. False, the default: what was accepted long before. What was accepted in the last moments may be lost, and all
+     * that is left without a result is told as UNCERTAIN. True: all that was accepted before the last hf_client_step() or hf_client_process() ended;
+     * all publishes of a step share one sync, without which nothing of them is sent.
+     */
+    bool outbox_sync;
     uint32_t window;                    /* publishes on their way at once; default 1,000 */
     uint32_t subscriptions_max;         /* default 256, the server's own */
     size_t message_bytes_max;           /* the largest message taken from the server; default 16 MiB */
@@ -258,6 +309,12 @@ struct hf_client_options {
      * $XDG_STATE_HOME/NAME/heartbeat. Each client that uses it writes what it knows: give clients that run at once their own.
      */
     const char *heartbeat_memory;
+    /*
+     * Listen to what the system tells about links, addresses and routes; default true. So a connection whose network is gone is left at once, another way
+     * is taken before the old one breaks, and attempts wait while there is no way to the server. It takes two descriptors; where the system allows none of
+     * this the client works without.
+     */
+    bool watch_network;
     bool background; /* begin as after hf_client_set_background(client, true); default false */
 
     /* Callbacks, any of which may be NULL. What is no callback stands above. */
@@ -284,12 +341,16 @@ struct hf_client_options {
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
- * Make a client; it connects as soon as it runs. EINVAL: the URL, a bound or the heartbeat makes no sense; EIO: also where the CA file cannot be
- * read; ECERT: it holds no certificate; ENOMEM.
+ * Make a client; it connects as soon as it runs. EINVAL: a URL, their number, the proxy, the name servers, a bound or the heartbeat make no sense; EUNSUPPORTED: the proxy's
+ * URL begins with something else than http://; EIO: also where the CA file cannot be read; ECERT: it holds no certificate; ENOMEM.
+ * With an outbox file also EBUSY; ECORRUPT: the file is left as it is; ENOSPACE; EIO: it cannot be opened, see errno; EINVAL: it is no file.
  * *out is set on success only.
  */
 HF_CLIENT_API int hf_client_new(const struct hf_client_options *options, struct hf_client **out);
-/* Free all, and close the connection without a word: the session stays resumable to nobody, and expires. NULL is allowed. */
+/*
+ * Free all, and close the connection without a word: the session expires. What has no result yet gets none; what is in an outbox file
+ * stays there for the next client. NULL is allowed.
+ */
 HF_CLIENT_API void hf_client_free(struct hf_client *client);
 
 /* Where a subscription begins; all zero, or NULL in its place: with the next message. */
@@ -312,7 +373,8 @@ HF_CLIENT_API int hf_client_unsubscribe(struct hf_client *client, const char *ch
 /*
  * Publish one JSON value to a channel, exactly once. It is copied into the outbox and sent when there is a connection.
  * id: the message's own id, up to 255 bytes; NULL: none. *publish_id (may be NULL) gets 1, 2, 3 …: on_result names it.
- * EAGAIN: the outbox is full, try again after the next on_result; ETOOLARGE; EINVAL: no valid channel, id or JSON; ENOMEM; ESTATE.
+ * EAGAIN: the outbox is full, try again after the next on_result, or see outbox_block_ms: ETIMEOUT, ECALLBACK; ETOOLARGE; EINVAL: no valid
+ * channel, id or JSON; ENOMEM; ESTATE. With an outbox file also ENOSPACE, or EIO: it is not accepted, and what was accepted is not touched.
  */
 HF_CLIENT_API int hf_client_publish(struct hf_client *client, const char *channel, size_t channel_len,
                                     const char *payload, size_t payload_len, const char *id,
@@ -321,6 +383,27 @@ HF_CLIENT_API int hf_client_publish(struct hf_client *client, const char *channe
 HF_CLIENT_API int hf_client_publish_text(struct hf_client *client, const char *channel, size_t channel_len,
                                          const char *text, size_t text_len, const char *id,
                                          uint64_t *publish_id);
+/* One publish with all there is to say about it. What is not set is 0 or NULL. */
+struct hf_client_publication {
+    const char *channel;
+    size_t channel_len;
+    const char *payload; /* one JSON value; or, with `text`, a text */
+    size_t payload_len;
+    bool text;
+    const char *id; /* as of hf_client_publish() */
+    /* Told what became of this publish, just before options.on_result is told the same; it is a callback like that. Not told by another process. */
+    void (*on_result)(void *user, const struct hf_client_result *result);
+    void *user; /* passed to it */
+};
+/* Publish as hf_client_publish() and hf_client_publish_text(). The publication and its strings are needed for the call only. */
+HF_CLIENT_API int hf_client_publish_with(struct hf_client *client,
+                                         const struct hf_client_publication *publication,
+                                         uint64_t *publish_id);
+/*
+ * The publish id that the next publish gets: one above the number of all that were accepted. With an outbox file that is of all its clients, so that who
+ * publishes from a file or a queue goes on there after it was killed, and leaves out or doubles nothing.
+ */
+HF_CLIENT_API uint64_t hf_client_next_id(const struct hf_client *client);
 /* What to give of a channel's history. All zero, or NULL in its place: the oldest 100 messages that the server keeps. */
 struct hf_client_history_query {
     const char *
@@ -340,7 +423,7 @@ HF_CLIENT_API int hf_client_history(struct hf_client *client, const char *channe
 /* Ask the server for a sign of life; on_pong tells how long it took. In all else like hf_client_history(). EAGAIN, ENOMEM, ESTATE. */
 HF_CLIENT_API int hf_client_ping(struct hf_client *client, uint64_t *request_id);
 
-/* Publishes that have no result yet. */
+/* Publishes that have no result yet; from the start with those that an outbox file has. */
 HF_CLIENT_API uint32_t hf_client_unanswered(const struct hf_client *client);
 
 /* The application's position in a channel, to be kept for `since`. False: not subscribed, or not known yet. */
@@ -367,7 +450,8 @@ HF_CLIENT_API const char *hf_client_cause_name(enum hf_client_cause cause);
 HF_CLIENT_API void hf_client_set_background(struct hf_client *client, bool background);
 
 /*
- * End the session: the server forgets it, and what has no result yet gets none. on_ended follows, within two seconds while the client is run.
+ * End the session: the server forgets it, and what has no result yet gets none; in an outbox file it stays for the next client. on_ended follows, within two
+ * seconds while the client is run.
  */
 HF_CLIENT_API void hf_client_close(struct hf_client *client);
 
@@ -384,7 +468,7 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
  * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 4 };
+enum { HF_CLIENT_POLL_MAX = 44 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

@@ -66,13 +66,14 @@ enum { HF_POOL_MEMBERS_MAX = 64 };
 /* Fill with hf_pool_options_init(), then change. Strings are copied by hf_pool_start(). */
 struct hf_pool_options {
     /*
-     * What each member's session is made with: URL, CA file, bounds (of each: three members have three outboxes). Its callbacks and user are not
-     * used; those below are.
+     * What each member's session is made with: URL, CA file, proxy, bounds (of each: three members have three outboxes). Its callbacks and user are not
+     * used; those below are. outbox_path and outbox_block_ms must not be set: EINVAL.
      */
     struct hf_client_options client;
     /*
      * Where the members connect to, in place of client.url: member i to the URL i modulo their number, and after a session that was never connected
-     * to the next one. All must lead to servers that share their channels. NULL, the default: client.url for all.
+     * to the next one. All must lead to servers that share their channels. NULL, the default: client.urls where those
+     * are given, spread likewise; else client.url for all.
      */
     const char *const *urls;
     size_t urls_count;

@@ -46,7 +46,7 @@ struct hf_threaded;
 /* Fill with hf_threaded_options_init(), then change. Strings are copied by hf_threaded_start(). */
 struct hf_threaded_options {
     struct hf_client_options
-        client; /* as for hf_client_new(), callbacks and user included; but on_history and on_pong, which have nothing to answer here */
+        client; /* as for hf_client_new(), callbacks and user included; but on_history and on_pong, which have nothing to answer here; outbox_path and outbox_block_ms must not be set: EINVAL */
     /*
      * Publishes that wait for the client's thread, or for room in its outbox, at most; default 1,000. Their bytes are bounded by
      * client.outbox_bytes_max, once more beside the outbox. Besides, 4,096 subscribes and unsubscribes may wait.

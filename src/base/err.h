@@ -23,7 +23,11 @@
     X(HF_ECLOSED, -14, "closed")                                                                             \
     X(HF_ECONFLICT, -15, "conflicts with an earlier request")                                                \
     X(HF_EUNSUPPORTED, -16, "not supported here")                                                            \
-    X(HF_ECERT, -17, "no certificate can be read from the CA file")
+    X(HF_ECERT, -17, "no certificate can be read from the CA file")                                          \
+    X(HF_ENOSPACE, -18, "no space is left where the outbox file lies: free some, nothing in it is lost")     \
+    X(HF_EBUSY, -19, "the outbox file is in use by another client: one file serves one client at a time")    \
+    X(HF_ECORRUPT, -20, "the outbox file is damaged, or is none: it is left as it is; name another")         \
+    X(HF_ECALLBACK, -21, "the outbox is full, and waiting for room is not possible in a callback")
 
 enum hf_err {
     HF_OK = 0,

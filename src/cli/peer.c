@@ -2,6 +2,9 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
+#include "client/names.h"
+#include "client/proxy.h"
+#include "client/url.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,11 +96,26 @@ bool hf_peer_parse_position(char *text, const char **epoch, uint64_t *offset)
     return true;
 }
 
+int hf_peer_add_url(struct hf_peer *peer, const char *name, struct hf_client_options *options,
+                    const char *url)
+{
+    if (options->urls_count == HF_CLIENT_URLS_MAX)
+        return hf_peer_usage(name, "eight URLs at the most; one too many: ", url);
+    peer->urls[options->urls_count++] = url;
+    options->urls = peer->urls;
+    return -1;
+}
+
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
 {
     switch (option) {
     case HF_PEER_URL:
-        options->url = optarg;
+        return hf_peer_add_url(peer, name, options, optarg);
+    case HF_PEER_PROXY:
+        options->proxy = optarg;
+        return -1;
+    case HF_PEER_DNS:
+        options->dns_servers = optarg;
         return -1;
     case HF_PEER_CA:
         options->ca_file = optarg;
@@ -235,12 +254,57 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* A broken pipe is seen where it is written to. */
 }
 
+/* Whether it is the outbox file that is in the way. */
+static bool complain_of_outbox(const char *name, const char *path, int err)
+{
+    struct stat file;
+
+    switch (err) {
+    case HF_CLIENT_EBUSY:
+    case HF_CLIENT_ECORRUPT:
+    case HF_CLIENT_ENOSPACE:
+        hf_peer_say("%s: --outbox %s: %s", name, path, hf_client_strerror(err));
+        return true;
+    case HF_CLIENT_EIO:
+        hf_peer_say("%s: --outbox %s: %s", name, path, strerror(errno));
+        return true;
+    case HF_CLIENT_EINVAL:
+        if (stat(path, &file) < 0 || S_ISREG(file.st_mode))
+            return false;
+        hf_peer_say("%s: --outbox %s: not a regular file", name, path);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool token_valid(const char *token)
 {
     size_t len =
         strspn(token, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~");
 
     return len > 0 && token[len] == '\0' && len <= HF_CLIENT_TOKEN_MAX;
+}
+
+/* Which of the options it is that makes no sense. */
+static int usage_of_options(const char *name, const struct hf_client_options *options)
+{
+    struct hf_proxy proxy;
+    struct hf_url url;
+    unsigned i;
+
+    if (options->token != NULL && !token_valid(options->token))
+        return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
+    for (i = 0; i < options->urls_count; i++)
+        if (hf_url_parse(&url, options->urls[i]) < 0)
+            return hf_peer_usage(
+                name, "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->urls[i]);
+    if (options->proxy != NULL && options->proxy[0] != '\0' && hf_proxy_parse(&proxy, options->proxy) < 0)
+        return hf_peer_usage(name, "--proxy wants http://[USER:PASSWORD@]HOST[:PORT], not ", options->proxy);
+    if (options->dns_servers != NULL && hf_names_check_servers(options->dns_servers) < 0)
+        return hf_peer_usage(name, "--dns-servers wants up to three ADDRESS[:PORT],…, not ",
+                             options->dns_servers);
+    return hf_peer_usage(name, hf_client_strerror(HF_CLIENT_EINVAL), "");
 }
 
 int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client_options *options)
@@ -251,11 +315,10 @@ int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client
         return hf_peer_usage(name, "--ca: no certificate in PEM form is in ", options->ca_file);
     if (options->ca_file != NULL && err == HF_CLIENT_EIO && access(options->ca_file, R_OK) < 0)
         return hf_peer_usage(name, "--ca: this file cannot be read: ", options->ca_file);
-    if (err == HF_CLIENT_EINVAL && options->token != NULL && !token_valid(options->token))
-        return hf_peer_usage(name, "--token: no token; it has letters, digits and !#$%&'*+-.^_`|~ only", "");
-    if (err == HF_CLIENT_EINVAL)
-        return hf_peer_usage(name,
-                             "no URL of a server, like ws://HOST:PORT/ws or wss://HOST/ws: ", options->url);
+    if (options->outbox_path != NULL && complain_of_outbox(name, options->outbox_path, err))
+        return HF_EXIT_FAILED;
+    if (err == HF_CLIENT_EINVAL || err == HF_CLIENT_EUNSUPPORTED)
+        return usage_of_options(name, options);
     if (err < 0) {
         hf_peer_say("%s", hf_client_strerror(err));
         return HF_EXIT_FAILED;

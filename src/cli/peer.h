@@ -23,19 +23,23 @@ struct hf_peer {
     bool failed;                 /* the session ended though we did not ask for it */
     uint64_t timeout_ms;         /* of --timeout; 0: never. What it is about is the command's own */
     char session[128];
+    const char *urls[HF_CLIENT_URLS_MAX]; /* as they were given; the options' urls point here */
 };
 
 /* Options that all of them have: rows for getopt_long(), and their lines in the help. */
-enum { HF_PEER_URL = 1000, HF_PEER_CA, HF_PEER_TOKEN, HF_PEER_TIMEOUT };
+enum { HF_PEER_URL = 1000, HF_PEER_PROXY, HF_PEER_DNS, HF_PEER_CA, HF_PEER_TOKEN, HF_PEER_TIMEOUT };
 #define HF_PEER_OPTIONS                                                                                      \
-    {"url", required_argument, NULL, HF_PEER_URL}, {"ca", required_argument, NULL, HF_PEER_CA},              \
+    {"url", required_argument, NULL, HF_PEER_URL}, {"proxy", required_argument, NULL, HF_PEER_PROXY},        \
+        {"dns-servers", required_argument, NULL, HF_PEER_DNS}, {"ca", required_argument, NULL, HF_PEER_CA},  \
         {"token", required_argument, NULL, HF_PEER_TOKEN},                                                   \
         {"timeout", required_argument, NULL, HF_PEER_TIMEOUT}, {"verbose", no_argument, NULL, 'v'},          \
     {                                                                                                        \
         "help", no_argument, NULL, 'h'                                                                       \
     }
 #define HF_PEER_HELP                                                                                         \
-    "  --url URL              the server (ws://127.0.0.1:8000/ws)\n"                                         \
+    "  --url URL              the server (ws://127.0.0.1:8000/ws); again: where to go when that one fails\n" \
+    "  --proxy URL            the HTTP proxy, and not that of the environment; '' is none\n"                 \
+    "  --dns-servers LIST     ask these for names, ADDRESS[:PORT],…, and not those of the system\n"        \
     "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"     \
     "  --token TOKEN          show this token to the server\n"
 
@@ -46,6 +50,10 @@ enum { HF_PEER_URL = 1000, HF_PEER_CA, HF_PEER_TOKEN, HF_PEER_TIMEOUT };
 enum { HF_PEER_NOT_MINE = -2 };
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option,
                         struct hf_client_options *options);
+
+/* One more server. Returns -1, or the exit status where there are too many. */
+int hf_peer_add_url(struct hf_peer *peer, const char *name, struct hf_client_options *options,
+                    const char *url);
 
 /* Complain in one line about the command `name`; returns the exit status of a usage error. */
 int hf_peer_usage(const char *name, const char *problem, const char *what);

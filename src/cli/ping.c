@@ -201,10 +201,9 @@ static int parse(struct ping *p, struct hf_client_options *options, int argc, ch
     }
     if (argc - optind > 1)
         return hf_peer_usage("ping", "one server at a time, not also ", argv[optind + 1]);
-    if (argc > optind)
-        options->url = argv[optind];
-    p->url = options->url;
-    return -1;
+    status = argc > optind ? hf_peer_add_url(&p->peer, "ping", options, argv[optind]) : -1;
+    p->url = options->urls_count > 0 ? options->urls[0] : options->url;
+    return status;
 }
 
 int hf_cli_ping(int argc, char **argv)

@@ -34,6 +34,9 @@ struct pub {
     uint64_t progress_at_ms;
     uint64_t shown_at_ms; /* the progress line, for one who looks on; 0: none is there */
     struct hf_lines lines;
+    bool keeps;        /* with --outbox: what is not answered stays there */
+    uint64_t left;     /* publishes that an earlier one left in the outbox; they count as published */
+    uint64_t own_from; /* the first publish id of this one */
     uint64_t published, acked, rejected;
     uint64_t line_of[OUTBOX_MESSAGES]; /* by publish id: the line, for the complaint about it */
 };
@@ -46,6 +49,8 @@ static int help(void)
            "exit status is 0 if all were acknowledged, 1 if not.\n\n"
            "  --json                 the message, or each line, is JSON; else it is a text\n"
            "  --id ID                the MESSAGE's id\n" HF_PEER_HELP
+           "  --outbox FILE          keep there what is not acknowledged yet; the next `pub` with it sends "
+           "it\n"
            "  --timeout SECONDS      give up when nothing was acknowledged for so long (0: never; 60)\n"
            "  -v, --verbose          tell about sessions, and how it went\n");
     return HF_EXIT_OK;
@@ -57,7 +62,9 @@ static void say_result(const struct pub *pub, const struct hf_client_result *res
 {
     char where[48] = "the message";
 
-    if (pub->message == NULL)
+    if (result->publish_id < pub->own_from)
+        (void)snprintf(where, sizeof(where), "message %" PRIu64 " of the outbox", result->publish_id);
+    else if (pub->message == NULL)
         (void)snprintf(where, sizeof(where), "line %" PRIu64,
                        pub->line_of[result->publish_id % OUTBOX_MESSAGES]);
     if (result->outcome == HF_CLIENT_UNCERTAIN)
@@ -102,6 +109,13 @@ static const char *complaint(const struct pub *pub, int err)
     return hf_client_strerror(err);
 }
 
+static void note_published(struct pub *pub, uint64_t publish_id)
+{
+    if (pub->published == pub->left)
+        pub->own_from = publish_id;
+    pub->published++;
+}
+
 static void reject_line(struct pub *pub, const char *why)
 {
     hf_peer_say("line %" PRIu64 ": %s", pub->lines.line, why);
@@ -127,7 +141,7 @@ static enum next_step publish_line(struct pub *pub, struct hf_str line)
         reject_line(pub, complaint(pub, err));
     } else {
         pub->line_of[publish_id % OUTBOX_MESSAGES] = pub->lines.line;
-        pub->published++;
+        note_published(pub, publish_id);
     }
     hf_lines_next(&pub->lines, line);
     return GO_ON;
@@ -266,8 +280,17 @@ static int publish_argument(struct pub *pub)
 
     if (err < 0)
         return hf_peer_usage("pub", "the message: ", complaint(pub, err));
-    pub->published = 1;
+    note_published(pub, publish_id);
     return -1;
+}
+
+static void note_left(struct pub *pub)
+{
+    pub->left = pub->published = hf_client_unanswered(pub->peer.client);
+    pub->own_from = UINT64_MAX;
+    if (pub->left > 0)
+        hf_peer_say("%" PRIu64 " message%s left in the outbox %s sent first", pub->left,
+                    pub->left == 1 ? "" : "s", pub->left == 1 ? "is" : "are");
 }
 
 static int finish(struct pub *pub, int status, uint64_t began_ms)
@@ -279,13 +302,14 @@ static int finish(struct pub *pub, int status, uint64_t began_ms)
                     pub->acked == 1 ? "" : "s", (double)(hf_peer_now_ms() - began_ms) / 1000,
                     pub->peer.reconnects, pub->peer.reconnects == 1 ? "" : "s");
     if (pub->acked + pub->rejected < pub->published)
-        hf_peer_say("%" PRIu64 " published without an answer", pub->published - pub->acked - pub->rejected);
+        hf_peer_say("%" PRIu64 " published without an answer%s", pub->published - pub->acked - pub->rejected,
+                    pub->keeps ? "; they stay in the outbox, and the next `pub` with it sends them" : "");
     return complete ? status : HF_EXIT_FAILED;
 }
 
 /* --- options --- */
 
-enum { OPT_JSON = 256, OPT_ID };
+enum { OPT_JSON = 256, OPT_ID, OPT_OUTBOX };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct pub *pub, int option, struct hf_client_options *options, char *const *argv)
@@ -301,6 +325,10 @@ static int take_option(struct pub *pub, int option, struct hf_client_options *op
     case OPT_ID:
         pub->id = optarg;
         return -1;
+    case OPT_OUTBOX:
+        options->outbox_path = optarg;
+        pub->keeps = true;
+        return -1;
     case 'h':
         return help();
     default:
@@ -313,6 +341,7 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
     static const struct option known[] = {
         {"json", no_argument, NULL, OPT_JSON},
         {"id", required_argument, NULL, OPT_ID},
+        {"outbox", required_argument, NULL, OPT_OUTBOX},
         HF_PEER_OPTIONS,
         {NULL, 0, NULL, 0},
     };
@@ -356,6 +385,8 @@ int hf_cli_pub(int argc, char **argv)
     status = parse(pub, &options, argc, argv);
     if (status < 0) {
         status = hf_peer_start(&pub->peer, "pub", &options);
+        if (status == 0)
+            note_left(pub);
         if (status == 0)
             status = pub->message == NULL ? -1 : publish_argument(pub);
     }

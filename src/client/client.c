@@ -4,8 +4,10 @@
 #include "base/err.h"
 #include "client/handover.h"
 #include "client/heartbeats.h"
+#include "client/outbox_file.h"
+#include "client/servers.h"
+#include "client/signals.h"
 #include "client/socket.h"
-#include "client/url.h"
 #include "session/client_session.h"
 #include "wire/json.h"
 #include "wire/message.h"
@@ -30,7 +32,16 @@ static_assert((int)HF_CLIENT_ENOTFOUND == HF_ENOTFOUND && (int)HF_CLIENT_EEXIST 
 static_assert((int)HF_CLIENT_ESTATE == HF_ESTATE && (int)HF_CLIENT_ETOOLARGE == HF_ETOOLARGE,
               "as in base/err.h");
 static_assert((int)HF_CLIENT_EIO == HF_EIO && (int)HF_CLIENT_ECERT == HF_ECERT, "as in base/err.h");
+static_assert((int)HF_CLIENT_ETIMEOUT == HF_ETIMEOUT && (int)HF_CLIENT_ENOSPACE == HF_ENOSPACE &&
+                  (int)HF_CLIENT_EBUSY == HF_EBUSY,
+              "as in base/err.h");
+static_assert((int)HF_CLIENT_ECORRUPT == HF_ECORRUPT && (int)HF_CLIENT_ECALLBACK == HF_ECALLBACK,
+              "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
+static_assert((int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED, "as in base/err.h");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 2,
+              "the slots, the wake-up and the watch");
+static_assert((int)HF_CLIENT_URLS_MAX == HF_SERVERS_MAX, "as in client/servers.h");
 /* So are the states and their causes. */
 static_assert((int)HF_CLIENT_STATE_WAITING == HF_CLIENT_WAITING &&
                   (int)HF_CLIENT_STATE_CONNECTING == HF_CLIENT_CONNECTING,
@@ -46,7 +57,6 @@ static_assert((int)HF_CLIENT_STATE_OFFLINE == HF_CLIENT_OFFLINE &&
     static_assert((int)HF_CLIENT_CAUSE_##cause == HF_BY_##cause, "as in session/client_state.h");
 HF_CLIENT_CAUSES(X)
 #undef X
-static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS + 1, "the slots, and the wake-up");
 
 enum {
     WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
@@ -56,13 +66,16 @@ enum {
 };
 
 struct hf_client {
-    struct hf_client_options options; /* url, ca_file, token and heartbeat_memory are not kept */
-    struct hf_url url;
-    struct hf_client_tls *tls;       /* NULL: the URL is not wss */
-    struct hf_heartbeats heartbeats; /* the session borrows its policy */
+    struct hf_client_options options; /* its strings are not kept */
+    struct hf_servers servers;
+    struct hf_client_tls *tls;          /* NULL: no URL is wss */
+    struct hf_outbox_file *outbox_file; /* NULL: memory keeps the outbox */
+    struct hf_heartbeats heartbeats;    /* the session borrows its policy */
     struct hf_client_session *session;
-    struct hf_addresses addresses;
+    bool in_callback;
+    bool sync_failed; /* of the outbox file; the application has been told */
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
+    struct hf_signals signals;
     int wake_fd;
     atomic_bool stopped;
     int64_t asleep_ms;              /* boot time less awake time, when last looked */
@@ -191,6 +204,8 @@ static void tell_subscription(const struct hf_client *c, const struct hf_client_
         tell(c->options.user, &subscription);
 }
 
+typedef void (*on_result)(void *user, const struct hf_client_result *result);
+
 static void tell_result(const struct hf_client *c, const struct hf_client_session_event *ev,
                         enum hf_client_outcome outcome)
 {
@@ -203,6 +218,10 @@ static void tell_result(const struct hf_client *c, const struct hf_client_sessio
                                             .id = text(ev->id),
                                             .payload = text(ev->payload)};
 
+    on_result one = (on_result)ev->completion.done;
+
+    if (one != NULL)
+        one(ev->completion.user, &result);
     if (c->options.on_result != NULL)
         c->options.on_result(c->options.user, &result);
 }
@@ -297,10 +316,8 @@ static void tell_heartbeats(struct hf_client *c)
     c->heartbeats.problem[0] = '\0';
 }
 
-static void on_event(void *ctx, const struct hf_client_session_event *ev)
+static void tell(struct hf_client *c, const struct hf_client_session_event *ev)
 {
-    struct hf_client *c = ctx;
-
     switch (ev->type) {
     case HF_CSE_CONNECTED:
         tell_connected(c, ev);
@@ -351,6 +368,15 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     }
 }
 
+static void on_event(void *ctx, const struct hf_client_session_event *ev)
+{
+    struct hf_client *c = ctx;
+
+    c->in_callback = true;
+    tell(c, ev);
+    c->in_callback = false;
+}
+
 /* --- making and freeing --- */
 
 void hf_client_options_init(struct hf_client_options *options)
@@ -362,13 +388,14 @@ void hf_client_options_init(struct hf_client_options *options)
                                           .subscriptions_max = 256,
                                           .message_bytes_max = 16 * 1024 * 1024,
                                           .heartbeat = HF_CLIENT_HEARTBEAT_ADAPTIVE,
-                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS};
+                                          .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS,
+                                          .watch_network = true};
 }
 
 static int session_new(struct hf_client *c)
 {
-    struct hf_client_session_config config = {.host = c->url.authority,
-                                              .target = c->url.target,
+    struct hf_client_session_config config = {.host = c->servers.list[0].url.authority,
+                                              .target = c->servers.list[0].url.target,
                                               .token = c->options.token,
                                               .outbox_messages_max = c->options.outbox_messages_max,
                                               .outbox_bytes_max = c->options.outbox_bytes_max,
@@ -382,6 +409,8 @@ static int session_new(struct hf_client *c)
 
     int err;
 
+    if (c->outbox_file != NULL)
+        config.store = hf_outbox_file_store(c->outbox_file);
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         return HF_EIO;
     err = hf_heartbeats_init(&c->heartbeats, &c->options, config.seed, now_ms());
@@ -389,6 +418,17 @@ static int session_new(struct hf_client *c)
         return err;
     config.heartbeat_policy = c->heartbeats.policy;
     return hf_client_session_new(&config, now_ms(), &c->session);
+}
+
+static int servers_init(struct hf_servers *servers, const struct hf_client_options *options)
+{
+    const bool several = options->urls_count > 0;
+    const struct hf_servers_config config = {.urls = several ? options->urls : &options->url,
+                                             .count = several ? options->urls_count : 1,
+                                             .proxy = options->proxy,
+                                             .dns_servers = options->dns_servers};
+
+    return hf_servers_init(servers, &config);
 }
 
 int hf_client_new(const struct hf_client_options *options, struct hf_client **out)
@@ -401,23 +441,30 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
         return HF_ENOMEM;
     c->options = *options;
     c->wake_fd = -1;
-    c->addresses.url = &c->url;
     c->asleep_ms = asleep_ms();
     hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_init(&c->sockets[slot], slot);
-    err = options->url == NULL ? HF_EINVAL : hf_url_parse(&c->url, options->url);
+    hf_signals_init(&c->signals, options->watch_network);
+    err = servers_init(&c->servers, options);
     if (err < 0)
         goto done;
-    if (c->url.secure)
+    if (hf_servers_need_tls(&c->servers))
         err = hf_client_tls_new(options->ca_file, &c->tls);
+    if (err < 0)
+        goto done;
+    if (options->outbox_path != NULL)
+        err = hf_outbox_file_open(options->outbox_path, options->outbox_sync, &c->outbox_file);
     if (err < 0)
         goto done;
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
         goto done;
-    c->options.url = c->options.ca_file = c->options.token = c->options.heartbeat_memory = NULL;
+    c->options.url = c->options.ca_file = c->options.token = NULL;
+    c->options.heartbeat_memory = c->options.outbox_path = NULL;
+    c->options.proxy = c->options.dns_servers = NULL;
+    c->options.urls = NULL;
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -435,10 +482,13 @@ void hf_client_free(struct hf_client *c)
         return;
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_release(&c->sockets[slot]);
+    hf_signals_release(&c->signals);
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
     hf_client_tls_free(c->tls);
+    hf_servers_release(&c->servers);
     hf_client_session_free(c->session);
+    hf_outbox_file_close(c->outbox_file);
     hf_heartbeats_release(&c->heartbeats, now_ms());
     hf_buf_release(&c->scratch);
     free(c->kept);
@@ -471,29 +521,101 @@ int hf_client_unsubscribe(struct hf_client *c, const char *channel, size_t chann
     return hf_client_session_unsubscribe(c->session, str(channel, channel_len), now_ms());
 }
 
+static int publish_now(struct hf_client *c, const struct hf_client_publication *p, uint64_t *publish_id)
+{
+    const struct hf_completion completion = {(void (*)(void))p->on_result, p->user};
+    uint64_t ignored;
+
+    return hf_client_session_publish_with(c->session, str(p->channel, p->channel_len), hf_str_from(p->id),
+                                          str(p->payload, p->payload_len), completion,
+                                          publish_id == NULL ? &ignored : publish_id, now_ms());
+}
+
+/* One step of the wait for room; 1: there may be some. */
+static int wait_for_room(struct hf_client *c, uint64_t until_ms)
+{
+    uint64_t now = now_ms();
+    int running;
+
+    if (atomic_load(&c->stopped))
+        return HF_EAGAIN;
+    if (now >= until_ms)
+        return HF_ETIMEOUT;
+    running = hf_client_step(c, (int)(until_ms - now < INT32_MAX ? until_ms - now : INT32_MAX));
+    return running == 0 ? HF_ESTATE : running;
+}
+
+static int publish(struct hf_client *c, const struct hf_client_publication *p, uint64_t *publish_id)
+{
+    int err = publish_now(c, p, publish_id);
+    uint64_t until_ms;
+
+    if (err != HF_EAGAIN || c->options.outbox_block_ms == 0)
+        return err;
+    if (c->in_callback)
+        return HF_ECALLBACK;
+    until_ms = now_ms() + c->options.outbox_block_ms;
+    while (err == HF_EAGAIN) {
+        err = wait_for_room(c, until_ms);
+        if (err < 0)
+            return err;
+        err = publish_now(c, p, publish_id);
+    }
+    return err;
+}
+
+/* The JSON string is written into the scratch, which is taken out for the call: a callback of a publish that waits may publish a text. */
+static int publish_words(struct hf_client *c, const struct hf_client_publication *p, uint64_t *publish_id)
+{
+    struct hf_client_publication json = *p;
+    struct hf_buf words = c->scratch;
+    int err;
+
+    if (!hf_utf8_valid((const uint8_t *)p->payload, p->payload_len))
+        return HF_EINVAL;
+    hf_buf_init(&c->scratch, TEXT_BYTES_MAX);
+    hf_buf_reset(&words);
+    err = hf_json_put_string(&words, str(p->payload, p->payload_len));
+    if (err == HF_ELIMIT)
+        err = HF_ETOOLARGE;
+    json.payload = (const char *)words.data;
+    json.payload_len = words.len;
+    if (err == 0)
+        err = publish(c, &json, publish_id);
+    hf_buf_release(&c->scratch);
+    c->scratch = words;
+    return err;
+}
+
+int hf_client_publish_with(struct hf_client *c, const struct hf_client_publication *p, uint64_t *publish_id)
+{
+    return p->text ? publish_words(c, p, publish_id) : publish(c, p, publish_id);
+}
+
 int hf_client_publish(struct hf_client *c, const char *channel, size_t channel_len, const char *payload,
                       size_t payload_len, const char *id, uint64_t *publish_id)
 {
-    uint64_t ignored;
+    const struct hf_client_publication p = {.channel = channel,
+                                            .channel_len = channel_len,
+                                            .payload = payload,
+                                            .payload_len = payload_len,
+                                            .id = id};
 
-    return hf_client_session_publish(c->session, str(channel, channel_len), hf_str_from(id),
-                                     str(payload, payload_len), publish_id == NULL ? &ignored : publish_id,
-                                     now_ms());
+    return publish(c, &p, publish_id);
 }
 
 int hf_client_publish_text(struct hf_client *c, const char *channel, size_t channel_len, const char *words,
                            size_t words_len, const char *id, uint64_t *publish_id)
 {
-    int err;
+    const struct hf_client_publication p = {
+        .channel = channel, .channel_len = channel_len, .payload = words, .payload_len = words_len, .id = id};
 
-    if (!hf_utf8_valid((const uint8_t *)words, words_len))
-        return HF_EINVAL;
-    hf_buf_reset(&c->scratch);
-    err = hf_json_put_string(&c->scratch, str(words, words_len));
-    if (err < 0)
-        return err == HF_ELIMIT ? HF_ETOOLARGE : err;
-    return hf_client_publish(c, channel, channel_len, (const char *)c->scratch.data, c->scratch.len, id,
-                             publish_id);
+    return publish_words(c, &p, publish_id);
+}
+
+uint64_t hf_client_next_id(const struct hf_client *c)
+{
+    return hf_client_session_next_id(c->session);
 }
 
 int hf_client_history(struct hf_client *c, const char *channel, size_t channel_len,
@@ -576,10 +698,16 @@ void hf_client_close(struct hf_client *c)
 
 /* --- running --- */
 
+static struct hf_signals_turn signals_turn_of(struct hf_client *c, uint64_t now)
+{
+    return (struct hf_signals_turn){
+        .session = c->session, .sockets = c->sockets, .servers = &c->servers, .now_ms = now};
+}
+
 static struct hf_socket_turn turn_of(struct hf_client *c)
 {
     return (struct hf_socket_turn){
-        .session = c->session, .addresses = &c->addresses, .tls = c->tls, .buf = c->buf, .now_ms = now_ms()};
+        .session = c->session, .servers = &c->servers, .tls = c->tls, .buf = c->buf, .now_ms = now_ms()};
 }
 
 /* One slot's news may change what is wanted in the other: two rounds settle it, what is left waits for the next turn. */
@@ -593,14 +721,23 @@ static void obey(struct hf_client *c, const struct hf_socket_turn *turn)
 
 static bool over(const struct hf_client *c)
 {
-    return hf_client_session_state(c->session) == HF_CLIENT_ENDED && c->sockets[0].fd < 0 &&
-           c->sockets[1].fd < 0;
+    return hf_client_session_state(c->session) == HF_CLIENT_ENDED && c->sockets[0].stage == HF_SOCKET_NONE &&
+           c->sockets[1].stage == HF_SOCKET_NONE;
 }
 
 static int wait_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
+    uint64_t look_at = hf_signals_deadline_ms(&c->signals);
+    unsigned slot;
 
+    if (look_at < at)
+        at = look_at;
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        uint64_t due = hf_socket_deadline_ms(&c->sockets[slot], now);
+
+        at = due < at ? due : at;
+    }
     if (at == UINT64_MAX)
         return -1;
     if (at <= now)
@@ -616,12 +753,10 @@ int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
 
     obey(c, &turn);
     fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
-    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
-        short events = hf_socket_events(&c->sockets[slot], &turn);
-
-        if (events != 0)
-            fds[count++] = (struct pollfd){.fd = c->sockets[slot].fd, .events = events};
-    }
+    if (hf_signals_fd(&c->signals) >= 0)
+        fds[count++] = (struct pollfd){.fd = hf_signals_fd(&c->signals), .events = POLLIN};
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        count += hf_socket_prepare(&c->sockets[slot], &turn, fds + count);
     *timeout_ms = over(c) ? 0 : wait_ms(c, turn.now_ms);
     return count;
 }
@@ -636,23 +771,45 @@ static void take_events(struct hf_client *c, const struct pollfd *fd, const stru
             return; /* Somebody else's read was faster: the wake-up has been had. */
         return;
     }
+    if (fd->fd == hf_signals_fd(&c->signals)) {
+        if (fd->revents != 0)
+            hf_signals_ready(&c->signals);
+        return;
+    }
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
-        if (c->sockets[slot].fd == fd->fd)
-            hf_socket_ready(&c->sockets[slot], fd->revents, turn);
+        hf_socket_ready(&c->sockets[slot], fd, turn);
+}
+
+/* What was published and could not be sent is to be safe as well. */
+static void sync_outbox(struct hf_client *c)
+{
+    int err = c->outbox_file == NULL ? 0 : hf_outbox_file_flush(c->outbox_file);
+    const struct hf_client_session_event ev = {
+        .type = HF_CSE_ERROR, .code = HF_STR("outbox"), .reason = hf_str_from(hf_strerror(err))};
+
+    if (err < 0 && !c->sync_failed)
+        on_event(c, &ev);
+    c->sync_failed = err < 0;
 }
 
 int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_count)
 {
     struct hf_socket_turn turn = turn_of(c);
+    struct hf_signals_turn signals_turn = signals_turn_of(c, turn.now_ms);
+    unsigned slot;
     int i;
 
     for (i = 0; i < fds_count; i++)
         take_events(c, &fds[i], &turn);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_socket_tick(&c->sockets[slot], &turn);
     /* Only now: after a long pause the proof of life may have lain in the socket. */
     notice_sleep(c, turn.now_ms);
+    hf_signals_process(&c->signals, &signals_turn);
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
         hf_client_session_tick(c->session, turn.now_ms);
     obey(c, &turn);
+    sync_outbox(c);
     hf_heartbeats_save(&c->heartbeats, turn.now_ms);
     tell_heartbeats(c);
     return over(c) ? 0 : 1;

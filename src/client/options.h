@@ -20,4 +20,10 @@ static inline struct hf_client_options hf_client_options_plain(const struct hf_c
     return options;
 }
 
+/* Whether a thread or a pool can run a client with these: it has its own way to wait, and its own publish ids, which end with the process. */
+static inline bool hf_client_options_shared_valid(const struct hf_client_options *options)
+{
+    return options->outbox_path == NULL && options->outbox_block_ms == 0;
+}
+
 #endif

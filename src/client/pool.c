@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "client/options.h"
 #include "client/pool_impl.h"
 #include "client/url.h"
 
@@ -239,13 +240,16 @@ static int copy_string(char **to, const char *from)
 /* All URLs are looked at now: a member may come to the last of them only after hours. */
 static int copy_urls(struct hf_pool *p, const struct hf_pool_options *from)
 {
-    const char *const *urls = from->urls == NULL ? &from->client.url : from->urls;
+    const bool own = from->urls != NULL, several = !own && from->client.urls_count > 0;
+    const char *const *urls = own ? from->urls : several ? from->client.urls : &from->client.url;
     struct hf_url parsed;
     size_t i;
     int err = 0;
 
     p->options.urls = NULL;
-    p->options.urls_count = from->urls == NULL ? 1 : from->urls_count;
+    p->options.urls_count = own ? from->urls_count : several ? from->client.urls_count : 1;
+    p->options.client.urls = NULL;
+    p->options.client.urls_count = 0;
     p->urls = calloc(p->options.urls_count, sizeof(char *));
     if (p->urls == NULL)
         return HF_ENOMEM;
@@ -290,6 +294,10 @@ static int pool_fill(struct hf_pool *p, const struct hf_pool_options *options)
         err = copy_string(&p->ca_file, options->client.ca_file);
     if (err == 0)
         err = copy_string(&p->token, options->client.token);
+    if (err == 0)
+        err = copy_string(&p->proxy, options->client.proxy);
+    if (err == 0)
+        err = copy_string(&p->dns_servers, options->client.dns_servers);
     if (err < 0)
         return err;
     p->fds = calloc((size_t)options->members * HF_CLIENT_POLL_MAX + 1, sizeof(*p->fds));
@@ -304,7 +312,7 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
     struct hf_pool *p;
     int err, saved;
 
-    if (!options_valid(options))
+    if (!options_valid(options) || !hf_client_options_shared_valid(&options->client))
         return HF_EINVAL;
     p = calloc(1, sizeof(*p));
     if (p == NULL)
@@ -348,6 +356,8 @@ void hf_pool_free(struct hf_pool *p)
     free(p->urls);
     free(p->ca_file);
     free(p->token);
+    free(p->proxy);
+    free(p->dns_servers);
     free(p->fds);
     hf_mailbox_release(&p->mailbox);
     free(p);

@@ -45,9 +45,10 @@ struct hf_pool_member {
 
 /* Everything but mailbox, runner, counters and what is constant after hf_pool_start() is its thread's alone. */
 struct hf_pool {
-    struct hf_pool_options options; /* constant; client.url is not used, urls are */
+    struct hf_pool_options options; /* constant; client.url and client.urls are not used, urls are */
     char **urls;                    /* constant */
     char *ca_file, *token;          /* constant */
+    char *proxy, *dns_servers;      /* constant */
     struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
     struct hf_pool_core core;
     struct hf_pool_channels channels;

@@ -350,6 +350,8 @@ static int client_new(struct hf_pool_member *m, struct hf_client **out)
     options.url = m->pool->urls[m->url];
     options.ca_file = m->pool->ca_file;
     options.token = m->pool->token;
+    options.proxy = m->pool->proxy;
+    options.dns_servers = m->pool->dns_servers;
     options.user = m;
     options.on_connected = on_connected;
     options.on_disconnected = on_disconnected;

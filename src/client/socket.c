@@ -1,11 +1,11 @@
 #include "client/socket.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -13,17 +13,53 @@ enum {
     WRITES_MAX = 16
 }; /* of a turn, so that the other slot and the application have theirs */
 
+#define BIT(n) (1u << (n))
+
+static const uint32_t may_follow[] = {
+    [HF_SOCKET_NONE] = BIT(HF_SOCKET_DIALING),
+    [HF_SOCKET_DIALING] = BIT(HF_SOCKET_TUNNELING) | BIT(HF_SOCKET_GREETING) | BIT(HF_SOCKET_CARRYING),
+    [HF_SOCKET_TUNNELING] = BIT(HF_SOCKET_GREETING) | BIT(HF_SOCKET_CARRYING),
+    [HF_SOCKET_GREETING] = BIT(HF_SOCKET_CARRYING),
+    [HF_SOCKET_CARRYING] = BIT(HF_SOCKET_ENDING),
+    [HF_SOCKET_ENDING] = 0,
+};
+
+/* What holds in each stage. */
+static void socket_check(const struct hf_socket *sock)
+{
+    hf_assert((sock->stage >= HF_SOCKET_TUNNELING) == (sock->fd >= 0));
+    hf_assert((sock->stage == HF_SOCKET_TUNNELING) == (sock->tunnel != NULL));
+    hf_assert((sock->stage == HF_SOCKET_DIALING) == (sock->dial.host != NULL));
+    hf_assert(sock->stage != HF_SOCKET_GREETING || sock->tls != NULL);
+}
+
+/* Ends too are moves, by hf_socket_release(). */
+static void socket_move(struct hf_socket *sock, enum hf_socket_stage to)
+{
+    hf_assert((may_follow[sock->stage] & BIT(to)) != 0);
+    sock->stage = to;
+    socket_check(sock);
+}
+
 void hf_socket_init(struct hf_socket *sock, unsigned slot)
 {
     *sock = (struct hf_socket){.fd = -1, .slot = slot};
+    hf_dial_init(&sock->dial);
 }
 
 void hf_socket_release(struct hf_socket *sock)
 {
+    hf_dial_end(&sock->dial);
+    hf_tunnel_free(sock->tunnel);
     hf_tls_conn_free(sock->tls);
     if (sock->fd >= 0)
         (void)close(sock->fd);
     hf_socket_init(sock, sock->slot);
+}
+
+static void say(struct hf_socket *sock, const char *why)
+{
+    (void)snprintf(sock->why, sizeof(sock->why), "%s", why);
 }
 
 static void say_why(struct hf_socket *sock, const char *what, int error)
@@ -34,81 +70,50 @@ static void say_why(struct hf_socket *sock, const char *what, int error)
     (void)snprintf(sock->why, sizeof(sock->why), "%s: %s", what, strerror_r(error, text, sizeof(text)));
 }
 
+/* There will be no welcome on this connection. What comes after a welcome, or after the first such news, says nothing about the server. */
+static void not_welcome(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    if (!sock->judged)
+        hf_servers_failed(turn->servers, sock->server);
+    sock->judged = true;
+}
+
 static void lost(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
     char why[sizeof(sock->why)];
 
     memcpy(why, sock->why, sizeof(why));
+    not_welcome(sock, turn);
     hf_socket_release(sock);
     hf_client_session_lost(turn->session, sock->slot, why, turn->now_ms);
 }
 
+static bool still_wanted(const struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    struct hf_client_session_want want = hf_client_session_want(turn->session, sock->slot);
+
+    return sock->stage != HF_SOCKET_NONE && want.attempt == sock->attempt && want.wish != HF_WISH_NONE;
+}
+
+static const struct hf_server *server_of(const struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    return &turn->servers->list[sock->server];
+}
+
 /* --- connecting --- */
 
-static bool look_up(struct hf_socket *sock, struct hf_addresses *a)
+static void carry(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL, *at;
-    int err = getaddrinfo(a->url->host, a->url->port, &hints, &found);
+    const struct hf_url *url = &server_of(sock, turn)->url;
+    int err = hf_client_session_set_server(turn->session, url->authority, url->target);
 
-    if (err != 0) {
-        (void)snprintf(sock->why, sizeof(sock->why), "%.200s: %s", a->url->host, gai_strerror(err));
-        return false;
-    }
-    a->count = 0;
-    for (at = found; at != NULL && a->count < HF_ADDRESSES_MAX; at = at->ai_next) {
-        memcpy(&a->list[a->count].address, at->ai_addr, at->ai_addrlen);
-        a->list[a->count].len = at->ai_addrlen;
-        a->list[a->count].family = at->ai_family;
-        a->count++;
-    }
-    freeaddrinfo(found);
-    return a->count > 0;
-}
-
-/* Begin to connect to one address. False: it failed at once, with why set. */
-static bool try_address(struct hf_socket *sock, const struct hf_addresses *a)
-{
-    const int on = 1;
-
-    sock->address = (a->first + sock->tried) % a->count;
-    sock->tried++;
-    sock->fd = socket(a->list[sock->address].family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (sock->fd < 0) {
-        say_why(sock, "socket", errno);
-        return false;
-    }
-    /* Many small messages, gathered by us: nothing is won by waiting for an acknowledgement of TCP's. */
-    (void)setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    sock->connecting = true;
-    if (connect(sock->fd, (const struct sockaddr *)&a->list[sock->address].address,
-                a->list[sock->address].len) == 0 ||
-        errno == EINPROGRESS || errno == EINTR)
-        return true;
-    say_why(sock, "connect", errno);
-    (void)close(sock->fd);
-    sock->fd = -1;
-    return false;
-}
-
-/* Try the addresses that are left, until one connects or may yet. */
-static void try_addresses(struct hf_socket *sock, const struct hf_socket_turn *turn)
-{
-    while (sock->tried < turn->addresses->count)
-        if (try_address(sock, turn->addresses))
-            return;
-    lost(sock, turn);
-}
-
-static void start(struct hf_socket *sock, uint32_t attempt, const struct hf_socket_turn *turn)
-{
-    sock->attempt = attempt;
-    sock->tried = 0;
-    if (look_up(sock, turn->addresses))
-        try_addresses(sock, turn);
-    else
+    if (err < 0) {
+        say(sock, hf_strerror(err));
         lost(sock, turn);
+        return;
+    }
+    socket_move(sock, HF_SOCKET_CARRYING);
+    hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
 }
 
 /* Go on with the handshake of TLS. */
@@ -119,46 +124,113 @@ static void greet(struct hf_socket *sock, const struct hf_socket_turn *turn)
     if (err == HF_EAGAIN)
         return;
     if (err < 0) {
-        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
+        say(sock, hf_tls_conn_why(sock->tls));
         lost(sock, turn);
         return;
     }
-    sock->greeting = false;
-    hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
+    carry(sock, turn);
 }
 
-static void begin_tls(struct hf_socket *sock, const struct hf_socket_turn *turn)
+/* The way to the server stands. */
+static void reached(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
-    sock->tls = hf_tls_conn_new(turn->tls, sock->fd, turn->addresses->url->host);
-    sock->greeting = true;
-    if (sock->tls != NULL) {
-        greet(sock, turn);
+    const struct hf_url *url = &server_of(sock, turn)->url;
+
+    if (!url->secure) {
+        carry(sock, turn);
         return;
     }
-    (void)snprintf(sock->why, sizeof(sock->why), "TLS: out of memory");
+    sock->tls = hf_tls_conn_new(turn->tls, sock->fd, url);
+    if (sock->tls == NULL) {
+        say(sock, "TLS: out of memory");
+        lost(sock, turn);
+        return;
+    }
+    socket_move(sock, HF_SOCKET_GREETING);
+    greet(sock, turn);
+}
+
+/* Go on with asking the proxy. */
+static void tunnel(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    int err = hf_tunnel_run(sock->tunnel, sock->fd);
+
+    if (err == HF_EAGAIN)
+        return;
+    if (err < 0) {
+        say(sock, hf_tunnel_why(sock->tunnel));
+        lost(sock, turn);
+        return;
+    }
+    hf_tunnel_free(sock->tunnel);
+    sock->tunnel = NULL;
+    reached(sock, turn);
+}
+
+/* The TCP connection stands: fd is ours. */
+static void dialed(struct hf_socket *sock, int fd, const struct hf_socket_turn *turn)
+{
+    const struct hf_server *server = server_of(sock, turn);
+
+    sock->fd = fd;
+    if (server->proxy.host[0] == '\0') {
+        reached(sock, turn);
+        return;
+    }
+    sock->tunnel = hf_tunnel_new(&server->proxy, &server->url);
+    if (sock->tunnel == NULL) {
+        say(sock, hf_strerror(HF_ENOMEM));
+        lost(sock, turn);
+        return;
+    }
+    socket_move(sock, HF_SOCKET_TUNNELING);
+    tunnel(sock, turn);
+}
+
+static void dial(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    int fd = hf_dial_step(&sock->dial, turn->now_ms);
+
+    if (fd == HF_EAGAIN)
+        return;
+    if (fd >= 0) {
+        dialed(sock, fd, turn);
+        return;
+    }
+    say(sock, sock->dial.why);
     lost(sock, turn);
 }
 
-static void connect_ended(struct hf_socket *sock, const struct hf_socket_turn *turn)
+static void start(struct hf_socket *sock, const struct hf_client_session_want *want,
+                  const struct hf_socket_turn *turn)
 {
-    int error = 0;
-    socklen_t len = sizeof(error);
+    struct hf_server *server = &turn->servers->list[turn->servers->next];
 
-    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
-    if (error != 0) {
-        say_why(sock, "connect", error);
-        (void)close(sock->fd);
-        sock->fd = -1;
-        try_addresses(sock, turn);
+    sock->attempt = want->attempt;
+    sock->until_ms = want->until_ms;
+    sock->server = turn->servers->next;
+    sock->judged = sock->slot == HF_CLIENT_SESSION_PROBE_SLOT; /* Its end tells about the network. */
+    if (server->wrong[0] != '\0') {
+        say(sock, server->wrong);
+        lost(sock, turn);
         return;
     }
-    sock->connecting = false;
-    turn->addresses->first = sock->address;
-    if (turn->tls != NULL)
-        begin_tls(sock, turn);
+    hf_dial_start(&sock->dial, &server->host, turn->servers->dns_servers, sock->until_ms, turn->now_ms);
+    socket_move(sock, HF_SOCKET_DIALING);
+    dial(sock, turn);
+}
+
+static void time_out(struct hf_socket *sock, const char *what, const struct hf_socket_turn *turn)
+{
+    const struct hf_proxy *proxy = &server_of(sock, turn)->proxy;
+
+    if (sock->stage == HF_SOCKET_TUNNELING)
+        (void)snprintf(sock->why, sizeof(sock->why), "the proxy %.200s:%s: timed out: %s", proxy->host,
+                       proxy->port, what);
     else
-        hf_client_session_connected(turn->session, sock->slot, turn->now_ms);
+        (void)snprintf(sock->why, sizeof(sock->why), "%.200s: timed out: %s",
+                       server_of(sock, turn)->url.authority, what);
+    lost(sock, turn);
 }
 
 /* --- bytes --- */
@@ -171,7 +243,7 @@ static long outcome(struct hf_socket *sock, long n, const char *doing)
     if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
         return HF_EAGAIN;
     if (sock->tls != NULL)
-        (void)snprintf(sock->why, sizeof(sock->why), "%s", hf_tls_conn_why(sock->tls));
+        say(sock, hf_tls_conn_why(sock->tls));
     else
         say_why(sock, doing, errno);
     return HF_ECLOSED;
@@ -193,11 +265,13 @@ static long transmit(struct hf_socket *sock, struct hf_str out)
     return outcome(sock, n, "send");
 }
 
-static bool still_wanted(const struct hf_socket *sock, const struct hf_socket_turn *turn)
+static void take(struct hf_socket *sock, size_t len, const struct hf_socket_turn *turn)
 {
-    struct hf_client_session_want want = hf_client_session_want(turn->session, sock->slot);
+    uint32_t welcomes = hf_client_session_connections(turn->session);
 
-    return sock->fd >= 0 && want.attempt == sock->attempt && want.wish != HF_WISH_NONE;
+    hf_client_session_recv(turn->session, sock->slot, turn->buf, len, turn->now_ms);
+    if (hf_client_session_connections(turn->session) != welcomes)
+        sock->judged = true;
 }
 
 static void read_some(struct hf_socket *sock, const struct hf_socket_turn *turn)
@@ -214,11 +288,11 @@ static void read_some(struct hf_socket *sock, const struct hf_socket_turn *turn)
             return;
         }
         if (n == 0) {
-            (void)snprintf(sock->why, sizeof(sock->why), "the server ended the connection without a word");
+            say(sock, "the server ended the connection without a word");
             lost(sock, turn);
             return;
         }
-        hf_client_session_recv(turn->session, sock->slot, turn->buf, (size_t)n, turn->now_ms);
+        take(sock, (size_t)n, turn);
         if ((size_t)n < HF_READ_BYTES)
             return; /* That was all: poll() will tell of more. */
     }
@@ -245,6 +319,7 @@ static bool write_some(struct hf_socket *sock, const struct hf_socket_turn *turn
                 lost(sock, turn);
             return false;
         }
+        sock->wrote = true;
         hf_client_session_sent(turn->session, sock->slot, (size_t)n, turn->now_ms);
         if ((size_t)n < out.len)
             return false;
@@ -258,7 +333,7 @@ static bool write_some(struct hf_socket *sock, const struct hf_socket_turn *turn
  */
 static void end_write(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
-    if (sock->write_ended || !write_some(sock, turn) || sock->fd < 0)
+    if (sock->stage != HF_SOCKET_CARRYING || !write_some(sock, turn) || sock->fd < 0)
         return;
     if (sock->tls != NULL) {
         hf_tls_conn_end(sock->tls); /* It says so once, however often it is asked to. */
@@ -266,60 +341,105 @@ static void end_write(struct hf_socket *sock, const struct hf_socket_turn *turn)
             return;
     }
     (void)shutdown(sock->fd, SHUT_WR);
-    sock->write_ended = true;
+    socket_move(sock, HF_SOCKET_ENDING);
 }
 
 /* --- the interface --- */
+
+/* What is under way is not wanted any more. */
+static void give_up(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    /* With a connection that lives the attempt was dropped because it is not needed. */
+    if (hf_client_session_state(turn->session) == HF_CLIENT_WAITING)
+        not_welcome(sock, turn);
+    hf_socket_release(sock);
+}
 
 void hf_socket_obey(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
     struct hf_client_session_want want = hf_client_session_want(turn->session, sock->slot);
 
-    if (sock->fd >= 0 && (want.wish == HF_WISH_NONE || want.attempt != sock->attempt)) {
-        if (sock->connecting) /* It did not answer in time: the next attempt begins with another address. */
-            turn->addresses->first = sock->address + 1;
-        hf_socket_release(sock);
-    }
+    if (sock->stage != HF_SOCKET_NONE && !still_wanted(sock, turn))
+        give_up(sock, turn);
     switch (want.wish) {
     case HF_WISH_NONE:
         break;
     case HF_WISH_CONNECT:
-        if (sock->fd < 0)
-            start(sock, want.attempt, turn);
+        if (sock->stage == HF_SOCKET_NONE)
+            start(sock, &want, turn);
+        else if (sock->stage == HF_SOCKET_DIALING)
+            dial(sock, turn);
         break;
     case HF_WISH_CARRY:
         (void)write_some(sock, turn);
         break;
     case HF_WISH_CLOSE:
+        not_welcome(sock, turn);
         end_write(sock, turn);
         break;
     }
 }
 
-short hf_socket_events(const struct hf_socket *sock, const struct hf_socket_turn *turn)
+/* Of sock->fd. */
+static short events(const struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
-    if (sock->fd < 0)
-        return 0;
-    if (sock->connecting)
-        return POLLOUT;
-    if (sock->greeting)
+    if (sock->stage == HF_SOCKET_TUNNELING)
+        return hf_tunnel_wants_write(sock->tunnel) ? POLLOUT : POLLIN;
+    if (sock->stage == HF_SOCKET_GREETING)
         return hf_tls_conn_wants_write(sock->tls) ? POLLIN | POLLOUT : POLLIN;
     /* What OpenSSL has read already no poll() tells of; that the socket can be written to it tells at once. */
     if (sock->tls != NULL && (hf_tls_conn_has_pending(sock->tls) || hf_tls_conn_wants_write(sock->tls)))
         return POLLIN | POLLOUT;
-    if (sock->write_ended || hf_client_session_output(turn->session, sock->slot, turn->now_ms).len == 0)
+    if (sock->stage == HF_SOCKET_ENDING ||
+        hf_client_session_output(turn->session, sock->slot, turn->now_ms).len == 0)
         return POLLIN;
     return POLLIN | POLLOUT;
 }
 
-void hf_socket_ready(struct hf_socket *sock, short revents, const struct hf_socket_turn *turn)
+int hf_socket_prepare(const struct hf_socket *sock, const struct hf_socket_turn *turn, struct pollfd *fds)
 {
-    if (revents == 0 || !still_wanted(sock, turn))
+    if (sock->stage == HF_SOCKET_NONE)
+        return 0;
+    if (sock->stage == HF_SOCKET_DIALING)
+        return hf_dial_prepare(&sock->dial, fds);
+    fds[0] = (struct pollfd){.fd = sock->fd, .events = events(sock, turn)};
+    return 1;
+}
+
+void hf_socket_ready(struct hf_socket *sock, const struct pollfd *fd, const struct hf_socket_turn *turn)
+{
+    if (fd->revents == 0 || !still_wanted(sock, turn))
         return;
-    if (sock->connecting)
-        connect_ended(sock, turn);
-    else if (sock->greeting)
+    if (sock->stage == HF_SOCKET_DIALING)
+        hf_dial_ready(&sock->dial, fd, turn->now_ms); /* What it leads to is seen when it is obeyed. */
+    else if (fd->fd != sock->fd)
+        return;
+    else if (sock->stage == HF_SOCKET_TUNNELING)
+        tunnel(sock, turn);
+    else if (sock->stage == HF_SOCKET_GREETING)
         greet(sock, turn);
     else
         read_some(sock, turn);
+}
+
+uint64_t hf_socket_deadline_ms(const struct hf_socket *sock, uint64_t now_ms)
+{
+    if (sock->stage == HF_SOCKET_DIALING)
+        return hf_dial_deadline_ms(&sock->dial, now_ms);
+    return sock->stage == HF_SOCKET_TUNNELING || sock->stage == HF_SOCKET_GREETING ? sock->until_ms
+                                                                                   : UINT64_MAX;
+}
+
+void hf_socket_tick(struct hf_socket *sock, const struct hf_socket_turn *turn)
+{
+    if (!still_wanted(sock, turn))
+        return;
+    if (sock->stage == HF_SOCKET_DIALING)
+        dial(sock, turn);
+    if (turn->now_ms < sock->until_ms)
+        return;
+    if (sock->stage == HF_SOCKET_TUNNELING)
+        time_out(sock, "no answer to CONNECT", turn);
+    else if (sock->stage == HF_SOCKET_GREETING)
+        time_out(sock, "the TLS handshake did not end", turn);
 }

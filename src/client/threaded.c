@@ -277,7 +277,7 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
     struct hf_client_options client_options;
     int err, saved;
 
-    if (options->queue_max == 0)
+    if (options->queue_max == 0 || !hf_client_options_shared_valid(&options->client))
         return HF_EINVAL;
     t = calloc(1, sizeof(*t));
     if (t == NULL)

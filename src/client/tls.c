@@ -12,29 +12,121 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WRITE_BYTES = 64 * 1024 /* of one write: what waits for the socket is no more */ };
+enum {
+    WRITE_BYTES = 64 * 1024, /* of one write: what waits for the socket is no more */
+    TICKETS_MAX = 4,         /* of a host */
+    RETURNS_MAX =
+        4, /* so often a host's tickets come back unused until a handshake is complete: it may be the ticket that a server dies of */
+    HOSTS_MAX = 8, /* as many as a client may have URLs */
+};
+
+/* What one server gave to resume with. */
+struct tickets {
+    char authority[sizeof(((struct hf_url *)NULL)->authority)]; /* empty: nobody's */
+    uint64_t met;                                               /* the greater, the later */
+    unsigned returns;                                           /* since the last complete handshake */
+    unsigned count;
+    SSL_SESSION *list[TICKETS_MAX]; /* the newest is the last */
+};
 
 struct hf_client_tls {
     SSL_CTX *ctx;
-    SSL_SESSION *session; /* the newest; it is used once, as RFC 8446 C.4 asks */
+    uint64_t meetings;
+    struct tickets hosts[HOSTS_MAX];
 };
 
 struct hf_tls_conn {
     SSL *ssl;
-    BIO *out; /* records on their way; the SSL owns it */
+    struct hf_client_tls *tls;
+    char authority[sizeof(((struct hf_url *)NULL)->authority)];
+    SSL_SESSION *ticket; /* what it shall resume with; NULL: nothing, or the handshake is complete */
+    BIO *out;            /* records on their way; the SSL owns it */
     int fd;
     char why[320];
 };
 
 /* ---- What a client's connections share ---- */
 
+static void forget(struct tickets *host)
+{
+    while (host->count > 0)
+        SSL_SESSION_free(host->list[--host->count]);
+    host->authority[0] = '\0';
+}
+
+/* The tickets of a server; where there are none yet, in the place of whom we have not met for the longest time. */
+static struct tickets *tickets_of(struct hf_client_tls *tls, const char *authority)
+{
+    struct tickets *at = &tls->hosts[0];
+    unsigned i;
+
+    for (i = 0; i < HOSTS_MAX && strcmp(tls->hosts[i].authority, authority) != 0; i++)
+        if (tls->hosts[i].met < at->met)
+            at = &tls->hosts[i];
+    if (i < HOSTS_MAX) {
+        at = &tls->hosts[i];
+    } else {
+        forget(at);
+        (void)snprintf(at->authority, sizeof(at->authority), "%s", authority);
+    }
+    at->met = ++tls->meetings;
+    return at;
+}
+
+static void keep_ticket(struct tickets *host, SSL_SESSION *ticket)
+{
+    if (ticket == NULL) /* No memory: the next handshake is a full one. */
+        return;
+    if (host->count == TICKETS_MAX) {
+        SSL_SESSION_free(host->list[0]);
+        memmove(&host->list[0], &host->list[1], (TICKETS_MAX - 1) * sizeof(host->list[0]));
+        host->count--;
+    }
+    host->list[host->count++] = ticket;
+}
+
+/* Where a ticket does not fit any more, the handshake is a full one. */
+static void use_ticket(struct hf_tls_conn *c)
+{
+    struct tickets *host = tickets_of(c->tls, c->authority);
+    SSL_SESSION *copy;
+
+    if (host->count == 0)
+        return;
+    c->ticket = host->list[--host->count];
+    copy = SSL_SESSION_dup(c->ticket); /* See on_new_session(): ours may be wanted once more. */
+    if (copy != NULL)
+        (void)SSL_set_session(c->ssl, copy);
+    SSL_SESSION_free(copy);
+}
+
+static void ticket_used(struct hf_tls_conn *c)
+{
+    SSL_SESSION_free(c->ticket);
+    c->ticket = NULL;
+    tickets_of(c->tls, c->authority)->returns = 0;
+}
+
+/* The connection is given up. A ticket that nobody has answered to is as good as new: networks that break cost no full handshake. */
+static void return_ticket(struct hf_tls_conn *c)
+{
+    struct tickets *host = c->ticket == NULL ? NULL : tickets_of(c->tls, c->authority);
+
+    if (host != NULL && BIO_number_read(SSL_get_rbio(c->ssl)) == 0 && host->returns < RETURNS_MAX) {
+        host->returns++;
+        keep_ticket(host, c->ticket);
+    } else {
+        SSL_SESSION_free(c->ticket);
+    }
+    c->ticket = NULL;
+}
+
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
-    struct hf_client_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct hf_tls_conn *c = SSL_get_app_data(ssl);
 
     /* A copy: OpenSSL declares the session of a connection that broke unfit to resume, but a lost network says nothing against it. */
-    SSL_SESSION_free(tls->session);
-    tls->session = SSL_SESSION_dup(session);
+    keep_ticket(tickets_of(c->tls, c->authority), SSL_SESSION_dup(session));
     return 0; /* The original stays theirs. */
 }
 
@@ -54,7 +146,6 @@ static int set_up(struct hf_client_tls *tls, const char *ca_file)
     tls->ctx = SSL_CTX_new(TLS_client_method());
     if (tls->ctx == NULL)
         return HF_ENOMEM;
-    SSL_CTX_set_app_data(tls->ctx, tls);
     SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
@@ -83,9 +174,12 @@ int hf_client_tls_new(const char *ca_file, struct hf_client_tls **out)
 
 void hf_client_tls_free(struct hf_client_tls *tls)
 {
+    unsigned i;
+
     if (tls == NULL)
         return;
-    SSL_SESSION_free(tls->session);
+    for (i = 0; i < HOSTS_MAX; i++)
+        forget(&tls->hosts[i]);
     SSL_CTX_free(tls->ctx);
     free(tls);
 }
@@ -119,7 +213,7 @@ static bool set_bios(struct hf_tls_conn *c)
     return true;
 }
 
-struct hf_tls_conn *hf_tls_conn_new(struct hf_client_tls *tls, int fd, const char *host)
+struct hf_tls_conn *hf_tls_conn_new(struct hf_client_tls *tls, int fd, const struct hf_url *url)
 {
     struct hf_tls_conn *c = calloc(1, sizeof(*c));
 
@@ -127,16 +221,16 @@ struct hf_tls_conn *hf_tls_conn_new(struct hf_client_tls *tls, int fd, const cha
         return NULL;
     ERR_clear_error();
     c->fd = fd;
+    c->tls = tls;
+    memcpy(c->authority, url->authority, sizeof(c->authority));
     c->ssl = SSL_new(tls->ctx);
-    if (c->ssl == NULL || !set_bios(c) || !set_host(c->ssl, host)) {
+    if (c->ssl == NULL || !set_bios(c) || !set_host(c->ssl, url->host)) {
         hf_tls_conn_free(c);
         return NULL;
     }
+    SSL_set_app_data(c->ssl, c);
     SSL_set_connect_state(c->ssl);
-    if (tls->session != NULL)
-        (void)SSL_set_session(c->ssl, tls->session); /* Where it does not fit, the handshake is a full one. */
-    SSL_SESSION_free(tls->session);
-    tls->session = NULL;
+    use_ticket(c);
     return c;
 }
 
@@ -144,6 +238,7 @@ void hf_tls_conn_free(struct hf_tls_conn *c)
 {
     if (c == NULL)
         return;
+    return_ticket(c);
     SSL_free(c->ssl);
     free(c);
 }
@@ -241,6 +336,8 @@ int hf_tls_conn_handshake(struct hf_tls_conn *c)
     ERR_clear_error();
     result = SSL_do_handshake(c->ssl);
     err = result == 1 ? 0 : stopped(c, result);
+    if (result == 1)
+        ticket_used(c);
     if (err != HF_EPROTO && hf_tls_conn_flush(c) == HF_ECLOSED)
         return HF_ECLOSED;
     if (err == HF_EPROTO)

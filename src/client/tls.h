@@ -2,7 +2,8 @@
  * tls.h - the client's end of TLS, by OpenSSL 3: whom it trusts, and one connection.
  *
  * The server's certificate is checked against the authorities of the system, or of one file, and against the name or address that the URL has. What
- * a server gave to resume with is kept, so that the next handshake needs no certificate.
+ * a server gave to resume with (session tickets) is kept for its host and port, in memory, so that the next handshake there needs no certificate: who can use it has proven before who it is. The
+ * newest goes first, and none is used twice (RFC 8446 appendix C.4), unless the server never answered. Of each host 4 are kept, and of the 8 hosts that were last met; what is older is dropped.
  *
  * The socket never meets OpenSSL's writes: records wait in memory until the socket takes them, and nothing more is taken meanwhile.
  */
@@ -10,6 +11,7 @@
 #define HF_CLIENT_TLS_H
 
 #include "base/err.h"
+#include "client/url.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,8 +25,8 @@ int hf_client_tls_new(const char *ca_file, struct hf_client_tls **out) HF_MUST_C
 /* NULL is allowed. */
 void hf_client_tls_free(struct hf_client_tls *tls);
 
-/* On a connected, non-blocking socket, which stays the caller's. host: as in the URL, without brackets. NULL: no memory. */
-struct hf_tls_conn *hf_tls_conn_new(struct hf_client_tls *tls, int fd, const char *host);
+/* On a connected, non-blocking socket, which stays the caller's, to the server of url, which is read here only. NULL: no memory. */
+struct hf_tls_conn *hf_tls_conn_new(struct hf_client_tls *tls, int fd, const struct hf_url *url);
 /* NULL is allowed. */
 void hf_tls_conn_free(struct hf_tls_conn *c);
 

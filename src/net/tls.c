@@ -226,6 +226,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         key = hf_ticket_keys_find(&tls->tickets, name, wall_ms(), &renew);
         if (key == NULL)
             return 0;
+        /* RFC 8446 appendix C.4: "Clients SHOULD NOT reuse a ticket for multiple connections." So each resumption brings the next one. */
+        renew = renew || SSL_version(ssl) >= TLS1_3_VERSION;
     }
     if (!use_key(tls, key, iv, cipher, mac, encrypt))
         return -1;

@@ -122,13 +122,17 @@ static bool token_valid(const char *token)
     return token[len] == '\0' && len > 0 && len <= HF_TOKEN_MAX;
 }
 
+static bool server_valid(const char *host, const char *target)
+{
+    return host != NULL && target != NULL && strlen(host) <= 300 && strlen(target) <= 2048;
+}
+
 static bool config_valid(const struct hf_client_session_config *c)
 {
-    return c->host != NULL && c->target != NULL && strlen(c->host) <= 300 && strlen(c->target) <= 2048 &&
-           c->on_event != NULL && token_valid(c->token) && c->outbox_messages_max > 0 &&
-           c->outbox_messages_max <= UINT32_MAX / 2 && c->outbox_bytes_max > 0 &&
-           c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 && c->recv_bytes_max > 0 &&
-           c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
+    return server_valid(c->host, c->target) && c->on_event != NULL && token_valid(c->token) &&
+           c->outbox_messages_max > 0 && c->outbox_messages_max <= UINT32_MAX / 2 &&
+           c->outbox_bytes_max > 0 && c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 &&
+           c->recv_bytes_max > 0 && c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
 }
 
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
@@ -136,6 +140,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
 {
     struct hf_client_session *s;
     unsigned slot;
+    int err;
 
     if (!config_valid(config))
         return HF_EINVAL;
@@ -165,9 +170,14 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config.target = copy_string(config->target);
     s->config.token = config->token == NULL ? NULL : copy_string(config->token);
     if (s->config.host == NULL || s->config.target == NULL ||
-        (config->token != NULL && s->config.token == NULL)) {
+        (config->token != NULL && s->config.token == NULL))
+        err = HF_ENOMEM;
+    else
+        err = hf_cs_load(s);
+    if (err < 0) {
+        s->config.store = NULL; /* It stays as it is. */
         hf_client_session_free(s);
-        return HF_ENOMEM;
+        return err;
     }
     *out = s;
     return 0;
@@ -178,6 +188,26 @@ static void free_string(const char *string)
     free((char *)(uintptr_t)string);
 }
 
+int hf_client_session_set_server(struct hf_client_session *s, const char *host, const char *target)
+{
+    char *host_copy, *target_copy;
+
+    if (!server_valid(host, target))
+        return HF_EINVAL;
+    host_copy = copy_string(host);
+    target_copy = copy_string(target);
+    if (host_copy == NULL || target_copy == NULL) {
+        free(host_copy);
+        free(target_copy);
+        return HF_ENOMEM;
+    }
+    free_string(s->config.host);
+    free_string(s->config.target);
+    s->config.host = host_copy;
+    s->config.target = target_copy;
+    return 0;
+}
+
 void hf_client_session_free(struct hf_client_session *s)
 {
     unsigned slot;
@@ -185,6 +215,7 @@ void hf_client_session_free(struct hf_client_session *s)
     if (s == NULL)
         return;
     hf_assert(s->busy == 0);
+    hf_cs_save_last(s);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_link_release(&s->links[slot]);
     hf_outbox_release(&s->outbox);
@@ -226,6 +257,11 @@ enum hf_client_session_state hf_client_session_state(const struct hf_client_sess
     return s->state;
 }
 
+uint64_t hf_client_session_next_id(const struct hf_client_session *s)
+{
+    return s->outbox.first_id + s->outbox.count;
+}
+
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s)
 {
     return s->outbox.count;
@@ -246,8 +282,9 @@ struct hf_client_session_want hf_client_session_want(const struct hf_client_sess
         [HF_LINK_OPEN] = HF_WISH_CARRY,  [HF_LINK_CLOSING] = HF_WISH_CLOSE,
     };
     const struct hf_link *l = &s->links[slot];
+    uint64_t until_ms = slot == HF_CLIENT_SESSION_PROBE_SLOT ? s->probe_at_ms : s->attempt_until_ms;
 
-    return (struct hf_client_session_want){wishes[l->state], l->attempt};
+    return (struct hf_client_session_want){wishes[l->state], l->attempt, until_ms};
 }
 
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
@@ -376,6 +413,7 @@ static uint64_t live_deadline(const struct hf_client_session *s)
     at = min_u64(at, s->resub_at_ms);
     at = min_u64(at, s->leave_at_ms);
     at = min_u64(at, output_stuck_ms(s));
+    at = min_u64(at, s->save_again_ms);
     return min_u64(at, answer_late_ms(s));
 }
 
@@ -433,6 +471,8 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
         hf_cs_undefer(s, now_ms);
     if (now_ms >= s->sync_until_ms)
         hf_cs_fail(s, HF_CLOSE_POLICY, "the server left out messages without telling");
+    if (now_ms >= s->save_again_ms)
+        (void)hf_cs_save(s, now_ms);
     if (now_ms >= s->leave_at_ms) {
         s->leave_at_ms = HF_NEVER;
         if (s->next == HF_NO_SLOT)

@@ -26,6 +26,8 @@
 #include "base/str.h"
 #include "session/client_state.h"
 #include "session/heartbeat_policy.h"
+#include "session/outbox.h"
+#include "session/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +69,7 @@ struct hf_client_session_event {
     struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
     uint64_t offset, from_offset, to_offset, timestamp_ms;
     uint64_t publish_id, count;
+    struct hf_completion completion; /* ACKED, REFUSED, UNCERTAIN: what was given with the publish */
     uint64_t request_id, stamp;
     /*
      * Until the next attempt. STATE: 0 for CONNECTING, which is one; UINT64_MAX where none is planned. A signal of the system's may bring
@@ -95,13 +98,19 @@ struct hf_client_session_config {
      * system's random source, except in a simulation.
      */
     uint64_t seed;
+    /* Keeps the outbox beyond the process; borrowed until the session is freed. NULL: nothing does. */
+    const struct hf_store *store;
     void (*on_event)(void *ctx, const struct hf_client_session_event *ev);
     void *ctx;
 };
 
 struct hf_client_session;
 
-/* It begins WAITING with its first attempt due at once. HF_ENOMEM, or HF_EINVAL where a bound is 0 or a text too long. */
+/*
+ * It begins WAITING with its first attempt due at once. HF_ENOMEM, or HF_EINVAL where a bound is 0 or a text too long. With a store: it has
+ * what the store has, and resumes the session of the process that left it there if something of it may have been sent; that session's
+ * subscriptions are not taken over. Also what the store's load() returns, or HF_ECORRUPT: what it says cannot be.
+ */
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
                           struct hf_client_session **out) HF_MUST_CHECK;
 /* Frees all; no event comes. NULL is allowed. Not in a callback. */
@@ -113,10 +122,15 @@ void hf_client_session_free(struct hf_client_session *s);
  * Publish payload, one JSON value, to a channel, exactly once. id with data NULL: none. *publish_id gets the number by which ACKED,
  * REFUSED or UNCERTAIN will name it, each publish exactly one of them, in order. HF_EAGAIN: the outbox is full, try again after the
  * next such event. HF_ETOOLARGE: above the server's limit, or the outbox's. HF_EINVAL: no valid channel name, id or JSON.
- * HF_ESTATE: the session is closing or has ended.
+ * HF_ESTATE: the session is closing or has ended. With a store also what its put() returns.
+ * What a store cannot save is told as an ERROR of code `outbox`, once; nothing is sent until it can.
  */
 int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
                               struct hf_str payload, uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
+/* The same; the publish's one event will have this completion. */
+int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                   struct hf_str payload, struct hf_completion completion,
+                                   uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
 
 /* Where to begin. All zero: with the next message. */
 struct hf_client_session_start {
@@ -162,13 +176,46 @@ void hf_client_session_background(struct hf_client_session *s, bool background, 
 
 /*
  * The network in use has this key (0: not known), for the policy; a driver that can tell says so before the first attempt, and before
- * _network_changed() at each change.
+ * _network() at each change.
  */
 void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms);
 /* The policy was given another tolerance: the server is asked anew. */
 void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms);
 
+/* What a watcher knows of the way that a slot's connection takes. */
+enum hf_session_path {
+    HF_PATH_SAME,  /* a new connection would take the same, or there is no connection */
+    HF_PATH_MOVED, /* a new connection would take another: another interface, or own address */
+    HF_PATH_GONE,  /* its own address is not this machine's any more: nothing can arrive on it */
+};
+
+struct hf_network_facts {
+    bool offline; /* there is no way to the server at all */
+    enum hf_session_path paths[HF_CLIENT_SESSION_SLOTS];
+};
+
+/*
+ * Something on the way to the server changed, and this is how things stand now: a signal. It verifies a connection that stands, by a ping with a deadline of the
+ * round trip's size, and brings a waiting attempt forward to within 100 ms; only where the server had named the time, to 30 s at the soonest.
+ *   offline         attempts rest, but for a probe each 30 s, because such signals lie. It holds until told otherwise, or a connection comes about
+ *   GONE            the connection is dead
+ *   MOVED           another one is made on the new way, and lives on when it is welcome (make before break); at most three a minute, with those made on doubt
+ *   offline before  the same, because what waits on the old connection waits for TCP's next retransmission
+ * Not in a callback.
+ */
+void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
+                               uint64_t now_ms);
+/* The machine slept: a signal. */
+void hf_client_session_woke_up(struct hf_client_session *s, uint64_t now_ms);
+/*
+ * What the slot's socket has taken does not leave the machine, or is not acknowledged by its peer's (client/stuck.h): a doubt. That the socket takes
+ * nothing for 2 s, though there is output, the session sees itself.
+ */
+void hf_client_session_output_stuck(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
+
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
+/* The publish id that the next publish gets. */
+uint64_t hf_client_session_next_id(const struct hf_client_session *s);
 /* Publishes that have no answer yet. */
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s);
 /* Connections that were welcomed. */
@@ -197,9 +244,17 @@ enum hf_client_session_wish {
 struct hf_client_session_want {
     enum hf_client_session_wish wish;
     uint32_t attempt; /* which connection is meant; 0 with NONE */
+    uint64_t
+        until_ms; /* CONNECT: then the session gives it up; a driver that does so itself can say what it waited for */
 };
 
 struct hf_client_session_want hf_client_session_want(const struct hf_client_session *s, unsigned slot);
+/*
+ * For the upgrade of the connection that is reported next: another server than the config's, by its Host header and target; copied.
+ * HF_EINVAL: too long; HF_ENOMEM.
+ */
+int hf_client_session_set_server(struct hf_client_session *s, const char *host,
+                                 const char *target) HF_MUST_CHECK;
 /* The wanted connection stands. */
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 /* It could not be made, or has ended; why is English, for the application. */
@@ -211,31 +266,10 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
 struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 /* The socket has taken the first `len` bytes of it. */
 void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t len, uint64_t now_ms);
-
-/*
- * What the system says about the network. A signal verifies a connection that stands, by a ping with a deadline of the round trip's
- * size, and brings a waiting attempt forward to within 100 ms; only where the server had named the time, to 30 s at the soonest.
- */
-struct hf_client_network_facts {
-    bool changed; /* addresses, links or routes are not what they were */
-    bool
-        offline; /* there is no way to the server: attempts rest, but for a probe each 30 s. It holds until told otherwise, or a connection comes about */
-    bool
-        local_address_gone; /* the own address of the connection is not this machine's any more: the connection is dead */
-};
-
-void hf_client_session_network(struct hf_client_session *s, const struct hf_client_network_facts *facts,
-                               uint64_t now_ms);
-/* The same as facts of which only `changed` is new. */
-void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
-/* The machine slept: a signal. */
-void hf_client_session_woke_up(struct hf_client_session *s, uint64_t now_ms);
-/*
- * What the socket has taken does not leave the machine, or is not acknowledged by its peer's (TCP_INFO, SIOCOUTQ): a doubt. That the socket takes
- * nothing for 2 s, though there is output, the session sees itself.
- */
-void hf_client_session_output_stuck(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
-
+/* The slot that the session lives on; -1: none. */
+int hf_client_session_live_slot(const struct hf_client_session *s);
+/* After so much silence behind a ping a connection is dead; it follows the measured round trip. */
+uint64_t hf_client_session_hard_ms(const struct hf_client_session *s);
 /* When to call _tick(), or UINT64_MAX. */
 uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s);
 void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms);

@@ -50,7 +50,7 @@ void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms)
 
         if (sub->state == HF_SUB_WANTED && !sub->deferred)
             put_subscribe(s, sub);
-        else if (sub->state == HF_SUB_LEAVING)
+        else if (sub->state == HF_SUB_LEAVING && !s->inherited) /* Whose end an answer means is clear then. */
             put_unsubscribe(s, sub);
         else
             continue;
@@ -242,8 +242,8 @@ void hf_cs_on_unsubscribed(struct hf_client_session *s, struct hf_msg *m, uint64
     struct hf_subscription *sub = hf_subscriptions_find(&s->subs, m->channel);
     bool decided_by_server = (m->has & HF_HAS_CODE) != 0;
 
-    if (sub == NULL)
-        return;
+    if (sub == NULL || (s->inherited && !decided_by_server))
+        return; /* It was another process's. */
     if (sub->state == HF_SUB_LEFT || sub->state == HF_SUB_ASKED)
         request_answered(s, now_ms);
     if (leaving(sub) || decided_by_server)
@@ -264,6 +264,8 @@ void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
 
     if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) || s->close_wanted)
         return;
+    if (s->inherited && sub->state != HF_SUB_ACTIVE)
+        return; /* from where another process stood */
     switch (hf_inbox_data(&sub->inbox, m->offset)) {
     case HF_INBOX_DELIVER:
         break;
@@ -288,7 +290,8 @@ void hf_cs_on_gap(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
     struct hf_inbox_range range = {0, 0};
     int verdict;
 
-    if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state))
+    if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) ||
+        (s->inherited && sub->state != HF_SUB_ACTIVE))
         return;
     if (hf_code_from(m->code) == HF_CODE_EPOCH) {
         obey_inbox(s, sub, hf_inbox_new_epoch(&sub->inbox, m->epoch), now_ms);
@@ -351,11 +354,26 @@ bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64
 
 /* --- what a welcome says --- */
 
+/*
+ * A subscription of the process that had the session before us is ended, also where this one subscribes to the channel as well: its mode and its cursor
+ * would stay where ours names none. Ours is asked for behind that.
+ */
+static void end_inherited(struct hf_client_session *s, struct hf_str channel)
+{
+    const struct hf_msg m = {.type = HF_MSG_UNSUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = channel};
+
+    hf_cs_put(s, &m);
+}
+
 /* One of welcome.channels: the server goes on there, whatever we know of it. */
 static void channel_named(struct hf_client_session *s, const struct hf_json_position *at, uint64_t now_ms)
 {
     struct hf_subscription *sub = hf_subscriptions_find(&s->subs, at->channel);
 
+    if (s->inherited) {
+        end_inherited(s, at->channel);
+        return;
+    }
     if (sub == NULL)
         sub = subscription_of_backend(s, at->channel);
     if (sub == NULL)

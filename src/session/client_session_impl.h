@@ -10,6 +10,7 @@
  *   client_session_recv.c     the welcome, and which of the others a message is for
  *   client_session_request.c  history and pings
  *   client_session_send.c     what is said to the server, and when
+ *   client_session_store.c    what the outbox's store must know, and when
  */
 #ifndef HF_SESSION_CLIENT_SESSION_IMPL_H
 #define HF_SESSION_CLIENT_SESSION_IMPL_H
@@ -26,11 +27,13 @@
 enum {
     HF_TICKET_MAX = 512, /* bytes of a ticket that a client keeps; ours have 43. It must fit into a header */
     HF_SESSION_ID_MAX = 128, /* the same for a session's id */
+    /* More publishes are put out when the socket has taken what lies there: one write's worth. */
+    HF_PUBLISHES_BELOW_BYTES = 64 * 1024,
     HF_NO_SLOT = -1,
     HF_PREPARED_MAX = 3, /* connections that are made ahead, on doubt alone, in */
     HF_PREPARED_MS = 60 * 1000,
     HF_SPARE_MS = 5000,          /* such a one is kept after the doubt has proven unfounded */
-    HF_OFFLINE_PROBE_MS = 30000, /* between two attempts against the system's word */
+    HF_OFFLINE_PROBE_MS = 30000, /* "one probe per 30 s because signals lie" (research/protocol.md 3.5) */
 };
 
 #define HF_NEVER UINT64_MAX
@@ -92,6 +95,11 @@ struct hf_client_session {
     bool settling;
     bool refuse_oldest; /* "after 1009 takes its oldest unanswered publish for refused" */
     uint64_t settle_seq;
+
+    uint64_t saved_first_id, saved_sent_id, saved_attempts; /* what the store knows */
+    bool unsaved;           /* ticket or numbers are not what the store knows: no publish may be written */
+    uint64_t save_again_ms; /* saving failed, and is tried again then; HF_NEVER: it did not */
+    bool inherited; /* the session was another process's, and its subscriptions are not all ended yet */
     uint64_t welcome_ping; /* sent behind the welcome; its pong ends catching up and settling. 0: had */
     uint64_t caught_up_count;
 
@@ -177,6 +185,9 @@ void hf_cs_suspect(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms);
 
 /* --- client_session_publish.c --- */
+/* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */
+int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload,
+                        struct hf_str *value) HF_MUST_CHECK;
 /* Put out what the window and the output have room for. */
 void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
@@ -187,6 +198,18 @@ bool hf_cs_outbox_resumed(struct hf_client_session *s, const struct hf_msg *m);
 void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m);
 /* All nacks that follow a welcome have come: what lastSeq covers is settled. */
 void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms);
+
+/* --- client_session_store.c --- */
+/* Take over what the store has. */
+int hf_cs_load(struct hf_client_session *s) HF_MUST_CHECK;
+/* Keep a publish that the outbox has just got. */
+int hf_cs_store_put(struct hf_client_session *s, const struct hf_outbox_item *item) HF_MUST_CHECK;
+/* Let the store know what it must before publishes are written. Returns the publish id up to which they may be. */
+uint64_t hf_cs_save(struct hf_client_session *s, uint64_t now_ms);
+/* An attempt is about to be made. */
+void hf_cs_save_attempt(struct hf_client_session *s);
+/* The session will be freed. */
+void hf_cs_save_last(struct hf_client_session *s);
 
 /* --- client_session_channel.c --- */
 /* Put out the subscribes and unsubscribes that are due. */
@@ -199,7 +222,7 @@ void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
 void hf_cs_on_gap(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
 /* Whether an `error` is the answer to a request about a channel, which it then was. */
 bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
-/* Take over welcome.channels. */
+/* Take over welcome.channels; or, where another process asked for them, end those that this one has not. */
 void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
 /* What was not named begins again, or has ended. */
 void hf_cs_sort_channels(struct hf_client_session *s);
@@ -227,6 +250,8 @@ void hf_cs_question_too_large(struct hf_client_session *s);
 bool hf_cs_question_refused(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
 
 /* --- client_session_recv.c --- */
+/* Whether it may stand in a header. */
+bool hf_cs_ticket_valid(struct hf_str ticket);
 void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms);
 void hf_cs_emit_error(struct hf_client_session *s, struct hf_str code, struct hf_str reason,
                       struct hf_str channel);

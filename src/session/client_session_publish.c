@@ -6,11 +6,6 @@
 
 #include <stdlib.h>
 
-enum {
-    /* More are put out when the socket has taken what lies there: one write's worth. */
-    PUBLISHES_BELOW_BYTES = 64 * 1024,
-};
-
 /* --- towards the server --- */
 
 static void put_publish(struct hf_client_session *s, const struct hf_outbox_item *item)
@@ -31,15 +26,17 @@ static void put_publish(struct hf_client_session *s, const struct hf_outbox_item
 void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
 {
     const struct hf_outbox_item *item;
+    uint64_t last;
 
     if (s->refuse_oldest)
         return; /* Which one that is, and so the numbers of all others, is known when the old ones are settled. */
     if (s->outbox.written == 0 && hf_outbox_next(&s->outbox) != NULL &&
         hf_heartbeat_sending(&s->heartbeat, now_ms))
         hf_cs_doubt(s, HF_BY_SENT_AFTER_SILENCE, now_ms);
-    while (s->links[s->live].out.len < PUBLISHES_BELOW_BYTES && s->failed == NULL) {
+    last = hf_cs_save(s, now_ms);
+    while (s->links[s->live].out.len < HF_PUBLISHES_BELOW_BYTES && s->failed == NULL) {
         item = hf_outbox_next(&s->outbox);
-        if (item == NULL)
+        if (item == NULL || item->publish_id > last)
             return;
         put_publish(s, item);
         hf_outbox_wrote(&s->outbox);
@@ -47,19 +44,24 @@ void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
     }
 }
 
-static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
-                         struct hf_str payload, struct hf_str *value)
+int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload, struct hf_str *value)
 {
     const char *reason;
 
-    if (hf_cs_closing(s))
-        return HF_ESTATE;
     if (!hf_channel_name_valid(channel))
         return HF_EINVAL;
     if (id.data != NULL && (id.len > HF_LABEL_BYTES_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
         return HF_EINVAL;
-    if (hf_json_check(payload, true, value, &reason) < 0)
-        return HF_EINVAL;
+    return hf_json_check(payload, true, value, &reason) < 0 ? HF_EINVAL : 0;
+}
+
+static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                         struct hf_str payload, struct hf_str *value)
+{
+    int err = hf_cs_closing(s) ? HF_ESTATE : hf_cs_publish_check(channel, id, payload, value);
+
+    if (err < 0)
+        return err;
     /* "A client refuses locally what is above it" (PROTOCOL.md, maxMessage). */
     if (s->payload_bytes_max > 0 && value->len > s->payload_bytes_max)
         return HF_ETOOLARGE;
@@ -69,13 +71,31 @@ static int publish_check(const struct hf_client_session *s, struct hf_str channe
 int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
                               struct hf_str payload, uint64_t *publish_id, uint64_t now_ms)
 {
+    return hf_client_session_publish_with(s, channel, id, payload, (struct hf_completion){NULL, NULL},
+                                          publish_id, now_ms);
+}
+
+int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                   struct hf_str payload, struct hf_completion completion,
+                                   uint64_t *publish_id, uint64_t now_ms)
+{
     struct hf_str value = {NULL, 0};
+    struct hf_outbox_item *item;
     int err = publish_check(s, channel, id, payload, &value);
 
     (void)now_ms;
+    if (err == 0)
+        err = hf_outbox_add(&s->outbox, channel, id, value, publish_id);
     if (err < 0)
         return err;
-    return hf_outbox_add(&s->outbox, channel, id, value, publish_id);
+    item = hf_outbox_newest(&s->outbox);
+    err = hf_cs_store_put(s, item);
+    if (err < 0) {
+        hf_outbox_take_back(&s->outbox);
+        return err;
+    }
+    item->completion = completion;
+    return 0;
 }
 
 struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_session *s, bool sent)
@@ -91,7 +111,7 @@ static void done(struct hf_client_session *s, struct hf_outbox_item *item, uint6
 {
     struct hf_client_session_event ev = {
         .type = HF_CSE_ACKED, .publish_id = item->publish_id, .channel = item->channel, .offset = offset};
-
+    ev.completion = item->completion;
     hf_backoff_progressed(&s->backoff);
     if (!item->refused) /* Else the application knows. */
         hf_cs_emit(s, &ev);
@@ -105,7 +125,8 @@ static void emit_refused(struct hf_client_session *s, const struct hf_outbox_ite
                                                .publish_id = item->publish_id,
                                                .channel = item->channel,
                                                .code = code,
-                                               .reason = reason};
+                                               .reason = reason,
+                                               .completion = item->completion};
 
     hf_cs_emit(s, &ev);
 }
@@ -121,6 +142,7 @@ static void refuse_oldest(struct hf_client_session *s)
     item = hf_outbox_pop_unused(&s->outbox);
     if (item == NULL)
         return;
+    s->unsaved = true; /* The others have moved up. */
     emit_refused(s, item, HF_STR("too_large"), HF_STR("the server ended the connection over it"));
     free(item);
 }
@@ -263,10 +285,13 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
         ev.channel = item->channel;
         ev.id = item->id;
         ev.payload = item->payload;
+        ev.completion = item->completion;
         if (!item->refused)
             hf_cs_emit(s, &ev);
         free(item);
     }
     s->refuse_oldest = false;
+    s->inherited = false;
+    s->unsaved = true;
     hf_outbox_renewed(&s->outbox);
 }

@@ -31,6 +31,10 @@ static void caught_up(struct hf_client_session *s, uint64_t now_ms)
     const struct hf_client_session_event ev = {.type = HF_CSE_CAUGHT_UP, .count = s->caught_up_count};
 
     s->welcome_ping = 0;
+    if (s->inherited) { /* What was sent before that ping has been obeyed. */
+        s->inherited = false;
+        hf_cs_put_requests(s, now_ms);
+    }
     hf_cs_settled(s, now_ms);
     hf_cs_emit(s, &ev);
 }
@@ -85,7 +89,7 @@ static bool keep_text(struct hf_str from, char *to, size_t cap, size_t *len)
 }
 
 /* The ticket goes into a header: nothing but the characters of a token (RFC 9110 section 5.6.2) may get there. */
-static bool ticket_valid(struct hf_str ticket)
+bool hf_cs_ticket_valid(struct hf_str ticket)
 {
     size_t i;
 
@@ -98,7 +102,8 @@ static bool ticket_valid(struct hf_str ticket)
 
 static bool take_facts(struct hf_client_session *s, const struct hf_msg *m)
 {
-    if (!ticket_valid(m->ticket) || !keep_text(m->ticket, s->ticket, sizeof(s->ticket), &s->ticket_len) ||
+    if (!hf_cs_ticket_valid(m->ticket) ||
+        !keep_text(m->ticket, s->ticket, sizeof(s->ticket), &s->ticket_len) ||
         !keep_text(m->session, s->id, sizeof(s->id), &s->id_len))
         return false;
     s->loss_spread_ms = m->loss_spread_ms;

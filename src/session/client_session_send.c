@@ -51,6 +51,7 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resum
     struct hf_buf *list = &s->scratch;
     int err;
 
+    hf_cs_save_attempt(s);
     hf_buf_reset(list);
     err = hf_buf_puts(list, "holdfast.v1.json");
     if (s->config.token != NULL)

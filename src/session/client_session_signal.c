@@ -1,5 +1,7 @@
 #include "session/client_session_impl.h"
 
+#include "base/assert.h"
+
 enum {
     REDIAL_MS = 1000
 }; /* an attempt without a connection after that is on the network that was. A guess */
@@ -50,7 +52,7 @@ static bool may_prepare(struct hf_client_session *s, uint64_t now_ms)
 void hf_cs_suspect(struct hf_client_session *s, uint64_t now_ms)
 {
     /* "TCP and TLS at the first doubt, the upgrade when the doubt is confirmed" (DESIGN.md "Sessions, resume and handover") */
-    if (s->next == HF_NO_SLOT && may_prepare(s, now_ms))
+    if (s->next == HF_NO_SLOT && !s->offline && may_prepare(s, now_ms))
         hf_cs_start_attempt(s, true, now_ms);
     else if (s->next_held && s->links[s->next].state == HF_LINK_READY)
         s->attempt_until_ms = HF_NEVER; /* The last doubt's, still there. */
@@ -89,48 +91,20 @@ static void bring_forward(struct hf_client_session *s, enum hf_client_session_ca
     s->attempt_cause = cause;
 }
 
-static void signalled(struct hf_client_session *s, enum hf_client_session_cause cause, uint64_t now_ms)
+/* CONNECTING: an attempt without an answer is made anew. */
+static void redial(struct hf_client_session *s, enum hf_client_session_cause cause, uint64_t now_ms)
 {
     const struct hf_ending why = {.cause = cause};
 
-    hf_heartbeat_disturbed(&s->heartbeat);
-    hf_cs_probe_abandon(s, now_ms);
-    switch (s->state) {
-    case HF_CLIENT_WAITING:
-        if (!s->offline)
-            bring_forward(s, cause, now_ms);
-        break;
-    case HF_CLIENT_CONNECTING:
-        if (s->links[s->next].state == HF_LINK_DIALING && now_ms - s->attempt_from_ms >= REDIAL_MS)
-            hf_cs_attempt_ended(s, &why, now_ms);
-        break;
-    case HF_CLIENT_LIVE:
-    case HF_CLIENT_DOUBTFUL:
-        if (s->next_held)
-            hf_cs_drop_next(s); /* It was prepared on what was. */
-        hf_cs_doubt(s, cause, now_ms);
-        break;
-    case HF_CLIENT_OFFLINE:
-    case HF_CLIENT_CLOSING:
-    case HF_CLIENT_ENDED:
-        break;
-    }
+    if (s->links[s->next].state == HF_LINK_DIALING && now_ms - s->attempt_from_ms >= REDIAL_MS)
+        hf_cs_attempt_ended(s, &why, now_ms);
 }
 
-/* "local address of our socket gone -> dead now" */
-static void address_gone(struct hf_client_session *s, uint64_t now_ms)
+/* What was measured, or is being measured, says nothing about what is now. */
+static void disturbed(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending why = {.cause = HF_BY_ADDRESS_GONE};
-
-    if (s->live != HF_NO_SLOT) {
-        if (s->next != HF_NO_SLOT)
-            hf_cs_drop_next(s); /* From the same address, as likely as not. */
-        hf_cs_live_ended(s, &why, now_ms);
-    } else if (s->next != HF_NO_SLOT) {
-        hf_cs_give_up_next(s, &why, now_ms);
-    } else {
-        signalled(s, HF_BY_ADDRESS_GONE, now_ms);
-    }
+    hf_heartbeat_disturbed(&s->heartbeat);
+    hf_cs_probe_abandon(s, now_ms);
 }
 
 /* --- offline --- */
@@ -163,31 +137,136 @@ static void go_online(struct hf_client_session *s, uint64_t now_ms)
     hf_cs_move(s, HF_CLIENT_WAITING, &why, now_ms);
 }
 
-/* --- the interface --- */
+/* --- what a watcher knows of the network --- */
 
-void hf_client_session_network(struct hf_client_session *s, const struct hf_client_network_facts *facts,
+/*
+ * Whether `next` is of no use: nothing can arrive on it, or its packets went out on a way that may not be the way any more. Once its request is out the latter
+ * does not count: the server could take it after the new one, and the session would be superseded by itself. It has its deadline.
+ */
+static bool next_is_useless(const struct hf_client_session *s, const struct hf_network_facts *facts,
+                            bool back)
+{
+    enum hf_session_path path;
+
+    if (s->next == HF_NO_SLOT)
+        return false;
+    path = facts->paths[s->next];
+    if (s->links[s->next].state >= HF_LINK_OPENING)
+        return path == HF_PATH_GONE;
+    return back || path != HF_PATH_SAME;
+}
+
+/* Make, or go on to make, the connection that shall follow. It counts as one that is made ahead: networks flap. */
+static void make_next(struct hf_client_session *s, bool useless, uint64_t now_ms)
+{
+    if (s->next != HF_NO_SLOT && !useless) {
+        hf_cs_release_next(s, now_ms);
+        return;
+    }
+    if (!may_prepare(s, now_ms))
+        return; /* The doubt brings it about, if the connection does not live. */
+    if (s->next != HF_NO_SLOT)
+        hf_cs_drop_next(s);
+    hf_cs_start_attempt(s, false, now_ms);
+}
+
+static void network_of_connected(struct hf_client_session *s, const struct hf_network_facts *facts, bool back,
+                                 uint64_t now_ms)
+{
+    const struct hf_ending gone = {.cause = HF_BY_ADDRESS_GONE};
+    enum hf_session_path path = facts->paths[s->live];
+    bool useless = next_is_useless(s, facts, back);
+
+    if (useless && (s->next_held || path == HF_PATH_GONE)) {
+        hf_cs_drop_next(s);
+        useless = false;
+    }
+    if (path == HF_PATH_GONE) { /* "local address of our socket gone -> dead now" */
+        hf_cs_live_ended(s, &gone, now_ms);
+        return;
+    }
+    hf_cs_doubt(s, facts->offline ? HF_BY_OFFLINE : HF_BY_NETWORK_CHANGED, now_ms);
+    if (!facts->offline && (path == HF_PATH_MOVED || back || useless))
+        make_next(s, useless, now_ms);
+}
+
+static void network_of_attempt(struct hf_client_session *s, const struct hf_network_facts *facts, bool back,
                                uint64_t now_ms)
 {
-    bool changed = facts->changed || s->offline != facts->offline;
+    const struct hf_ending gone = {.cause = HF_BY_ADDRESS_GONE};
+    bool request_is_out = s->links[s->next].state >= HF_LINK_OPENING;
 
+    if (facts->paths[s->next] == HF_PATH_GONE && (request_is_out || facts->offline)) {
+        hf_cs_give_up_next(s, &gone, now_ms);
+    } else if (facts->offline) {
+        return; /* It has its deadline. */
+    } else if (next_is_useless(s, facts, back)) {
+        /* Without a pause, and without news for the application: it is CONNECTING as before. */
+        hf_cs_drop_next(s);
+        hf_cs_start_attempt(s, false, now_ms);
+    } else {
+        redial(s, HF_BY_NETWORK_CHANGED, now_ms);
+    }
+}
+
+void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
+                               uint64_t now_ms)
+{
+    bool back = s->offline && !facts->offline;
+
+    hf_assert(s->busy == 0);
     hf_cs_enter(s);
     s->offline = facts->offline;
-    if (facts->local_address_gone)
-        address_gone(s, now_ms);
-    else if (changed)
-        signalled(s, HF_BY_NETWORK_CHANGED, now_ms);
-    if (s->offline && s->state == HF_CLIENT_WAITING)
-        go_offline(s, now_ms);
-    else if (!s->offline && s->state == HF_CLIENT_OFFLINE)
-        go_online(s, now_ms);
+    disturbed(s, now_ms);
+    switch (s->state) {
+    case HF_CLIENT_WAITING:
+        if (s->offline)
+            go_offline(s, now_ms);
+        else
+            bring_forward(s, HF_BY_NETWORK_CHANGED, now_ms);
+        break;
+    case HF_CLIENT_CONNECTING:
+        network_of_attempt(s, facts, back, now_ms);
+        break;
+    case HF_CLIENT_LIVE:
+    case HF_CLIENT_DOUBTFUL:
+        network_of_connected(s, facts, back, now_ms);
+        break;
+    case HF_CLIENT_OFFLINE:
+        if (!s->offline)
+            go_online(s, now_ms);
+        break;
+    case HF_CLIENT_CLOSING:
+    case HF_CLIENT_ENDED:
+        break;
+    }
     hf_cs_leave(s, now_ms);
 }
 
-void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms)
-{
-    const struct hf_client_network_facts facts = {.changed = true, .offline = s->offline};
+/* --- other signals --- */
 
-    hf_client_session_network(s, &facts, now_ms);
+static void signalled(struct hf_client_session *s, enum hf_client_session_cause cause, uint64_t now_ms)
+{
+    disturbed(s, now_ms);
+    switch (s->state) {
+    case HF_CLIENT_WAITING:
+        if (!s->offline)
+            bring_forward(s, cause, now_ms);
+        break;
+    case HF_CLIENT_CONNECTING:
+        redial(s, cause, now_ms);
+        break;
+    case HF_CLIENT_LIVE:
+    case HF_CLIENT_DOUBTFUL:
+        if (s->next_held)
+            hf_cs_drop_next(s); /* It was prepared on what was. */
+        hf_cs_doubt(s, cause, now_ms);
+        break;
+    case HF_CLIENT_OFFLINE:
+    case HF_CLIENT_CLOSING:
+    case HF_CLIENT_ENDED:
+        break;
+    }
 }
 
 void hf_client_session_woke_up(struct hf_client_session *s, uint64_t now_ms)
@@ -204,4 +283,16 @@ void hf_client_session_background(struct hf_client_session *s, bool background, 
     if (!background)
         signalled(s, HF_BY_FOREGROUND, now_ms);
     hf_cs_leave(s, now_ms);
+}
+
+/* --- what a driver must know to look for them --- */
+
+int hf_client_session_live_slot(const struct hf_client_session *s)
+{
+    return s->live;
+}
+
+uint64_t hf_client_session_hard_ms(const struct hf_client_session *s)
+{
+    return hf_heartbeat_hard_ms(&s->heartbeat);
 }

@@ -73,22 +73,17 @@ static struct hf_outbox_item *item_new(struct hf_str channel, struct hf_str id, 
     at = item->bytes;
     item->publish_id = 0;
     item->refused = false;
+    item->completion = (struct hf_completion){NULL, NULL};
     item->channel = keep(&at, channel);
     item->id = keep(&at, id);
     item->payload = keep(&at, payload);
     return item;
 }
 
-int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
-                  uint64_t *publish_id)
+static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload)
 {
-    size_t bytes = sizeof(struct hf_outbox_item) + channel.len + id.len + payload.len;
     struct hf_outbox_item *item;
 
-    if (bytes > o->bytes_max)
-        return HF_ETOOLARGE;
-    if (o->count == o->messages_max || bytes > o->bytes_max - o->bytes)
-        return HF_EAGAIN;
     if (o->count == o->slots_cap && grow(o) < 0)
         return HF_ENOMEM;
     item = item_new(channel, id, payload);
@@ -97,9 +92,60 @@ int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, 
     item->publish_id = o->first_id + o->count;
     *slot(o, o->count) = item;
     o->count++;
-    o->bytes += bytes;
-    *publish_id = item->publish_id;
+    o->bytes += item_bytes(item);
     return 0;
+}
+
+int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
+                  uint64_t *publish_id)
+{
+    size_t bytes = sizeof(struct hf_outbox_item) + channel.len + id.len + payload.len;
+    int err;
+
+    if (bytes > o->bytes_max)
+        return HF_ETOOLARGE;
+    if (o->count >= o->messages_max || o->bytes > o->bytes_max - bytes)
+        return HF_EAGAIN;
+    err = append(o, channel, id, payload);
+    if (err < 0)
+        return err;
+    *publish_id = o->first_id + o->count - 1;
+    return 0;
+}
+
+struct hf_outbox_item *hf_outbox_newest(struct hf_outbox *o)
+{
+    hf_assert(o->count > 0);
+    return *slot(o, o->count - 1);
+}
+
+void hf_outbox_take_back(struct hf_outbox *o)
+{
+    struct hf_outbox_item *item = hf_outbox_newest(o);
+
+    hf_assert(o->sent < o->count && o->written < o->count);
+    o->count--;
+    o->bytes -= item_bytes(item);
+    free(item);
+}
+
+void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base)
+{
+    hf_assert(o->count == 0 && seq_base < first_id);
+    o->first_id = first_id;
+    o->seq_base = seq_base;
+}
+
+int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
+                           struct hf_str payload)
+{
+    return o->count == UINT32_MAX / 2 ? HF_ELIMIT : append(o, channel, id, payload);
+}
+
+void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent)
+{
+    hf_assert(sent <= o->count && o->written == 0);
+    o->sent = sent;
 }
 
 const struct hf_outbox_item *hf_outbox_next(const struct hf_outbox *o)
@@ -115,6 +161,16 @@ void hf_outbox_wrote(struct hf_outbox *o)
     o->written++;
     if (o->sent < o->written)
         o->sent = o->written;
+}
+
+uint64_t hf_outbox_ahead(const struct hf_outbox *o, size_t bytes)
+{
+    uint32_t i = o->written;
+    size_t sum = 0;
+
+    while (i < o->count && i < o->window && sum < bytes)
+        sum += item_bytes(*slot(o, i++));
+    return o->first_id + i - 1;
 }
 
 uint64_t hf_outbox_seq(const struct hf_outbox *o, const struct hf_outbox_item *item)

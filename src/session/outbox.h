@@ -2,7 +2,7 @@
  * outbox.h - a client's publishes, kept until the server has answered for them.
  * A publish has two numbers: its publish id, 1, 2, 3 … for as long as the outbox lives, which the application knows, and its
  * `seq` in the present session, which is the publish id less a base that changes with the session. Items leave at the
- * front only, in order, so that both numbers stay contiguous.
+ * front only, in order, so that both numbers stay contiguous. Where a store keeps the outbox (store.h), it lives longer than its process.
  *
  *      |  covered, settling  |  written, unanswered  |  not written on this connection  |
  *    front                            written ^                                  front + count
@@ -21,8 +21,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the publisher wants to hear of one publish. The session passes it on and looks at nothing of it. */
+struct hf_completion {
+    void (*done)(void); /* of whatever type the application's side knows; NULL: none */
+    void *user;
+};
+
 struct hf_outbox_item {
     uint64_t publish_id;
+    struct hf_completion completion;
     struct hf_str channel;
     struct hf_str id; /* data NULL: none */
     struct hf_str payload;
@@ -52,10 +59,29 @@ void hf_outbox_release(struct hf_outbox *o);
 int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
                   uint64_t *publish_id) HF_MUST_CHECK;
 
+/* The item that was added last; there is one. */
+struct hf_outbox_item *hf_outbox_newest(struct hf_outbox *o);
+/* The newest item was not accepted after all. Nothing of it may have been written. */
+void hf_outbox_take_back(struct hf_outbox *o);
+
+/*
+ * For an outbox that outlived its process: it goes on with these numbers (0 <= seq_base < first_id), and nothing in it. Then the items are
+ * added, which is done whatever the bounds say, and last how many of them may have been sent.
+ */
+void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base);
+int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
+                           struct hf_str payload) HF_MUST_CHECK;
+void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent);
+
 /* The next item to write on this connection, or NULL: nothing to write, or the window is full. Borrowed until it is popped. */
 const struct hf_outbox_item *hf_outbox_next(const struct hf_outbox *o);
 /* It has been put into the connection's output. */
 void hf_outbox_wrote(struct hf_outbox *o);
+/*
+ * The publish id of the last item that might be written next within so many bytes of output; that of the item before the next one where
+ * there is nothing to write.
+ */
+uint64_t hf_outbox_ahead(const struct hf_outbox *o, size_t bytes);
 /* The seq of an item in the present session. */
 uint64_t hf_outbox_seq(const struct hf_outbox *o, const struct hf_outbox_item *item);
 /* The highest seq that this session may have got; 0: none. */

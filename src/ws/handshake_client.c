@@ -68,31 +68,6 @@ int hf_handshake_put_request(struct hf_buf *out, const struct hf_handshake_reque
     return out->failed ? HF_ELIMIT : 0;
 }
 
-/* What speaks no HTTP/1 is known by its first bytes. */
-static bool can_be_status_line(const char *data, size_t len)
-{
-    static const char start[] = "HTTP/1.";
-
-    return memcmp(data, start, len < sizeof(start) - 1 ? len : sizeof(start) - 1) == 0;
-}
-
-/* RFC 9112 section 4: "HTTP/1.1 101 Switching Protocols"; the text may be missing. Returns the status, or 0. */
-static int read_status(struct hf_str line, bool *http_1_1)
-{
-    int status = 0;
-
-    if (line.len < 12 || line.data[7] < '0' || line.data[7] > '9' || line.data[8] != ' ' ||
-        (line.len > 12 && line.data[12] != ' '))
-        return 0;
-    for (size_t i = 9; i < 12; i++) {
-        if (line.data[i] < '0' || line.data[i] > '9')
-            return 0;
-        status = status * 10 + line.data[i] - '0';
-    }
-    *http_1_1 = line.data[7] != '0';
-    return status >= 100 ? status : 0;
-}
-
 /* Section 4.1: an extension "that was not present in the client's handshake" fails the connection. Returns what is wrong, or NULL. */
 static const char *take_extensions(struct hf_http_head *head, struct hf_handshake_response *r,
                                    bool deflate_offered)
@@ -155,12 +130,12 @@ static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head
     bool http_1_1 = false;
     int got, status;
 
-    if (!can_be_status_line(head->data, head->len))
+    if (!hf_http_can_be_status_line(head->data, head->len))
         return hf_http_fail(head, 0, "not an HTTP response");
     got = hf_http_line(head, &line);
     if (got <= 0)
         return got;
-    status = read_status(line, &http_1_1);
+    status = hf_http_read_status(line, &http_1_1);
     if (status == 0 || (status == 101 && !http_1_1))
         return hf_http_fail(head, 0, "malformed status line");
     got = hf_http_fields(head);

@@ -98,6 +98,29 @@ int hf_http_line(struct hf_http_head *head, struct hf_str *line)
     return 1;
 }
 
+bool hf_http_can_be_status_line(const char *data, size_t len)
+{
+    static const char start[] = "HTTP/1.";
+
+    return memcmp(data, start, len < sizeof(start) - 1 ? len : sizeof(start) - 1) == 0;
+}
+
+int hf_http_read_status(struct hf_str line, bool *http_1_1)
+{
+    int status = 0;
+
+    if (line.len < 12 || line.data[7] < '0' || line.data[7] > '9' || line.data[8] != ' ' ||
+        (line.len > 12 && line.data[12] != ' '))
+        return 0;
+    for (size_t i = 9; i < 12; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9')
+            return 0;
+        status = status * 10 + line.data[i] - '0';
+    }
+    *http_1_1 = line.data[7] != '0';
+    return status >= 100 ? status : 0;
+}
+
 static int take_field(struct hf_http_head *head, struct hf_str line)
 {
     size_t colon = 0;

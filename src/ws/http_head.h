@@ -1,5 +1,5 @@
 /*
- * http_head.h - the head of an HTTP/1.1 message (RFC 9112): its lines and fields, strictly. Only for src/ws/handshake*.c.
+ * http_head.h - the head of an HTTP/1.1 message (RFC 9112): its lines and fields, strictly. Only for src/ws/handshake*.c and http_connect.c.
  * Nothing is copied: lines and fields point into the caller's buffer. Each call may see more of the same bytes; what is wrong is
  * found in the order of the bytes, so that the answer does not depend on how they arrive.
  */
@@ -39,6 +39,12 @@ int hf_http_fail(struct hf_http_head *head, int status, const char *reason);
 
 /* Take the next line, without its CRLF. Returns 1, 0 where its end is not there yet, or HF_EBADMSG. */
 int hf_http_line(struct hf_http_head *head, struct hf_str *line);
+
+/* What speaks no HTTP/1 is known by its first bytes: whether these may begin a status line. */
+bool hf_http_can_be_status_line(const char *data, size_t len);
+
+/* RFC 9112 section 4: "HTTP/1.1 101 Switching Protocols"; the text may be missing. Returns the status, or 0. */
+int hf_http_read_status(struct hf_str line, bool *http_1_1);
 
 /* Take all fields and the empty line. Returns 1, 0 where it is not there yet, or HF_EBADMSG. */
 int hf_http_fields(struct hf_http_head *head);

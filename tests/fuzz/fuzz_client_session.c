@@ -1,8 +1,9 @@
 /*
  * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
- * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection. 'n' is what the system says about the network (c: changed, o: offline, g: the
- * address is gone), 'w' a wake-up, 'b' and 'f' the background and the foreground, 'k' output that does not move.
+ * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection. 'n'
+ * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths. 'w' is a wake-up, 'b' and 'f' the background and the foreground,
+ * 'k' output that does not move.
  * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
  */
 #include "base/assert.h"
@@ -169,13 +170,13 @@ static void publish(struct play *p, struct hf_str payload)
         hf_assert(id == ++p->published);
 }
 
-static void signal_network(struct play *p, const char *facts, size_t len)
+static void tell_network(struct play *p, uint64_t n)
 {
-    const struct hf_client_network_facts told = {.changed = memchr(facts, 'c', len) != NULL,
-                                                 .offline = memchr(facts, 'o', len) != NULL,
-                                                 .local_address_gone = memchr(facts, 'g', len) != NULL};
+    struct hf_network_facts facts = {.offline = (n & 1) != 0};
 
-    hf_client_session_network(p->s, &told, p->now_ms);
+    facts.paths[0] = (enum hf_session_path)(n / 2 % 3);
+    facts.paths[1] = (enum hf_session_path)(n / 6 % 3);
+    hf_client_session_network(p->s, &facts, p->now_ms);
 }
 
 static void act(struct play *p, const char *line, size_t len)
@@ -215,7 +216,7 @@ static void act(struct play *p, const char *line, size_t len)
         ignored = hf_client_session_ping(p->s, 1, &id, p->now_ms);
         break;
     case 'n':
-        signal_network(p, line + 1, len - 1);
+        tell_network(p, number(line + 1, len - 1));
         break;
     case 'w':
         hf_client_session_woke_up(p->s, p->now_ms);

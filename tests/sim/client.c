@@ -20,7 +20,11 @@ enum {
 
 static bool still_wanted(const struct sim_client *c, unsigned slot)
 {
-    struct hf_client_session_want want = hf_client_session_want(c->session, slot);
+    struct hf_client_session_want want;
+
+    if (c->store.dead)
+        return false;
+    want = hf_client_session_want(c->session, slot);
 
     return c->socket[slot] != NULL && want.attempt == c->socket[slot]->attempt && want.wish != HF_WISH_NONE;
 }
@@ -95,6 +99,8 @@ static bool write_some(struct sim_client *c, unsigned slot)
         struct hf_str out = hf_client_session_output(c->session, slot, c->sim->now_ms);
         long n;
 
+        if (c->store.dead)
+            return false;
         if (out.len == 0)
             return true;
         if (!still_wanted(c, slot))
@@ -118,6 +124,8 @@ static void obey(struct sim_client *c, unsigned slot)
 {
     struct hf_client_session_want want = hf_client_session_want(c->session, slot);
 
+    if (c->store.dead)
+        return;
     if (c->socket[slot] != NULL && !still_wanted(c, slot))
         close_socket(c, slot);
     switch (want.wish) {
@@ -142,19 +150,31 @@ static void obey(struct sim_client *c, unsigned slot)
     }
 }
 
-static void driver_act(struct sim *sim, void *self)
+/* The process is dead: the kernel closes its sockets, and nothing but its store is left. */
+static void bury(struct sim_client *c)
 {
-    struct sim_client *c = self;
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (c->socket[slot] != NULL)
+            close_socket(c, slot);
+    hf_client_session_free(c->session);
+    c->session = NULL;
+    c->reborn_at_ms = c->sim->now_ms + sim_spread(c->sim, 1500);
+    c->driver.at_ms = c->reborn_at_ms;
+    c->application.at_ms = SIM_NEVER;
+    c->sim->stats->deaths++;
+    sim_tell(c->sim, "client %u: its process is dead, %u publishes are left", c->index, c->store.count);
+}
+
+/* What its sockets and the clock have for it. */
+static void live(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
     uint64_t deadline_ms;
 
-    if (c->asleep_until_ms > sim->now_ms) {
-        c->driver.at_ms = c->asleep_until_ms;
-        return;
-    }
     sim_roaming_hear(c);
     for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         take_events(c, slot);
-    if (hf_client_session_deadline_ms(c->session) <= sim->now_ms)
+    if (!c->store.dead && hf_client_session_deadline_ms(c->session) <= sim->now_ms)
         hf_client_session_tick(c->session, sim->now_ms);
     for (unsigned i = 0; i < ROUNDS; i++)
         obey(c, i % HF_CLIENT_SESSION_SLOTS);
@@ -164,6 +184,24 @@ static void driver_act(struct sim *sim, void *self)
     if (c->reads_from_ms > sim->now_ms)
         sim_actor_poke(&c->driver, c->reads_from_ms);
     sim_actor_poke(&c->driver, deadline_ms);
+}
+
+static void reborn(struct sim_client *c);
+
+static void driver_act(struct sim *sim, void *self)
+{
+    struct sim_client *c = self;
+    uint64_t not_before_ms = c->session == NULL ? c->reborn_at_ms : c->asleep_until_ms;
+
+    if (not_before_ms > sim->now_ms) {
+        c->driver.at_ms = not_before_ms;
+        return;
+    }
+    if (c->session == NULL)
+        reborn(c);
+    live(c);
+    if (c->store.dead)
+        bury(c);
 }
 
 void sim_client_poke(struct sim *sim, struct sim_client *c)
@@ -201,8 +239,13 @@ static bool publish(struct sim_client *c)
         id_text = (struct hf_str){id, (size_t)snprintf(id, sizeof(id), "id-%u", n)};
     err = hf_client_session_publish(c->session, sim_channel_name(channel), id_text,
                                     (struct hf_str){payload, len}, &publish_id, sim->now_ms);
-    if (err == HF_EAGAIN || err == HF_ESTATE)
+    if (err == HF_EAGAIN || err == HF_ESTATE || (c->store.dead && sim_store_last_id(&c->store) < n))
         return false;
+    if (c->store.dead) { /* It was kept, and the application did not live to be told so. */
+        c->published = n;
+        sim_oracle_published(sim, c->index, n, channel, bytes);
+        return false;
+    }
     if (err == HF_ETOOLARGE) {
         if (len <= sim->config.message_bytes_max)
             sim_fail(sim, "client %u refuses a payload of %zu bytes", c->index, len);
@@ -256,12 +299,23 @@ static void change_subscription(struct sim_client *c)
         sim_fail(c->sim, "client %u cannot unsubscribe", c->index);
 }
 
+/* A watcher that knows nothing and says anything: what it says may cost time, never a message. */
+static void tell_network(struct sim_client *c)
+{
+    struct hf_network_facts facts = {.offline = sim_chance(c->sim, 20)};
+    unsigned slot;
+
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        facts.paths[slot] = (enum hf_session_path)sim_between(c->sim, HF_PATH_SAME, HF_PATH_GONE);
+    hf_client_session_network(c->session, &facts, c->sim->now_ms);
+}
+
 static void application_act(struct sim *sim, void *self)
 {
     struct sim_client *c = self;
 
     c->application.at_ms = sim->now_ms + sim_spread(sim, sim->options.pace_mean_ms);
-    if (sim->settling || c->ended) {
+    if (sim->settling || c->ended || c->session == NULL) {
         c->application.at_ms = SIM_NEVER;
         return;
     }
@@ -274,11 +328,13 @@ static void application_act(struct sim *sim, void *self)
         change_subscription(c);
     } else if (sim_chance(sim, 70)) {
         sim_states_signal(c);
-        hf_client_session_network_changed(c->session, sim->now_ms);
+        tell_network(c);
     } else {
         hf_client_session_output_stuck(c->session, (unsigned)sim_between(sim, 0, 1), sim->now_ms);
     }
     sim_actor_poke(&c->driver, sim->now_ms);
+    if (c->store.dead)
+        bury(c);
 }
 
 static void on_event(void *ctx, const struct hf_client_session_event *ev)
@@ -286,6 +342,8 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     struct sim_client *c = ctx;
     struct sim *sim = c->sim;
 
+    if (c->store.dead)
+        return;
     if (ev->type == HF_CSE_ENDED)
         c->ended = true;
     sim_states_told(c, ev);
@@ -316,9 +374,15 @@ struct sim_client *sim_client_new(struct sim *sim, uint32_t index,
     hf_assert(c != NULL);
     c->sim = sim;
     c->index = index;
+    c->config = config;
+    /* A thief is nobody's process. */
+    c->durable = told == on_event && sim->options.deaths && sim_chance(sim, 80);
+    sim_store_init(&c->store, sim);
+    if (c->durable)
+        c->config.store = &c->store.store;
     sim_states_start(c);
     sim_roaming_start(c);
-    hf_assert(hf_client_session_new(&config, sim->now_ms, &c->session) == 0);
+    hf_assert(hf_client_session_new(&c->config, sim->now_ms, &c->session) == 0);
     sim_actor_add(sim, &c->driver, driver_act, c);
     sim_actor_add(sim, &c->application, application_act, c);
     c->driver.at_ms = sim->now_ms + sim_between(sim, 0, 50);
@@ -332,6 +396,44 @@ static void begin_application(struct sim_client *c)
     c->publishes = c->index == 0 || sim_chance(sim, 70);
     c->closes = sim_chance(sim, 10);
     c->application.at_ms = sim->now_ms + sim_spread(sim, sim->options.pace_mean_ms);
+}
+
+/* The next process: it subscribes to what the one before it had, behind what that one's application has. */
+static void reborn(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
+
+    c->store.dead = false;
+    c->store.die_in = 0;
+    c->config.seed = hf_rng_next(&sim->rng);
+    c->background = false;
+    sim_states_start(c);
+    hf_assert(hf_client_session_new(&c->config, sim->now_ms, &c->session) == 0);
+    sim_tell(sim, "client %u: a new process, %u publishes are left", c->index,
+             hf_client_session_unanswered(c->session));
+    if (hf_client_session_next_id(c->session) != c->published + 1)
+        sim_fail(sim, "client %u: goes on with publish %u behind %u", c->index,
+                 (unsigned)hf_client_session_next_id(c->session), c->published);
+    sim->stats->successions += hf_client_session_unanswered(c->session) > 0;
+    sim_oracle_reborn(sim, c->index);
+    for (uint32_t channel = 0; channel < sim->options.channels; channel++)
+        if (sim_oracle_subscribed(sim, c->index, channel))
+            subscribe(c, channel);
+    if (sim->settling && c->closes)
+        hf_client_session_close(c->session, sim->now_ms);
+    c->application.at_ms = sim->now_ms + sim_spread(sim, sim->options.pace_mean_ms);
+}
+
+void sim_client_kill(struct sim_client *c)
+{
+    if (!c->durable || c->session == NULL || c->ended)
+        return;
+    if (sim_chance(c->sim, 60)) {
+        c->store.die_in = (uint32_t)sim_between(c->sim, 1, 12);
+        return;
+    }
+    c->store.dead = true;
+    bury(c);
 }
 
 void sim_clients_start(struct sim *sim)
@@ -350,9 +452,10 @@ void sim_clients_settle(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.clients; i++) {
         struct sim_client *c = sim->clients[i];
 
-        c->reads_from_ms = c->asleep_until_ms = 0;
+        c->reads_from_ms = c->asleep_until_ms = c->reborn_at_ms = 0;
+        c->store.die_in = 0;
         sim_roaming_settle(c);
-        if (c->closes)
+        if (c->closes && c->session != NULL)
             hf_client_session_close(c->session, sim->now_ms);
         sim_actor_poke(&c->driver, sim->now_ms);
     }
@@ -360,6 +463,8 @@ void sim_clients_settle(struct sim *sim)
 
 bool sim_client_settled(const struct sim_client *c)
 {
+    if (c->session == NULL)
+        return false;
     if (c->ended)
         return c->socket[0] == NULL && c->socket[1] == NULL;
     return hf_client_state_connected(hf_client_session_state(c->session)) &&
@@ -374,6 +479,7 @@ void sim_client_free(struct sim_client *c)
         if (c->socket[slot] != NULL)
             close_socket(c, slot);
     hf_client_session_free(c->session);
+    sim_store_release(&c->store);
     sim_actor_remove(c->sim, &c->driver);
     sim_actor_remove(c->sim, &c->application);
     free(c);

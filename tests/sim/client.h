@@ -8,6 +8,7 @@
 #include "session/client_session.h"
 #include "sim/actor.h"
 #include "sim/states.h"
+#include "sim/store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,14 +19,20 @@ struct sim_conn;
 /* What the system says about the network, at the time when it is heard. */
 struct sim_news {
     uint64_t at_ms; /* SIM_NEVER: nothing */
-    struct hf_client_network_facts facts;
-    bool woke_up;
+    bool offline, woke_up;
+    enum hf_session_path
+        path; /* of its connections up to this attempt; later ones are on the way that there is */
+    uint32_t up_to_attempt;
 };
 
 struct sim_client {
     struct sim *sim;
-    uint32_t index; /* also its number as a publisher */
-    struct hf_client_session *session;
+    uint32_t index;                    /* also its number as a publisher */
+    struct hf_client_session *session; /* NULL: its process is dead, and the next one not yet there */
+    struct hf_client_session_config config;
+    bool durable;           /* its outbox outlives its process, which may die */
+    struct sim_store store; /* what it leaves behind */
+    uint64_t reborn_at_ms;
     struct sim_conn *socket[HF_CLIENT_SESSION_SLOTS];
     bool connect_told[HF_CLIENT_SESSION_SLOTS];
     bool write_ended[HF_CLIENT_SESSION_SLOTS];
@@ -47,6 +54,8 @@ struct sim_client *sim_client_new(struct sim *sim, uint32_t index,
                                   void (*on_event)(void *, const struct hf_client_session_event *));
 void sim_client_free(struct sim_client *c);
 
+/* Its process dies, now or in one of the next calls of its store; does nothing where it is not durable. */
+void sim_client_kill(struct sim_client *c);
 void sim_clients_start(struct sim *sim);
 /* Something came for it. */
 void sim_client_poke(struct sim *sim, struct sim_client *c);

@@ -96,9 +96,9 @@ static void tell_stats(const struct sim_stats *s)
            s->crashes_named, s->crashes_anywhere, s->preemptions);
     printf("# segments recycled %" PRIu64 ", carry records %" PRIu64 ", rings full %" PRIu64
            ", logs full %" PRIu64 ", blocked writes %" PRIu64 ", stalls %" PRIu64
-           ", repeats recognised %" PRIu64 "\n",
+           ", repeats recognised %" PRIu64 ", clients died %" PRIu64 " (%" PRIu64 " leaving publishes)\n",
            s->recycled, s->carry_records, s->ring_full, s->log_full, s->blocked_writes, s->stalls,
-           s->repeated);
+           s->repeated, s->deaths, s->successions);
 }
 
 /* What the clients were told about their states, and why. */
@@ -158,6 +158,8 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
         return s->causes[HF_BY_SUPERSEDED] == 0 || s->causes[HF_BY_RETRY_AFTER] == 0 || s->drains == 0
                    ? "too few were sent away"
                    : NULL;
+    case SIM_CLIENT_DEATHS:
+        return s->deaths < s->schedules || s->successions == 0 ? "too few clients died" : NULL;
     case SIM_EVERYTHING:
         return s->carry_records == 0 || s->preemptions == 0 ? "too little of it" : NULL;
     case SIM_GROUPS:

@@ -16,6 +16,7 @@ static const char *const outcomes[] = {"open", "acknowledged", "refused", "uncer
 /* One message that a publisher gave to the server. */
 struct publish {
     uint8_t channel, outcome;
+    uint16_t life; /* of its publisher, in which it was told the outcome */
     bool applied;
     uint32_t bytes;
     uint64_t offset; /* where it was applied */
@@ -23,6 +24,7 @@ struct publish {
 
 struct publisher {
     uint32_t count;
+    uint16_t life; /* a client's: how many of its processes have died */
     struct publish publishes[SIM_PUBLISHES_MAX + 1];
     uint32_t last[SIM_CHANNELS_MAX]; /* the newest that was applied to each channel */
 };
@@ -149,12 +151,29 @@ static bool covered_though_refused(const struct sim *sim, const struct publish *
     return sim->stats->renewed > 0 && offset == 0 && p->bytes > sim->config.message_bytes_max;
 }
 
+/*
+ * A process that dies between being told a result and noting it leaves that to be told again; and where the session expires in between, nobody knows
+ * any more than that it was sent, or, of a refused one, that it is done.
+ */
+static bool told_again(uint32_t publisher, const struct publish *p, enum outcome outcome)
+{
+    if (p->life == oracle.publishers[publisher].life)
+        return false;
+    return outcome == p->outcome || outcome == UNCERTAIN || (p->outcome == REFUSED && outcome == ACKED);
+}
+
+static void note_outcome(uint32_t publisher, struct publish *p, enum outcome outcome)
+{
+    p->outcome = (uint8_t)outcome;
+    p->life = oracle.publishers[publisher].life;
+}
+
 static void acked(struct sim *sim, uint32_t publisher, uint32_t n, uint64_t offset)
 {
     struct publish *p = &oracle.publishers[publisher].publishes[n];
 
     sim->stats->acked++;
-    if (p->outcome != OPEN)
+    if (p->outcome != OPEN && !told_again(publisher, p, ACKED))
         sim_fail(sim, "publisher %u: publish %u is acknowledged after it was %s", publisher, n,
                  outcomes[p->outcome]);
     else if (!p->applied && !covered_though_refused(sim, p, offset))
@@ -162,7 +181,7 @@ static void acked(struct sim *sim, uint32_t publisher, uint32_t n, uint64_t offs
     else if (offset != 0 && offset != p->offset)
         sim_fail(sim, "publisher %u: publish %u is acknowledged as offset %" PRIu64 ", it has %" PRIu64,
                  publisher, n, offset, p->offset);
-    p->outcome = ACKED;
+    note_outcome(publisher, p, ACKED);
 }
 
 static void refused(struct sim *sim, uint32_t publisher, uint32_t n, const char *code)
@@ -170,7 +189,7 @@ static void refused(struct sim *sim, uint32_t publisher, uint32_t n, const char 
     struct publish *p = &oracle.publishers[publisher].publishes[n];
 
     sim->stats->refused++;
-    if (p->outcome != OPEN)
+    if (p->outcome != OPEN && !told_again(publisher, p, REFUSED))
         sim_fail(sim, "publisher %u: publish %u is refused after it was %s", publisher, n,
                  outcomes[p->outcome]);
     else if (p->applied)
@@ -178,7 +197,7 @@ static void refused(struct sim *sim, uint32_t publisher, uint32_t n, const char 
     else if (p->bytes <= sim->config.message_bytes_max)
         sim_fail(sim, "publisher %u: publish %u is refused (%s) and there is nothing wrong with it",
                  publisher, n, code);
-    p->outcome = REFUSED;
+    note_outcome(publisher, p, REFUSED);
 }
 
 static void uncertain(struct sim *sim, uint32_t publisher, uint32_t n)
@@ -186,12 +205,12 @@ static void uncertain(struct sim *sim, uint32_t publisher, uint32_t n)
     struct publish *p = &oracle.publishers[publisher].publishes[n];
 
     sim->stats->uncertain++;
-    if (p->outcome != OPEN)
+    if (p->outcome != OPEN && !told_again(publisher, p, UNCERTAIN))
         sim_fail(sim, "publisher %u: publish %u is uncertain after it was %s", publisher, n,
                  outcomes[p->outcome]);
     else if (!sim->options.outages && !sim->clients[publisher]->robbed)
         sim_fail(sim, "publisher %u: publish %u is uncertain, and no session has expired", publisher, n);
-    p->outcome = UNCERTAIN;
+    note_outcome(publisher, p, UNCERTAIN);
 }
 
 void sim_oracle_answered(struct sim *sim, uint32_t publisher, uint32_t n,
@@ -399,6 +418,18 @@ void sim_oracle_unsubscribes(struct sim *sim, uint32_t client, uint32_t channel)
 {
     oracle.subscriptions[client][channel].leaving = true;
     sim_tell(sim, "client %u unsubscribes from channel %u", client, channel);
+}
+
+void sim_oracle_reborn(struct sim *sim, uint32_t client)
+{
+    struct subscription *s = oracle.subscriptions[client];
+
+    (void)sim;
+    oracle.publishers[client].life++;
+    oracle.sessions[client] = 0;
+    for (uint32_t channel = 0; channel < SIM_CHANNELS_MAX; channel++)
+        if (s[channel].leaving)
+            s[channel].wanted = s[channel].leaving = s[channel].told = false;
 }
 
 bool sim_oracle_subscribed(const struct sim *sim, uint32_t client, uint32_t channel)
@@ -722,7 +753,7 @@ void sim_oracle_finish(struct sim *sim)
 void sim_oracle_start(struct sim *sim)
 {
     for (uint32_t i = 0; i < SIM_PUBLISHERS_MAX; i++) {
-        oracle.publishers[i].count = 0;
+        oracle.publishers[i].count = oracle.publishers[i].life = 0;
         memset(oracle.publishers[i].last, 0, sizeof(oracle.publishers[i].last));
     }
     for (uint32_t i = 0; i < SIM_CHANNELS_MAX; i++) {

@@ -40,6 +40,11 @@ bool sim_oracle_subscribed(const struct sim *sim, uint32_t client, uint32_t chan
 bool sim_oracle_leaving(const struct sim *sim, uint32_t client, uint32_t channel);
 bool sim_oracle_position(const struct sim *sim, uint32_t client, uint32_t channel, char epoch[32],
                          uint64_t *offset);
+/*
+ * The client's process died, and another takes its place: with subscriptions of its own, and perhaps told once more what the dead one was told of a publish and did
+ * not live to note.
+ */
+void sim_oracle_reborn(struct sim *sim, uint32_t client);
 /* A client's application is told something. */
 void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev);
 

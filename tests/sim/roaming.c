@@ -29,8 +29,20 @@ static struct sim_news *news(struct sim_client *c)
     return &c->news;
 }
 
+static void tell(struct sim_client *c, const struct sim_news *heard)
+{
+    struct hf_network_facts facts = {.offline = heard->offline};
+
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (c->socket[slot] != NULL && c->socket[slot]->attempt <= heard->up_to_attempt)
+            facts.paths[slot] = heard->path;
+    hf_client_session_network(c->session, &facts, c->sim->now_ms);
+}
+
 void sim_roaming_hear(struct sim_client *c)
 {
+    static const char *const paths[] = {
+        [HF_PATH_SAME] = "", [HF_PATH_MOVED] = " moved", [HF_PATH_GONE] = " address gone"};
     struct sim *sim = c->sim;
     struct sim_news heard = c->news;
 
@@ -40,18 +52,30 @@ void sim_roaming_hear(struct sim_client *c)
         return;
     }
     c->news.at_ms = SIM_NEVER;
-    c->news.facts.changed = c->news.facts.local_address_gone = c->news.woke_up = false;
-    sim_tell(sim, "client %u hears:%s%s%s%s", c->index, heard.facts.changed ? " changed" : "",
-             heard.facts.offline ? " offline" : "", heard.facts.local_address_gone ? " address gone" : "",
+    c->news.woke_up = false;
+    c->news.path = HF_PATH_SAME;
+    c->news.up_to_attempt = 0;
+    sim_tell(sim, "client %u hears:%s%s%s", c->index, heard.offline ? " offline" : "", paths[heard.path],
              heard.woke_up ? " woke up" : "");
     sim_states_signal(c);
     if (heard.woke_up)
         hf_client_session_woke_up(c->session, sim->now_ms);
     sim_states_signal(c); /* It may have promised something in the meantime. */
-    hf_client_session_network(c->session, &heard.facts, sim->now_ms);
+    tell(c, &heard);
 }
 
 /* ---- What happens ---- */
+
+/* The connections that there are, or are being made, are not on the way that new ones will take. */
+static void way_is_another(struct sim_client *c, enum hf_session_path path)
+{
+    struct sim_news *n = news(c);
+
+    n->path = path > n->path ? path : n->path;
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (c->socket[slot] != NULL && c->socket[slot]->attempt > n->up_to_attempt)
+            n->up_to_attempt = c->socket[slot]->attempt;
+}
 
 /* Another network, another address: what stood is dead, and nobody is told but, perhaps, by the system. */
 static void move_on(struct sim *sim, struct sim_client *c)
@@ -63,8 +87,7 @@ static void move_on(struct sim *sim, struct sim_client *c)
     sim_network_forsake(sim, c);
     if (sim_chance(sim, SILENT_PERCENT))
         return;
-    news(c)->facts.changed = true;
-    c->news.facts.local_address_gone |= gone;
+    way_is_another(c, gone ? HF_PATH_GONE : HF_PATH_MOVED);
 }
 
 static void lose_network(struct sim *sim, struct sim_client *c)
@@ -78,14 +101,15 @@ static void lose_network(struct sim *sim, struct sim_client *c)
     else
         sim_network_suspend(sim, c, c->unreachable_until_ms);
     if (!sim_chance(sim, SILENT_PERCENT))
-        news(c)->facts.offline = true;
+        news(c)->offline = true;
 }
 
-/* "because signals lie": there is no way, it says, or there is one. */
+/* "because signals lie": there is no way, it says, or there is one, or another. */
 static void lie(struct sim *sim, struct sim_client *c)
 {
-    news(c)->facts.offline = sim_chance(sim, 50);
-    c->news.facts.changed |= sim_chance(sim, 30);
+    news(c)->offline = sim_chance(sim, 50);
+    if (sim_chance(sim, 30))
+        way_is_another(c, HF_PATH_MOVED);
 }
 
 void sim_roaming_sleep(struct sim *sim, struct sim_client *c, uint64_t ms_mean)
@@ -101,6 +125,8 @@ static void change_use(struct sim *sim, struct sim_client *c)
 {
     bool background = sim_chance(sim, 50);
 
+    if (c->session == NULL)
+        return;
     if (!background)
         sim_states_signal(c);
     c->background = background;
@@ -122,7 +148,7 @@ void sim_roaming_fault(struct sim *sim)
         lose_network(sim, c);
         break;
     case 4: /* It is over, and the system says so: or what it says is early. */
-        news(c)->facts.offline = false;
+        news(c)->offline = false;
         break;
     case 5:
         lie(sim, c);
@@ -141,9 +167,9 @@ void sim_roaming_settle(struct sim_client *c)
     struct sim *sim = c->sim;
 
     c->unreachable_until_ms = 0;
-    if (c->news.facts.offline && !sim_chance(sim, SILENT_PERCENT)) /* Else a probe finds out. */
-        news(c)->facts.offline = false;
-    if (!c->background)
+    if (c->news.offline && !sim_chance(sim, SILENT_PERCENT)) /* Else a probe finds out. */
+        news(c)->offline = false;
+    if (!c->background || c->session == NULL)
         return;
     sim_states_signal(c);
     hf_client_session_background(c->session, false, sim->now_ms);

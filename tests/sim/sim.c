@@ -143,9 +143,9 @@ static void step(struct sim *sim)
 
 /* ---- Options ---- */
 
-static const char *const group_names[SIM_GROUPS] = {"calm",         "cuts",         "freezes", "worker_kills",
-                                                    "crash_points", "slow_readers", "expiry",  "roaming",
-                                                    "restarts",     "everything"};
+static const char *const group_names[SIM_GROUPS] = {
+    "calm",   "cuts",    "freezes",  "worker_kills",  "crash_points", "slow_readers",
+    "expiry", "roaming", "restarts", "client_deaths", "everything"};
 
 const char *sim_group_name(enum sim_group group)
 {
@@ -162,14 +162,15 @@ static void draw_faults(struct sim_options *o)
     enum sim_group g = o->group;
     bool all = g == SIM_EVERYTHING;
 
-    o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY;
+    o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
     o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY || g == SIM_ROAMING;
-    o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY;
+    o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
     o->crash_named = o->crash_anywhere = all || g == SIM_CRASH_POINTS;
     o->slow = all || g == SIM_SLOW_READERS;
     o->outages = g == SIM_EXPIRY;
     o->roams = all || g == SIM_ROAMING;
     o->drains = o->thefts = all || g == SIM_RESTARTS;
+    o->deaths = all || g == SIM_CLIENT_DEATHS;
 }
 
 static void draw_options(struct sim *sim)
@@ -180,6 +181,8 @@ static void draw_options(struct sim *sim)
 
     *o = (struct sim_options){.group = g};
     draw_faults(o);
+    if (o->group == SIM_CLIENT_DEATHS)
+        o->outages = sim_chance(sim, 40);
     o->workers = sim_chance(sim, 70) ? 2 : 3;
     o->clients = (uint32_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
     o->backends = (uint32_t)sim_between(sim, 0, SIM_BACKENDS_MAX);
@@ -189,7 +192,7 @@ static void draw_options(struct sim *sim)
     o->delay_ms_max = sim_between(sim, 0, sim_chance(sim, 20) ? 300 : 40);
     o->pipe_bytes = o->slow ? (uint32_t)sim_between(sim, 500, 20000) : 1 << 18;
     o->fault_mean_ms =
-        sim_between(sim, 70, 1400); /* Of ten kinds, of which most groups have but one or two. */
+        sim_between(sim, 50, 1000); /* Of twelve kinds, of which most groups have but one or two. */
     o->burst = o->slow ? (uint32_t)sim_between(sim, 1, 30) : (uint32_t)sim_between(sim, 1, 8);
     o->pace_mean_ms = sim_between(sim, 50, 500) * (g == SIM_ROAMING ? 8 : 1);
     o->preempt_mean = sim_chance(sim, 60) ? sim_between(sim, 300, 30000) : 0;
@@ -294,7 +297,7 @@ static void do_some_harm(struct sim *sim)
 {
     const struct sim_options *o = &sim->options;
 
-    switch (sim_between(sim, 0, 9)) {
+    switch (sim_between(sim, 0, 11)) {
     case 0:
     case 1:
         if (o->cuts)
@@ -331,9 +334,13 @@ static void do_some_harm(struct sim *sim)
         if (o->drains)
             drain_some(sim);
         break;
-    default:
+    case 9:
         if (o->thefts)
             sim_thief_steal(sim);
+        break;
+    default:
+        if (o->deaths)
+            sim_client_kill(any_client(sim));
         break;
     }
 }

@@ -12,6 +12,7 @@
  *   client.c    client sessions and their applications                backend.c  the publisher behind the HTTP API
  *   roaming.c   what happens to a client's machine               thief.c    somebody else with a client's ticket
  *   states.c    what clients promise about their states, checked after each step
+ *   store.c     what a client's dead process leaves to the next
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -58,6 +59,7 @@ enum sim_group {
     SIM_EXPIRY,
     SIM_ROAMING,
     SIM_RESTARTS,
+    SIM_CLIENT_DEATHS,
     SIM_EVERYTHING,
     SIM_GROUPS,
 };
@@ -74,7 +76,7 @@ struct sim_options {
     uint32_t burst;         /* publishes at once, at most */
     uint64_t pace_mean_ms;  /* between two actions of an application */
     uint64_t preempt_mean;  /* points between two preemptions of a worker; 0: none */
-    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, roams, drains, thefts;
+    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, roams, drains, thefts, deaths;
 };
 
 /* How often something happened, to show that the schedules try what they are for. */
@@ -82,7 +84,8 @@ struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full, stalls,
-        repeated, keys, made_ahead, moves, outages, drains, thefts;
+        repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,
+        successions; /* successions: with publishes that a dead client left */
     uint64_t states[HF_CLIENT_STATE_COUNT],
         causes[HF_BY_CLOSED + 1]; /* of clients: how often each was told */
 };

@@ -133,6 +133,8 @@ void sim_states_check(struct sim_client *c)
     struct sim *sim = c->sim;
     uint64_t now_ms = sim->now_ms;
 
+    if (c->session == NULL)
+        return;
     if (hf_client_session_state(c->session) != st->state)
         sim_fail(sim, "client %u: it is %s, and has told %s", c->index,
                  hf_client_session_state_name(hf_client_session_state(c->session)),

@@ -34,7 +34,8 @@ void sim_thief_steal(struct sim *sim)
     struct sim_client *victim = sim->clients[sim_between(sim, 0, sim->options.clients - 1)];
     struct sim_client *thief;
 
-    if (sim->thief_count == SIM_THIEVES_MAX || victim->ended || victim->session->ticket_len == 0)
+    if (sim->thief_count == SIM_THIEVES_MAX || victim->ended || victim->session == NULL ||
+        victim->session->ticket_len == 0)
         return;
     sim_tell(sim, "somebody steals the session of client %u", victim->index);
     sim->stats->thefts++;

@@ -22,6 +22,8 @@
 
 #include <cmocka.h>
 
+#include "memory_store.h"
+
 enum { TEXT_MAX = 1 << 20 };
 
 struct fixture {
@@ -38,6 +40,7 @@ struct fixture {
     uint32_t attempt;    /* its number */
     void (*in_callback)(struct fixture *f, const struct hf_client_session_event *ev);
     uint64_t publish_id;
+    struct memory_store store; /* of those tests whose outbox outlives its process */
 };
 
 /* --- the application --- */
@@ -378,6 +381,20 @@ static inline struct hf_client_session_config config_of(struct fixture *f)
                                              .ctx = f};
 }
 
+static inline void begin_session(struct fixture *f, const struct hf_client_session_config *config,
+                                 int expected)
+{
+    assert_int_equal(hf_client_session_new(config, f->now_ms, &f->s), expected);
+}
+
+static inline void begin_durable(struct fixture *f, int expected)
+{
+    struct hf_client_session_config config = config_of(f);
+
+    config.store = &f->store.store;
+    begin_session(f, &config, expected);
+}
+
 static inline void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy *policy)
 {
     struct hf_client_session_config config = config_of(f);
@@ -390,7 +407,17 @@ static inline void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_
     hf_buf_init(&f->said, TEXT_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_ws_init(&f->server[slot], HF_WS_SERVER, TEXT_MAX);
-    assert_int_equal(hf_client_session_new(&config, f->now_ms, &f->s), 0);
+    memory_store_init(&f->store);
+    begin_session(f, &config, 0);
+}
+
+/* Something about the network has changed: whether there is a way to the server, and that of the connection that the test talks on. */
+static inline void network(struct fixture *f, bool offline, enum hf_session_path path)
+{
+    struct hf_network_facts facts = {.offline = offline};
+
+    facts.paths[f->slot] = path;
+    hf_client_session_network(f->s, &facts, f->now_ms);
 }
 
 static inline void setup(struct fixture *f, bool drip)
@@ -403,6 +430,7 @@ static inline void teardown(struct fixture *f)
     unsigned slot;
 
     hf_client_session_free(f->s);
+    memory_store_release(&f->store);
     hf_buf_release(&f->heard);
     hf_buf_release(&f->moves);
     hf_buf_release(&f->said);

@@ -8,14 +8,6 @@
 
 enum { PROBE_MS = 30000 };
 
-static void network(struct fixture *f, bool changed, bool offline, bool gone)
-{
-    const struct hf_client_network_facts facts = {
-        .changed = changed, .offline = offline, .local_address_gone = gone};
-
-    hf_client_session_network(f->s, &facts, f->now_ms);
-}
-
 /* A first connection, welcomed, quiet, and its states looked at. */
 static void begin(struct fixture *f)
 {
@@ -163,7 +155,7 @@ TEST(closing_and_ending_are_told)
     MOVED(f, "live closing closed\n");
     serve_close(f, 1000);
     MOVED(f, "closing ended closed\n");
-    network(f, true, true, true); /* and nothing afterwards */
+    network(f, true, HF_PATH_GONE); /* and nothing afterwards */
     hf_client_session_woke_up(f->s, f->now_ms);
     hf_client_session_background(f->s, false, f->now_ms);
     MOVED(f, "");
@@ -197,7 +189,7 @@ TEST(each_trigger_verifies_at_once)
     begin(f);
     collect(f);
     hf_buf_reset(&f->said);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     MOVED(f, "live doubtful network_changed\n");
     advance(f, 0);
     said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
@@ -264,7 +256,7 @@ TEST(only_what_comes_after_the_ping_proves)
 {
     following(f);
     MOVED(f, "waiting connecting started\nconnecting live welcomed\n");
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     serve(f, DATA("demo", "6"));
     HEARD(f, "message demo 6 6\n"); /* doubtful as it is, it delivers */
     MOVED(f, "live doubtful network_changed\n");
@@ -278,7 +270,7 @@ TEST(only_what_comes_after_the_ping_proves)
 TEST(in_doubt_work_goes_on)
 {
     begin(f);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     subscribe(f, "demo");
     publish(f, "1");
     collect(f);
@@ -356,8 +348,70 @@ TEST(a_spare_connection_does_not_outlive_its_network)
     begin(f);
     advance(f, 26000);
     spare = (unsigned)wanted_slot(f);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
+    assert_true(wanted(f, spare)); /* It is on the way that there is. */
+    f->slot = spare;
+    network(f, false, HF_PATH_MOVED);
     assert_false(wanted(f, spare));
+}
+
+TEST(a_spare_connection_does_not_outlive_a_sleep)
+{
+    unsigned spare;
+
+    begin(f);
+    advance(f, 26000);
+    spare = (unsigned)wanted_slot(f);
+    hf_client_session_woke_up(f->s, f->now_ms);
+    assert_false(wanted(f, spare));
+}
+
+/* --- networks that flap --- */
+
+/* Each makes the next connection at once: but no more than three a minute, together with those that doubt prepares. */
+TEST(a_network_that_flaps_makes_few_connections)
+{
+    unsigned old, i;
+
+    begin(f);
+    old = f->slot;
+    for (i = 0; i < 5; i++) {
+        int next;
+
+        f->slot = old;
+        network(f, i % 2 == 1, HF_PATH_MOVED);
+        next = wanted_slot(f);
+        assert_int_equal(next >= 0, i % 2 == 0);
+        if (next >= 0)
+            hf_client_session_lost(f->s, (unsigned)next, "refused", f->now_ms);
+    }
+    MOVED(f, "live doubtful network_changed\n");
+    network(f, false, HF_PATH_MOVED);
+    assert_int_equal(wanted_slot(f), -1); /* the fourth */
+    advance(f, 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    serve(f, PONG("2"));
+    f->now_ms += 60000;
+    network(f, false, HF_PATH_MOVED);
+    assert_true(wanted_slot(f) >= 0);
+}
+
+/* An attempt of which nothing can come back is not waited for, even if its request is out. */
+TEST(an_attempt_whose_address_is_gone_is_not_waited_for)
+{
+    uint32_t first;
+
+    dial(f);
+    first = f->attempt;
+    network(f, true, HF_PATH_GONE);
+    MOVED(f, "waiting connecting started\nconnecting offline address_gone\n");
+    assert_in_range(f->next_attempt_ms, PROBE_MS, PROBE_MS + 1000);
+    network(f, false, HF_PATH_SAME);
+    dial(f);
+    assert_true(f->attempt > first);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    MOVED(f,
+          "offline waiting network_changed\nwaiting connecting network_changed\nconnecting live welcomed\n");
 }
 
 /* A prepared connection that stands is there when the hard deadline comes, however late that is. */
@@ -392,7 +446,7 @@ static bool prepares(struct fixture *f, unsigned live_slot, unsigned ping_id)
     bool prepared;
     char pong[100];
 
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     for (waited_ms = 0; waited_ms < 5000 && wanted_slot(f) < 0; waited_ms += 50)
         advance(f, 50);
     prepared = wanted_slot(f) >= 0;
@@ -432,7 +486,7 @@ TEST(a_signal_ends_a_wait)
         hf_client_session_lost(f->s, f->slot, "refused", f->now_ms);
     }
     hf_buf_reset(&f->moves);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     next_attempt_in(f, 0, 100);
     dial(f);
     MOVED(f, "waiting connecting network_changed\n");
@@ -445,7 +499,7 @@ TEST(a_signal_does_not_overrule_the_server)
     hf_client_session_woke_up(f->s, f->now_ms);
     next_attempt_in(f, 20000, 21000);
     refuse(f, 503, 3000);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     next_attempt_in(f, 30000, 30000);
 }
 
@@ -453,10 +507,10 @@ TEST(an_attempt_that_hangs_is_made_anew_on_a_signal)
 {
     advance(f, 0);
     assert_true(wanted_slot(f) >= 0); /* it is being made */
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     assert_true(wanted_slot(f) >= 0); /* has only begun */
     advance(f, 1000);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     MOVED(f, "waiting connecting started\nconnecting waiting network_changed\n");
     next_attempt_in(f, 0, 100);
 }
@@ -465,13 +519,13 @@ TEST(an_attempt_that_hangs_is_made_anew_on_a_signal)
 TEST(without_its_address_a_connection_is_dead)
 {
     begin(f);
-    network(f, true, false, true);
+    network(f, false, HF_PATH_GONE);
     MOVED(f, "live waiting address_gone\n");
     next_attempt_in(f, 0, 100);
     HEARD(f, "disconnected 0\n");
     dial(f); /* its upgrade is out */
     MOVED(f, "waiting connecting due\n");
-    network(f, true, false, true);
+    network(f, false, HF_PATH_GONE);
     MOVED(f, "connecting waiting address_gone\n");
     next_attempt_in(f, 0, 100);
 }
@@ -502,18 +556,18 @@ TEST(offline_there_is_a_probe_each_half_minute)
     unsigned i;
 
     begin(f);
-    network(f, true, true, false);
-    MOVED(f, "live doubtful network_changed\n"); /* it may be to this machine */
-    advance(f, 4400);
-    MOVED(f, "doubtful connecting heartbeat_missed\n");
-    advance(f, 4000);
-    MOVED(f, "connecting offline timed_out\n");
+    network(f, true, HF_PATH_SAME);
+    MOVED(f, "live doubtful offline\n"); /* it may be to this machine */
+    advance(f, 2900);
+    assert_int_equal(wanted_slot(f), -1); /* nothing is prepared where there is no way */
+    advance(f, 1500);
+    MOVED(f, "doubtful offline heartbeat_missed\n");
     for (i = 0; i < 5; i++) {
         assert_in_range(f->next_attempt_ms, PROBE_MS, PROBE_MS + 1000);
         dial_in_vain(f);
         MOVED(f, "offline connecting probe\nconnecting offline unreachable\n");
     }
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     MOVED(f, "offline waiting network_changed\n");
     next_attempt_in(f, 0, 100);
     dial(f);
@@ -524,15 +578,15 @@ TEST(offline_there_is_a_probe_each_half_minute)
 
 TEST(a_waiting_session_goes_offline_but_tries_once)
 {
-    network(f, true, true, false);
+    network(f, true, HF_PATH_SAME);
     next_attempt_in(f, 0, 0); /* a first attempt is always made */
     dial_in_vain(f);
     MOVED(f, "waiting connecting started\nconnecting offline unreachable\n");
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     MOVED(f, "offline waiting network_changed\n");
-    network(f, false, true, false);
+    network(f, true, HF_PATH_SAME);
     MOVED(f, "waiting offline offline\n");
-    hf_client_session_network_changed(f->s, f->now_ms); /* says nothing about being offline */
+    network(f, true, HF_PATH_SAME); /* is no news */
     hf_client_session_woke_up(f->s, f->now_ms);
     MOVED(f, "");
     next_attempt_in(f, PROBE_MS, PROBE_MS + 1000);
@@ -540,7 +594,7 @@ TEST(a_waiting_session_goes_offline_but_tries_once)
 
 TEST(a_connection_proves_the_system_wrong)
 {
-    network(f, true, true, false);
+    network(f, true, HF_PATH_SAME);
     begin(f);
     hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
     MOVED(f, "live waiting connection_lost\n");
@@ -549,7 +603,7 @@ TEST(a_connection_proves_the_system_wrong)
 /* A server that refuses has been reached: it is tried as any other, and not each half minute. */
 TEST(a_refusal_proves_the_system_wrong)
 {
-    network(f, true, true, false);
+    network(f, true, HF_PATH_SAME);
     refuse(f, 409, 0);
     MOVED(f, "waiting connecting started\nconnecting waiting refused\n");
     next_attempt_in(f, 0, 500);
@@ -559,9 +613,9 @@ TEST(a_refusal_proves_the_system_wrong)
 TEST(offline_the_word_of_the_server_holds_too)
 {
     refuse(f, 503, 50);
-    network(f, true, true, false);
+    network(f, true, HF_PATH_SAME);
     next_attempt_in(f, 50000, 51000);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     next_attempt_in(f, 29000, 51000);
 }
 
@@ -633,7 +687,7 @@ TEST(every_change_is_a_moment_to_close)
 
     f->in_callback = close_on_doubt;
     begin(f);
-    network(f, true, false, false);
+    network(f, false, HF_PATH_SAME);
     MOVED(f, "live doubtful network_changed\ndoubtful closing closed\n");
     teardown(f);
     setup(f, drip);
@@ -664,6 +718,9 @@ int main(void)
         cmocka_unit_test(a_spare_connection_serves_the_next_doubt),
         cmocka_unit_test(a_spare_connection_that_the_server_gives_up_is_gone),
         cmocka_unit_test(a_spare_connection_does_not_outlive_its_network),
+        cmocka_unit_test(a_spare_connection_does_not_outlive_a_sleep),
+        cmocka_unit_test(a_network_that_flaps_makes_few_connections),
+        cmocka_unit_test(an_attempt_whose_address_is_gone_is_not_waited_for),
         cmocka_unit_test(a_slow_path_has_its_spare_connection_at_the_hard_deadline),
         cmocka_unit_test(three_connections_a_minute_are_prepared),
         cmocka_unit_test(a_signal_ends_a_wait),

@@ -219,6 +219,68 @@ static void an_unused_number_is_given_to_the_next(void **state)
     hf_outbox_release(&o);
 }
 
+/* What a predecessor left goes on with its numbers, however small the bounds are now. */
+static void an_outbox_is_restored_with_its_numbers(void **state)
+{
+    struct hf_outbox o;
+    uint64_t id;
+    unsigned i;
+
+    (void)state;
+    hf_outbox_init(&o, 2, 200, 10);
+    hf_outbox_restore(&o, 41, 30);
+    for (i = 0; i < 20; i++)
+        assert_int_equal(hf_outbox_restore_item(&o, HF_STR("demo"), no_id, HF_STR("\"left\"")), 0);
+    hf_outbox_restore_sent(&o, 3);
+    assert_int_equal(hf_outbox_seq_sent(&o), 13);
+    assert_int_equal(next_seq(&o), 11);
+    assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, HF_STR("1"), &id), HF_EAGAIN);
+    assert_int_equal(hf_outbox_resumed(&o, 12), 0);
+    assert_int_equal(pop_all(&o, 12), 2);
+    assert_int_equal(hf_outbox_next(&o)->publish_id, 43);
+    assert_int_equal(write_all(&o), 10);
+    assert_int_equal(pop_all(&o, 100), 10);
+    assert_int_equal(write_all(&o), 8);
+    assert_int_equal(pop_all(&o, 100), 8);
+    assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, HF_STR("1"), &id), 0);
+    assert_int_equal(id, 61);
+    hf_outbox_release(&o);
+}
+
+static void what_may_be_written_next_is_foretold(void **state)
+{
+    struct hf_outbox o;
+
+    (void)state;
+    hf_outbox_init(&o, 100, 100000, 6);
+    assert_int_equal(hf_outbox_ahead(&o, 1000000), 0);
+    add(&o, 10);
+    assert_int_equal(hf_outbox_ahead(&o, 1000000), 6); /* the window */
+    assert_int_equal(hf_outbox_ahead(&o, 1), 1);
+    hf_outbox_wrote(&o);
+    assert_int_equal(hf_outbox_ahead(&o, 1), 2);
+    assert_int_equal(hf_outbox_ahead(&o, 0), 1);
+    hf_outbox_release(&o);
+}
+
+static void the_newest_can_be_taken_back(void **state)
+{
+    struct hf_outbox o;
+    uint64_t id;
+
+    (void)state;
+    hf_outbox_init(&o, 100, 10000, 100);
+    add(&o, 2);
+    hf_outbox_wrote(&o);
+    assert_int_equal(hf_outbox_newest(&o)->publish_id, 2);
+    hf_outbox_take_back(&o);
+    assert_null(hf_outbox_next(&o));
+    assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, HF_STR("1"), &id), 0);
+    assert_int_equal(id, 2);
+    assert_int_equal(pop_all(&o, 100), 1);
+    hf_outbox_release(&o);
+}
+
 /* A session that is over: what the server may have got is told apart from what it cannot have. */
 static void what_is_left_is_taken_by_kind(void **state)
 {
@@ -263,6 +325,9 @@ int main(void)
         cmocka_unit_test(a_new_session_numbers_from_one),
         cmocka_unit_test(refused_items_leave_at_the_front_only),
         cmocka_unit_test(an_unused_number_is_given_to_the_next),
+        cmocka_unit_test(an_outbox_is_restored_with_its_numbers),
+        cmocka_unit_test(what_may_be_written_next_is_foretold),
+        cmocka_unit_test(the_newest_can_be_taken_back),
         cmocka_unit_test(what_is_left_is_taken_by_kind),
     };
 

@@ -35,6 +35,16 @@ static void many_members(struct hf_pool_options *o)
     o->members = HF_POOL_MEMBERS_MAX + 1;
 }
 
+static void an_outbox_file(struct hf_pool_options *o)
+{
+    o->client.outbox_path = "/nonexistent/outbox";
+}
+
+static void a_wait_of_its_own(struct hf_pool_options *o)
+{
+    o->client.outbox_block_ms = 1;
+}
+
 static void no_queue(struct hf_pool_options *o)
 {
     o->queue_max = 0;
@@ -91,7 +101,7 @@ static void options_that_make_no_sense_are_refused(void **state)
     void (*const changes[])(struct hf_pool_options *) = {
         no_members,    many_members,         no_queue,           no_connected_queue, no_interval,
         long_interval, urls_without_a_count, count_without_urls, bad_last_url,       no_url,
-        no_outbox};
+        no_outbox,     an_outbox_file,       a_wait_of_its_own};
     struct hf_threaded_options t;
     struct hf_threaded *client = NULL;
     struct hf_pool *pool = NULL;
@@ -103,6 +113,9 @@ static void options_that_make_no_sense_are_refused(void **state)
     assert_null(pool);
     hf_threaded_options_init(&t);
     t.queue_max = 0;
+    assert_int_equal(hf_threaded_start(&t, &client), HF_CLIENT_EINVAL);
+    hf_threaded_options_init(&t);
+    t.client.outbox_path = "/nonexistent/outbox";
     assert_int_equal(hf_threaded_start(&t, &client), HF_CLIENT_EINVAL);
     hf_threaded_options_init(&t);
     t.client.url = "nonsense";

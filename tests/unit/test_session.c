@@ -72,6 +72,39 @@ TEST(an_attempt_that_gets_no_answer_is_given_up)
     assert_int_equal(f->heard.len > 0, 1);
 }
 
+/* The driver has gone to another server: the upgrade names that one, and so do those that follow. */
+TEST(an_attempt_may_go_to_another_server)
+{
+    static const char wanted[] = "GET /b?c HTTP/1.1\r\nHost: b:9\r\n";
+    char too_long[302];
+    struct hf_str out;
+
+    memset(too_long, 'h', 301);
+    too_long[301] = '\0';
+    assert_int_equal(hf_client_session_set_server(f->s, too_long, "/"), HF_EINVAL);
+    for (unsigned i = 0; i < 2; i++) {
+        if (i == 0)
+            assert_int_equal(hf_client_session_set_server(f->s, "b:9", "/b?c"), 0);
+        dial(f);
+        out = hf_client_session_output(f->s, f->slot, f->now_ms);
+        assert_true(out.len > sizeof(wanted) && memcmp(out.data, wanted, sizeof(wanted) - 1) == 0);
+        hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
+    }
+    HEARD(f, "retrying 0 0\nretrying 0 0\n");
+}
+
+/* The driver is told when an attempt will be given up: four seconds for the first, then eight. */
+TEST(an_attempt_has_its_time)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        advance(f, hf_client_session_deadline_ms(f->s) - f->now_ms);
+        assert_int_equal(hf_client_session_want(f->s, (unsigned)wanted_slot(f)).until_ms - f->now_ms,
+                         i == 0 ? 4000 : 8000);
+        hf_client_session_lost(f->s, (unsigned)wanted_slot(f), "refused", f->now_ms);
+    }
+    hf_buf_reset(&f->heard);
+}
+
 TEST(another_subprotocol_is_no_holdfast)
 {
     char key[HF_WS_KEY_LEN];
@@ -641,7 +674,7 @@ static void a_policy_is_told_of_deaths_and_their_causes(void **state)
     collect(&f); /* the ping goes out, and is answered by a reset */
     hf_client_session_lost(f.s, f.slot, "reset", f.now_ms);
     assert_int_equal(a.dead_gap_ms, 25000);
-    hf_client_session_network_changed(f.s, f.now_ms);
+    network(&f, false, HF_PATH_SAME);
     assert_int_equal(a.dead_gap_ms, 0);
     dial(&f);
     accept_with(&f, WELCOME("s1", "true", "0", ""));
@@ -790,7 +823,7 @@ static void a_probe_that_is_cut_in_its_silence(void **state)
 
     probe_silent(&f, &a);
     wait_for_probe(&f, 33000);
-    hf_client_session_network_changed(f.s, f.now_ms);
+    network(&f, false, HF_PATH_SAME);
     assert_int_equal(hf_client_session_want(f.s, PROBE).wish, HF_WISH_NONE);
     wait_for_probe(&f, 10000);
     assert_int_equal(a.net.hi_ms, 0);
@@ -814,6 +847,156 @@ static void a_probe_that_the_server_does_not_bear_is_given_up(void **state)
     assert_true(a.no_probe_until_ms > f.now_ms);
     hf_client_session_close(f.s, f.now_ms);
     teardown(&f);
+}
+
+/* --- what a watcher knows --- */
+
+TEST(a_change_that_leaves_the_way_is_a_doubt)
+{
+    live(f);
+    network(f, false, HF_PATH_SAME);
+    advance(f, 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n");
+    assert_int_equal(wanted_slot(f), -1);
+    hf_client_session_output_stuck(f->s, f->slot, f->now_ms);
+    advance(f, 0);
+    said(f, ""); /* One ping is under way already. */
+    serve(f, PONG("2"));
+    hf_client_session_output_stuck(f->s, f->slot, f->now_ms);
+    advance(f, 0);
+    said(f, "{\"type\":\"ping\",\"id\":\"3\"}\n");
+}
+
+TEST(a_connection_whose_address_is_gone_is_dead)
+{
+    live(f);
+    network(f, false, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms, f->now_ms + 100);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(what_is_prepared_on_a_good_way_follows_one_whose_address_is_gone)
+{
+    live(f);
+    advance(f, 26000);
+    assert_true(wanted_slot(f) >= 0);
+    network(f, false, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_CONNECTING);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(another_way_is_taken_before_the_old_one_breaks)
+{
+    unsigned old;
+
+    live(f);
+    old = f->slot;
+    network(f, false, HF_PATH_MOVED);
+    dial(f);
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_CARRY);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n"); /* and nothing of a break */
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_NONE);
+}
+
+TEST(a_proof_of_life_does_not_keep_it_on_the_old_way)
+{
+    unsigned old, new;
+
+    live(f);
+    old = f->slot;
+    network(f, false, HF_PATH_MOVED);
+    dial(f);
+    new = f->slot;
+    f->slot = old;
+    serve(f, "{\"type\":\"ping\"}\n");
+    assert_int_equal(hf_client_session_want(f->s, new).wish, HF_WISH_CARRY);
+}
+
+TEST(an_attempt_on_an_old_way_is_begun_anew)
+{
+    uint32_t first;
+
+    advance(f, 0);
+    f->slot = (unsigned)wanted_slot(f);
+    first = hf_client_session_want(f->s, f->slot).attempt;
+    network(f, false, HF_PATH_SAME);
+    assert_int_equal(hf_client_session_want(f->s, f->slot).attempt, first);
+    network(f, false, HF_PATH_MOVED);
+    HEARD(f, "");
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_CONNECTING);
+    dial(f);
+    assert_true(f->attempt > first);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(an_attempt_whose_request_is_out_is_waited_for)
+{
+    dial(f);
+    network(f, false, HF_PATH_MOVED);
+    assert_int_equal(hf_client_session_want(f->s, f->slot).attempt, f->attempt);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(offline_it_waits_for_the_signal)
+{
+    live(f);
+    lose(f);
+    network(f, true, HF_PATH_SAME);
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms + 30000, f->now_ms + 31000);
+    advance(f, 29999);
+    assert_int_equal(wanted_slot(f), -1);
+    network(f, false, HF_PATH_SAME);
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms, f->now_ms + 100);
+}
+
+TEST(offline_it_tries_every_30_s_because_signals_lie)
+{
+    unsigned i;
+
+    network(f, true, HF_PATH_SAME);
+    for (i = 0; i < 5; i++) {
+        advance(f, i == 0 ? 0 : 1001); /* The first is made in any case: it may be to this machine. */
+        f->slot = (unsigned)wanted_slot(f);
+        hf_client_session_lost(f->s, f->slot, "no route", f->now_ms);
+        HEARD(f, "retrying 0 30\n");
+        advance(f, 29999);
+        assert_int_equal(wanted_slot(f), -1);
+    }
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    HEARD(f, "connected s1\n");
+}
+
+TEST(back_online_a_standing_connection_is_followed_at_once)
+{
+    live(f);
+    network(f, true, HF_PATH_SAME);
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_DOUBTFUL);
+    advance(f, 2000);
+    assert_int_equal(wanted_slot(f), -1);
+    network(f, false, HF_PATH_SAME);
+    assert_true(wanted_slot(f) >= 0);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+}
+
+TEST(a_live_connection_that_dies_offline_waits)
+{
+    live(f);
+    network(f, true, HF_PATH_SAME);
+    network(f, true, HF_PATH_GONE);
+    HEARD(f, "disconnected 0\n");
+    assert_in_range(hf_client_session_deadline_ms(f->s), f->now_ms + 30000, f->now_ms + 31000);
 }
 
 TEST(protocol_pings_are_answered)
@@ -1224,6 +1407,242 @@ TEST(a_token_goes_with_every_connection)
     hf_buf_reset(&f->heard);
 }
 
+/* --- an outbox that outlives its process --- */
+
+/* The process dies, where the store does what it is told no more, and another follows it. */
+static void follow(struct fixture *f)
+{
+    f->store.fail = HF_EIO;
+    hf_client_session_free(f->s);
+    f->store.fail = 0;
+    f->attempt = 0;
+    hf_buf_reset(&f->heard);
+    hf_buf_reset(&f->said);
+    begin_durable(f, 0);
+}
+
+/* A durable session that has sent 1, 2, 3, of which 1 is acknowledged, and has 4 in its outbox. */
+static void durable(struct fixture *f)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    said(f, SAID_DATA("demo", "1", "1") SAID_DATA("demo", "2", "2") SAID_DATA("demo", "3", "3"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[11]}\n");
+    HEARD(f, "acked 1 at 11\n");
+    f->store.fail = HF_ENOSPACE;
+    said(f, "");
+    HEARD(f, "error outbox\n");
+    f->store.fail = 0;
+    publish(f, "4");
+}
+
+TEST(a_successor_resumes_the_session_and_its_numbers)
+{
+    durable(f);
+    follow(f);
+    assert_int_equal(hf_client_session_unanswered(f->s), 4);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "2", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.resume.t-s1, hf.attempt.66");
+    HEARD(f, "connected s1 resumed\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "3", "3") SAID_DATA("demo", "4", "4"));
+    serve(f, PONG("1"));
+    HEARD(f, "acked 1 at 0\nacked 2 at 0\ncaught up 0\n");
+    publish(f, "5");
+    assert_int_equal(f->publish_id, 5);
+    said(f, SAID_DATA("demo", "5", "5"));
+    serve(f, "{\"type\":\"ack\",\"seq\":5,\"offsets\":[13,14,15]}\n");
+    HEARD(f, "acked 3 at 13\nacked 4 at 14\nacked 5 at 15\n");
+    said(f, "");
+    assert_int_equal(f->store.count, 0);
+}
+
+/* "if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*", and the others are not. */
+TEST(a_successor_tells_as_uncertain_what_had_been_sent)
+{
+    durable(f);
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    HEARD(f, "connected s2\nuncertain 1 1\nuncertain 2 2\nuncertain 3 3\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "4", "1"));
+    /* And the one that follows this one, before anything was answered, has its session. */
+    follow(f);
+    assert_int_equal(hf_client_session_unanswered(f->s), 1);
+    dial(f);
+    accept_with(f, WELCOME("s2", "true", "1", ""));
+    assert_non_null(strstr(f->protocols, "hf.resume.t-s2"));
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    serve(f, PONG("1"));
+    HEARD(f, "connected s2 resumed\nacked 4 at 0\ncaught up 0\n");
+}
+
+TEST(a_successor_believes_the_tombstone)
+{
+    durable(f);
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "2", ""));
+    HEARD(f, "connected s2\nacked 1 at 0\nacked 2 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "3", "1") SAID_DATA("demo", "4", "2"));
+}
+
+/* Though nothing goes out that had not gone out before: it has another number now. */
+TEST(a_new_session_is_saved_before_its_first_publish)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    said(f, SAID_DATA("demo", "1", "1"));
+    lose(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "0", ""));
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "1", "1"));
+    assert_true(hf_str_eq(f->store.state.ticket, HF_STR("t-s2")));
+}
+
+static void note_done(void)
+{
+}
+
+static void note_completion(struct fixture *f, const struct hf_client_session_event *ev)
+{
+    bool own = ev->completion.done == note_done && ev->completion.user == f;
+
+    PUT(f, "%s\n", own ? "with its own" : ev->completion.done == NULL ? "with none" : "with another's");
+}
+
+/* What was given with a publish comes with its one event, and with no other. */
+TEST(each_event_brings_what_was_given_with_its_publish)
+{
+    struct hf_completion mine = {note_done, f};
+
+    live(f);
+    publish(f, "1");
+    assert_int_equal(hf_client_session_publish_with(f->s, HF_STR("demo"), (struct hf_str){NULL, 0},
+                                                    HF_STR("2"), mine, &f->publish_id, f->now_ms),
+                     0);
+    collect(f);
+    hf_buf_reset(&f->said);
+    f->in_callback = note_completion;
+    serve(f, "{\"type\":\"nack\",\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"}\n"
+             "{\"type\":\"ack\",\"seq\":2,\"offsets\":[11,null]}\n");
+    HEARD(f, "refused 2 forbidden\nwith its own\nacked 1 at 11\nwith none\n");
+}
+
+TEST(nothing_is_sent_that_the_store_does_not_know)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    f->store.fail = HF_ENOSPACE;
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("2"),
+                                               &f->publish_id, f->now_ms),
+                     HF_ENOSPACE);
+    said(f, "");
+    HEARD(f, "error outbox\n");
+    advance(f, 900);
+    said(f, "");
+    HEARD(f, ""); /* told once */
+    f->store.fail = 0;
+    advance(f, 200);
+    assert_int_equal(f->store.state.sent_id, 1);
+    said(f, SAID_DATA("demo", "1", "1"));
+    publish(f, "2");
+    assert_int_equal(f->publish_id, 2);
+    said(f, SAID_DATA("demo", "2", "2"));
+    assert_int_equal(f->store.state.sent_id, 2);
+}
+
+TEST(many_publishes_cost_one_save)
+{
+    unsigned before;
+
+    follow(f);
+    live(f);
+    before = f->store.saves;
+    for (unsigned i = 0; i < 40; i++)
+        publish(f, "7");
+    collect(f);
+    assert_int_equal(f->store.saves, before + 1);
+    serve(f, "{\"type\":\"ack\",\"seq\":40,\"offsets\":[40]}\n");
+    collect(f);
+    assert_int_equal(f->store.saves, before + 2);
+    assert_int_equal(f->store.count, 0);
+}
+
+/* What the other process followed is ended; what this one follows as well is asked for behind that, and heard when it is answered. */
+TEST(subscriptions_are_not_inherited)
+{
+    durable(f);
+    follow(f);
+    subscribe(f, "both");
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "3",
+                           "{\"channel\":\"both\",\"epoch\":\"e\",\"offset\":3},"
+                           "{\"channel\":\"theirs\",\"epoch\":\"e\",\"offset\":1}"));
+    said(f, "{\"type\":\"unsubscribe\",\"channel\":\"both\"}\n"
+            "{\"type\":\"unsubscribe\",\"channel\":\"theirs\"}\n"
+            "{\"type\":\"subscribe\",\"channel\":\"both\"}\n"
+            "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "4", "4"));
+    serve(f, DATA("both", "4")
+                 DATA("theirs", "2") "{\"type\":\"unsubscribed\",\"channel\":\"both\"}\n" SUBSCRIBED("both",
+                                                                                                     "e", "4")
+                     DATA("both", "5") "{\"type\":\"unsubscribed\",\"channel\":\"theirs\"}\n" PONG("1"));
+    HEARD(f, "connected s1 resumed\nsubscribed both e:4\nmessage both 5 5\nacked 1 at 0\nacked 2 at 0\nacked "
+             "3 at 0\n"
+             "caught up 1\n");
+}
+
+/* A session that got nothing without an answer is of no use to a successor. */
+TEST(a_settled_session_is_not_resumed)
+{
+    follow(f);
+    live(f);
+    publish(f, "1");
+    said(f, SAID_DATA("demo", "1", "1"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[11]}\n");
+    said(f, "");
+    publish(f, "2");
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    assert_string_equal(f->protocols, "holdfast.v1.json, hf.attempt.66");
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
+}
+
+TEST(what_a_store_cannot_have_is_refused)
+{
+    static const struct hf_store_state wrong[] = {
+        {.first_id = 0},
+        {.first_id = 1, .seq_base = 1},
+        {.first_id = 5, .sent_id = 3},
+        {.first_id = 5, .sent_id = 5}, /* of none */
+        {.first_id = UINT64_MAX},
+        {.first_id = 1, .attempts = UINT64_MAX},
+        {.first_id = 1, .ticket = {"a b", 3}},
+    };
+
+    hf_client_session_free(f->s);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        f->s = NULL;
+        f->store.state = wrong[i];
+        begin_durable(f, HF_ECORRUPT);
+        assert_int_equal(f->store.saves, 0);
+    }
+    f->store.state = (struct hf_store_state){.first_id = 3};
+    assert_int_equal(
+        f->store.store.put(&f->store, &(struct hf_store_publish){4, HF_STR("demo"), {NULL, 0}, HF_STR("1")}),
+        0); /* 3 is missing */
+    begin_durable(f, HF_ECORRUPT);
+    assert_int_equal(f->store.count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1233,6 +1652,8 @@ int main(void)
         cmocka_unit_test(not_found_is_final_only_before_the_first_success),
         cmocka_unit_test(an_answer_that_is_none_is_tried_again),
         cmocka_unit_test(an_attempt_that_gets_no_answer_is_given_up),
+        cmocka_unit_test(an_attempt_may_go_to_another_server),
+        cmocka_unit_test(an_attempt_has_its_time),
         cmocka_unit_test(another_subprotocol_is_no_holdfast),
         cmocka_unit_test(the_first_message_must_be_welcome),
         cmocka_unit_test(a_busy_server_says_when_to_come_back),
@@ -1272,6 +1693,17 @@ int main(void)
         cmocka_unit_test(a_probe_that_dies_with_the_network_proves_nothing),
         cmocka_unit_test(a_probe_that_is_cut_in_its_silence),
         cmocka_unit_test(a_probe_that_the_server_does_not_bear_is_given_up),
+        cmocka_unit_test(a_change_that_leaves_the_way_is_a_doubt),
+        cmocka_unit_test(a_connection_whose_address_is_gone_is_dead),
+        cmocka_unit_test(what_is_prepared_on_a_good_way_follows_one_whose_address_is_gone),
+        cmocka_unit_test(another_way_is_taken_before_the_old_one_breaks),
+        cmocka_unit_test(a_proof_of_life_does_not_keep_it_on_the_old_way),
+        cmocka_unit_test(an_attempt_on_an_old_way_is_begun_anew),
+        cmocka_unit_test(an_attempt_whose_request_is_out_is_waited_for),
+        cmocka_unit_test(offline_it_waits_for_the_signal),
+        cmocka_unit_test(offline_it_tries_every_30_s_because_signals_lie),
+        cmocka_unit_test(back_online_a_standing_connection_is_followed_at_once),
+        cmocka_unit_test(a_live_connection_that_dies_offline_waits),
         cmocka_unit_test(protocol_pings_are_answered),
         cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
         cmocka_unit_test(a_refused_move_changes_nothing),
@@ -1295,6 +1727,16 @@ int main(void)
         cmocka_unit_test(questions_are_bounded_and_checked),
         cmocka_unit_test(a_token_goes_with_every_connection),
         cmocka_unit_test(nothing_is_lost_however_often_it_breaks),
+        cmocka_unit_test(a_successor_resumes_the_session_and_its_numbers),
+        cmocka_unit_test(a_successor_tells_as_uncertain_what_had_been_sent),
+        cmocka_unit_test(a_successor_believes_the_tombstone),
+        cmocka_unit_test(a_new_session_is_saved_before_its_first_publish),
+        cmocka_unit_test(each_event_brings_what_was_given_with_its_publish),
+        cmocka_unit_test(nothing_is_sent_that_the_store_does_not_know),
+        cmocka_unit_test(many_publishes_cost_one_save),
+        cmocka_unit_test(subscriptions_are_not_inherited),
+        cmocka_unit_test(a_settled_session_is_not_resumed),
+        cmocka_unit_test(what_a_store_cannot_have_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
