@@ -199,7 +199,7 @@ struct hf_network_facts {
  * round trip's size, and brings a waiting attempt forward to within 100 ms; only where the server had named the time, to 30 s at the soonest.
  *   offline         attempts rest, but for a probe each 30 s, because such signals lie. It holds until told otherwise, or a connection comes about
  *   GONE            the connection is dead
- *   MOVED           another one is made on the new way, and lives on when it is welcome (make before break); at most three a minute, with those made on doubt
+ *   MOVED           another one is made on the new way, and lives on when it is welcome (make before break)
  *   offline before  the same, because what waits on the old connection waits for TCP's next retransmission
  * Not in a callback.
  */

@@ -156,15 +156,13 @@ static bool next_is_useless(const struct hf_client_session *s, const struct hf_n
     return back || path != HF_PATH_SAME;
 }
 
-/* Make, or go on to make, the connection that shall follow. It counts as one that is made ahead: networks flap. */
+/* Make, or go on to make, the connection that shall follow. This is knowledge and no doubt: no bound of what is made ahead holds. */
 static void make_next(struct hf_client_session *s, bool useless, uint64_t now_ms)
 {
     if (s->next != HF_NO_SLOT && !useless) {
         hf_cs_release_next(s, now_ms);
         return;
     }
-    if (!may_prepare(s, now_ms))
-        return; /* The doubt brings it about, if the connection does not live. */
     if (s->next != HF_NO_SLOT)
         hf_cs_drop_next(s);
     hf_cs_start_attempt(s, false, now_ms);

@@ -328,6 +328,7 @@ static void application_act(struct sim *sim, void *self)
         change_subscription(c);
     } else if (sim_chance(sim, 70)) {
         sim_states_signal(c);
+        sim_states_way(c);
         tell_network(c);
     } else {
         hf_client_session_output_stuck(c->session, (unsigned)sim_between(sim, 0, 1), sim->now_ms);

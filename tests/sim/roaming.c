@@ -36,6 +36,7 @@ static void tell(struct sim_client *c, const struct sim_news *heard)
     for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         if (c->socket[slot] != NULL && c->socket[slot]->attempt <= heard->up_to_attempt)
             facts.paths[slot] = heard->path;
+    sim_states_way(c);
     hf_client_session_network(c->session, &facts, c->sim->now_ms);
 }
 

@@ -26,6 +26,11 @@ void sim_states_signal(struct sim_client *c)
     st->signalled = true;
 }
 
+void sim_states_way(struct sim_client *c)
+{
+    c->states.way_ms = c->sim->now_ms;
+}
+
 static bool by_signal(enum hf_client_session_cause cause)
 {
     return cause == HF_BY_NETWORK_CHANGED || cause == HF_BY_ADDRESS_GONE || cause == HF_BY_WOKE_UP ||
@@ -118,7 +123,7 @@ void sim_states_dials(struct sim_client *c)
     struct sim_states *st = &c->states;
     uint64_t *oldest = &st->ahead_ms[st->ahead % 3];
 
-    if (!hf_client_state_connected(st->state) || st->advised)
+    if (!hf_client_state_connected(st->state) || st->advised || st->way_ms == c->sim->now_ms)
         return;
     c->sim->stats->made_ahead++;
     if (st->ahead >= 3 && c->sim->now_ms - *oldest < MINUTE_MS)

@@ -25,6 +25,7 @@ struct sim_states {
     bool signalled;       /* a signal has come since it was promised */
     uint64_t signal_ms;   /* the first one */
     bool advised;         /* the server has asked for another connection */
+    uint64_t way_ms;      /* when the system last told of the ways: another connection may follow at once */
     uint32_t reading;     /* the attempt whose bytes are being read; 0: none */
     uint32_t welcomed;    /* the attempt that was welcomed last */
     uint64_t ahead_ms[3]; /* when the last connections were made ahead */
@@ -34,6 +35,8 @@ struct sim_states {
 void sim_states_start(struct sim_client *c);
 /* The session is about to be told something about the network. */
 void sim_states_signal(struct sim_client *c);
+/* And about the ways that its connections take. */
+void sim_states_way(struct sim_client *c);
 /* It has told something. */
 void sim_states_told(struct sim_client *c, const struct hf_client_session_event *ev);
 /* A connection is made for it. */
