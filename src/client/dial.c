@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum {
+    NAME_TEXT_BYTES = 204,
     FRESH_MS_MAX =
         60 * 1000, /* an address that moved is found after so long, whatever its TTL says; a guess */
     STALE_MS =
@@ -116,13 +117,16 @@ static bool is_localhost(const char *name)
            (len == local_len || name[len - local_len - 1] == '.');
 }
 
-static void use_loopback(struct hf_dial *d, uint64_t now_ms)
+/* No question is needed. Whoever watches the network looks for the host there as well. */
+static void set_known(struct hf_host *host, enum hf_race_family family, struct hf_race_address address)
 {
-    const struct hf_race_address v6 = {.ip = {.bytes = {[HF_IP_BYTES - 1] = 1}}};
-    const struct hf_race_address v4 = {.ip = hf_ip_v4((const uint8_t[4]){127, 0, 0, 1})};
+    host->known[family] = (struct hf_names_answer){.there = true, .count = 1, .list = {address}};
+}
 
-    hf_race_found(&d->race, HF_RACE_V6, &v6, 1, now_ms);
-    hf_race_found(&d->race, HF_RACE_V4, &v4, 1, now_ms);
+static void know_loopback(struct hf_host *host)
+{
+    set_known(host, HF_RACE_V6, (struct hf_race_address){.ip = {.bytes = {[HF_IP_BYTES - 1] = 1}}});
+    set_known(host, HF_RACE_V4, (struct hf_race_address){.ip = hf_ip_v4((const uint8_t[4]){127, 0, 0, 1})});
 }
 
 static void look_up(struct hf_dial *d, const char *dns_servers, uint64_t now_ms)
@@ -130,12 +134,11 @@ static void look_up(struct hf_dial *d, const char *dns_servers, uint64_t now_ms)
     struct hf_race_address number;
 
     if (parse_address(d->host->name, &number)) {
-        enum hf_race_family family = hf_race_family_of(&number);
-
-        hf_race_found(&d->race, family, &number, 1, now_ms);
-        hf_race_found(&d->race, family == HF_RACE_V6 ? HF_RACE_V4 : HF_RACE_V6, NULL, 0, now_ms);
+        set_known(d->host, hf_race_family_of(&number), number);
+        use_known(d, now_ms);
     } else if (is_localhost(d->host->name)) {
-        use_loopback(d, now_ms);
+        know_loopback(d->host);
+        use_known(d, now_ms);
     } else if (now_ms < d->host->fresh_until_ms) {
         use_known(d, now_ms);
     } else {
@@ -302,6 +305,16 @@ static void say_no_address(struct hf_dial *d)
     (void)snprintf(d->why, sizeof(d->why), "look-up of %.200s: %s", d->host->name, why);
 }
 
+/* "NAME: ", before the address that a name has; nothing before one that was given as such. */
+static void name_shown(const struct hf_dial *d, char out[NAME_TEXT_BYTES])
+{
+    struct hf_race_address number;
+
+    (void)snprintf(out, NAME_TEXT_BYTES, "%.200s: ", d->host->name);
+    if (parse_address(d->host->name, &number))
+        out[0] = '\0';
+}
+
 static void say_silent(struct hf_dial *d, uint64_t now_ms)
 {
     char at[HF_IP_TEXT_BYTES], more[32] = "";
@@ -315,13 +328,14 @@ static void say_silent(struct hf_dial *d, uint64_t now_ms)
 
 static void say_failed(struct hf_dial *d)
 {
-    char at[HF_IP_TEXT_BYTES], more[32] = "", text[80];
+    char at[HF_IP_TEXT_BYTES], more[32] = "", text[80], name[NAME_TEXT_BYTES];
 
+    name_shown(d, name);
     shown(d, d->failed_index, at);
     if (d->race.count > 1)
         (void)snprintf(more, sizeof(more), " and %u more", d->race.count - 1);
     /* GNU's strerror_r() returns the text, wherever it lies. */
-    (void)snprintf(d->why, sizeof(d->why), "connect to %.200s: %s%s: %s", d->host->name, at, more,
+    (void)snprintf(d->why, sizeof(d->why), "connect to %s%s%s: %s", name, at, more,
                    strerror_r(d->failed_errno, text, sizeof(text)));
 }
 

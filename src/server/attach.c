@@ -377,7 +377,8 @@ static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct h
     }
     if (!hf_region_lives(hub->region, owner, hf_state_life(state)))
         return true; /* Its process is dead. */
-    if (u->asked != owner + 1 && hf_exchange_take(hub, owner, s->number, c->serial))
+    if (u->asked != owner + 1 &&
+        hf_exchange_take(hub, owner, s->number, u->has_attempt ? u->attempt : 0, c->serial))
         u->asked = owner + 1;
     return false;
 }

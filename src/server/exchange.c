@@ -113,7 +113,7 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     return true;
 }
 
-bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t token)
+bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t attempt, uint64_t token)
 {
     struct letter *l = write_letter(hub, HF_RING_REQUEST, to, 0);
 
@@ -121,6 +121,7 @@ bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_
         return false;
     l->kind = REQUEST_TAKE;
     l->session = session;
+    l->seq = attempt;
     l->token = token;
     send_letter(hub, HF_RING_REQUEST, to, 0);
     return true;
@@ -320,12 +321,18 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
     return true;
 }
 
+/* The asker looked at the session before this attempt took it: he is late, and finds out when he looks again. */
+static bool is_newer(const struct hf_conn *c, uint64_t attempt)
+{
+    return attempt != 0 && atomic_load(&c->session->attempt) >= attempt;
+}
+
 static bool handle_take(struct hf_hub *hub, uint32_t from, struct letter *request)
 {
     struct hf_conn *c = hf_conns_by_session(&hub->conns, request->session);
     struct hf_session *s = c == NULL ? hf_sessions_get(&hub->sessions, request->session) : NULL;
 
-    if (c != NULL)
+    if (c != NULL && !is_newer(c, request->seq))
         hf_attach_supersede(c);
     if (s != NULL)
         hf_attach_orphan(hub, s);

@@ -328,7 +328,8 @@ void hf_exchange_receive(struct hf_hub *hub);
 bool hf_exchange_open(struct hf_hub *hub, uint32_t to, struct hf_str name, uint64_t token);
 bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publish *p, uint64_t token,
                          uint64_t generation);
-bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t token);
+/* Ask the holder of a session for it. attempt: that of the connection which wants it, 0: it has none; a newer one keeps the session. */
+bool hf_exchange_take(struct hf_hub *hub, uint32_t to, uint64_t session, uint64_t attempt, uint64_t token);
 bool hf_exchange_disconnect(struct hf_hub *hub, uint32_t to, uint64_t session, uint16_t code, uint64_t token);
 /* The engine's told(): the channel has a new head. */
 void hf_exchange_told(void *hub, uint32_t shard, struct hf_channel *channel);

@@ -50,7 +50,8 @@ class Link:
 
 
 class FaultProxy:
-    def __init__(self, target_port, seed=0, listen_port=0):
+    def __init__(self, target_port, seed=0, listen_port=0, buffer_max=BUFFER_MAX):
+        self.buffer_max = buffer_max  # bytes under way in each direction of a connection
         self.target_port = target_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
@@ -166,7 +167,7 @@ class FaultProxy:
                 if link.dead or (self.frozen and not link.deaf):
                     continue
                 for way in link.ways:
-                    if not way.source_ended and way.size < BUFFER_MAX:
+                    if not way.source_ended and way.size < self.buffer_max:
                         readers.append(way.source)
                     if way.pieces and way.pieces[0][0] <= now:
                         writers.append(way.target)

@@ -28,9 +28,13 @@ class Installed:
             run(['meson', 'install', '-C', BUILD, '--no-rebuild', '--quiet', '--destdir', self.folder.name])
         return self.folder.name + PREFIX
 
+    def lib(self):
+        """Where libraries go is the builder's choice: lib, or Debian's lib/TRIPLET."""
+        return os.path.dirname(os.path.dirname(glob.glob(f'{self()}/lib/**/holdfast.pc', recursive=True)[0]))
+
     def pkg_config(self, *arguments):
         root = self()[:-len(PREFIX)]
-        env = {**os.environ, 'PKG_CONFIG_PATH': f'{root}{PREFIX}/lib/pkgconfig', 'PKG_CONFIG_SYSROOT_DIR': root}
+        env = {**os.environ, 'PKG_CONFIG_PATH': f'{self.lib()}/pkgconfig', 'PKG_CONFIG_SYSROOT_DIR': root}
         # What is not installed there is the system's, and not to be looked for under our root.
         return [word.replace(f'{root}/usr/include', '/usr/include').replace(f'{root}/usr/lib', '/usr/lib')
                 for word in run(['pkg-config', *arguments], env=env).split()]
@@ -51,7 +55,7 @@ def build(source, out, compiler=('cc', '-std=gnu11'), static=False):
     flags = installed.pkg_config('--cflags', *modules)
     libraries = installed.pkg_config('--libs', *(['--static'] if static else []), *modules)
     if static:
-        libraries = [f'{installed()}/lib/libholdfast.a' if word == '-lholdfast' else word for word in libraries]
+        libraries = [f'{installed.lib()}/libholdfast.a' if word == '-lholdfast' else word for word in libraries]
     run([*compiler, '-Wall', '-Wextra', '-Wpedantic', '-Werror', source, *flags, *libraries, '-o', out])
 
 
@@ -61,7 +65,7 @@ class Program:
     def __init__(self, t, *command, stdin=subprocess.DEVNULL):
         self.out = t.own(tempfile.TemporaryFile())
         self.process = start_process([*command], stdin=stdin, stdout=self.out, stderr=self.out,
-                                     env={**os.environ, 'LD_LIBRARY_PATH': f'{installed()}/lib'})
+                                     env={**os.environ, 'LD_LIBRARY_PATH': installed.lib()})
         t.cleanup(lambda: kill_group(self.process))
 
     def text(self):
@@ -78,16 +82,18 @@ class Program:
 @test(deadline=120)
 def all_that_belongs_is_installed(t):
     prefix = installed()
-    for path in ['bin/holdfast', 'include/holdfast/holdfast.h', 'include/holdfast/pool.h', 'include/holdfast/threaded.h', 'lib/libholdfast.a', 'lib/libholdfast.so', 'lib/pkgconfig/holdfast.pc',
+    for path in ['bin/holdfast', 'include/holdfast/holdfast.h', 'include/holdfast/pool.h', 'include/holdfast/threaded.h',
                  'share/man/man1/holdfast.1', 'share/man/man3/libholdfast.3', 'share/bash-completion/completions/holdfast',
                  'share/zsh/site-functions/_holdfast']:
         check(os.path.exists(f'{prefix}/{path}'), f'{path} is installed')
+    for path in ['libholdfast.a', 'libholdfast.so', 'pkgconfig/holdfast.pc']:
+        check(os.path.exists(f'{installed.lib()}/{path}'), f'{path} is installed')
     check_equal(installed.pkg_config('--modversion', 'holdfast'), run([HOLDFAST, '--version']).split()[1:], 'version')
 
 
 @test
 def shared_library_gives_its_own_names_only_and_with_a_version(t):
-    names = [line.split()[-1] for line in run(['nm', '-D', '--defined-only', f'{installed()}/lib/libholdfast.so']).splitlines()]
+    names = [line.split()[-1] for line in run(['nm', '-D', '--defined-only', f'{installed.lib()}/libholdfast.so']).splitlines()]
     strangers = [name for name in names if not re.fullmatch(r'hf_(client|pool|threaded)_\w+@@HOLDFAST_0|HOLDFAST_0', name)]
     check_equal(strangers, [], 'names that are not public, or without a version')
     header = ''.join(open(path, encoding='utf-8').read() for path in glob.glob(f'{installed()}/include/holdfast/*.h'))
@@ -97,7 +103,7 @@ def shared_library_gives_its_own_names_only_and_with_a_version(t):
 
 @test
 def every_function_has_its_man_page(t):
-    names = run(['nm', '-D', '--defined-only', f'{installed()}/lib/libholdfast.so'])
+    names = run(['nm', '-D', '--defined-only', f'{installed.lib()}/libholdfast.so'])
     for name in re.findall(r'(hf_\w+)@@', names):
         check(os.path.exists(f'{installed()}/share/man/man3/{name}.3'), f'{name}(3)')
     for page in glob.glob(f'{installed()}/share/man/man*/*'):
@@ -131,7 +137,7 @@ def header_and_library_serve_cpp(t):
                    'int main() { hf_client_options o; hf_client_options_init(&o); hf_client *c = nullptr; o.url = "nonsense";\n'
                    'std::cout << hf_client_strerror(hf_client_new(&o, &c)) << " " << hf_client_version() << std::endl; hf_client_free(c); }\n')
     build(f'{folder}/client.cpp', f'{folder}/client', compiler=('c++', '-std=c++17'))
-    out = run([f'{folder}/client'], env={**os.environ, 'LD_LIBRARY_PATH': f'{installed()}/lib'})
+    out = run([f'{folder}/client'], env={**os.environ, 'LD_LIBRARY_PATH': installed.lib()})
     check_in('0.1', out, 'it runs')
 
 
@@ -206,6 +212,26 @@ def pool_publishes_by_key_through_a_break(t):
     for key in range(20):
         check_equal([p for p in kept() if p.startswith(f'{key}:')], [f'{key}:{n}' for n in range(key, 600, 20)], f'messages of key {key}')
     check_equal(program.text().count('acknowledged'), 3, 'members told')
+
+
+@test(deadline=240)
+def valgrind_finds_nothing(t):
+    """The commands are the library's users: publish and subscribe through connections that are cut, and read history, all under memcheck."""
+    memcheck = ['valgrind', '-q', '--error-exitcode=99', '--leak-check=full', '--errors-for-leak-kinds=definite,possible', HOLDFAST]
+    server = t.own(Server(workers=2)).start()
+    proxy = t.own(FaultProxy(server.port, seed=3))
+    proxy.cut_each((2000, 40000), how='mix', times=6)
+    sub = Program(t, *memcheck, 'sub', '--url', url_of(proxy.port), '--count', '3000', 'room')
+    wait_until(lambda: any(c['subscribers'] for c in server.api('GET', '/api/channels?prefix=room').json['channels']), 'it has subscribed')
+    pub = Program(t, *memcheck, 'pub', '--url', url_of(proxy.port), 'room', stdin=subprocess.PIPE)
+    pub.say('\n'.join(f'line {n}' for n in range(3000)))
+    pub.process.stdin.close()
+    for name, program in (('pub', pub), ('sub', sub)):
+        check_equal((program.process.wait(DEADLINE_S * 6), '==' in program.text()), (0, False), f'{name}: {program.text()[-3000:]}')
+    lines = [line for line in sub.text().splitlines() if line.startswith('line ')]
+    check_equal(lines, [f'line {n}' for n in range(3000)], 'what came')
+    history = Program(t, *memcheck, 'history', '--url', url_of(server.port), 'room')
+    check_equal((history.process.wait(DEADLINE_S * 2), len(history.text().splitlines())), (0, 1024), history.text()[-3000:])
 
 
 main()

@@ -256,6 +256,8 @@ static void addresses_that_need_no_server(void **state)
         assert_null(d.names.channel);
         assert_int_equal(d.race.count, cases[i].count);
         assert_int_equal(d.race.racers[0].family, cases[i].v6 ? HF_RACE_V6 : HF_RACE_V4);
+        /* Whoever watches the network looks for the host there as well. */
+        assert_int_equal(host.known[HF_RACE_V6].count + host.known[HF_RACE_V4].count, cases[i].count);
         if (strchr(cases[i].name, '%') != NULL)
             assert_int_equal(d.race.racers[0].address.scope, if_nametoindex("lo"));
         hf_dial_end(&d);

@@ -281,9 +281,9 @@ struct takeover {
     struct peer old, new;
 };
 
-static void takeover_begin(struct takeover *t)
+static void takeover_begin_as(struct takeover *t, const char *attempt)
 {
-    char ticket[64];
+    char ticket[96];
     const char *at;
 
     place_init(&t->place, 2);
@@ -294,10 +294,15 @@ static void takeover_begin(struct takeover *t)
     assert_non_null(at);
     at = memmem(at, (size_t)((const char *)t->old.got.data + t->old.got.len - at), "\"ticket\":\"", 10);
     assert_non_null(at);
-    snprintf(ticket, sizeof(ticket), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    snprintf(ticket, sizeof(ticket), "%.*s%s", (int)strcspn(at + 10, "\""), at + 10, attempt);
     peer_open(&t->new, &t->place, 1, ticket);
     assert_int_equal(t->new.conn->phase, HF_CONN_TAKING);
     assert_int_equal(t->new.got.len, 0);
+}
+
+static void takeover_begin(struct takeover *t)
+{
+    takeover_begin_as(t, "");
 }
 
 static void takeover_end(struct takeover *t)
@@ -380,6 +385,36 @@ static void an_owner_that_never_answers_is_not_waited_for_for_ever(void **state)
     takeover_end(&t);
 }
 
+/* Attempt 12 asked for the session, having looked at it in the moment before 13 took it: 13 keeps it, and 12 is told. */
+static void a_late_attempt_does_not_take_the_session_from_a_newer_one(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin_as(&t, "&attempt=12");
+    atomic_store(&t.old.conn->session->attempt, 13);
+    turn(&t.place, 0);
+    assert_int_equal(t.old.conn->phase, HF_CONN_OPEN);
+    alone_for(&t, 100);
+    assert_int_equal(times(&t.new, "HTTP/1.1 409 "), 1);
+    assert_int_equal(counted(&t.place, 1, HF_COUNT_RESUMES_STALE), 1);
+    takeover_end(&t);
+}
+
+static void a_newer_attempt_takes_the_session(void **state)
+{
+    struct takeover t;
+
+    (void)state;
+    takeover_begin_as(&t, "&attempt=12");
+    atomic_store(&t.old.conn->session->attempt, 11);
+    turn(&t.place, 0);
+    assert_int_not_equal(t.old.conn->phase, HF_CONN_OPEN);
+    alone_for(&t, 100);
+    check_resumed(&t);
+    takeover_end(&t);
+}
+
 static int log_errors(void **state)
 {
     (void)state;
@@ -403,6 +438,8 @@ int main(void)
         cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
         cmocka_unit_test(the_session_of_an_owner_that_dies_is_taken),
         cmocka_unit_test(a_session_that_is_parked_meanwhile_is_taken),
+        cmocka_unit_test(a_late_attempt_does_not_take_the_session_from_a_newer_one),
+        cmocka_unit_test(a_newer_attempt_takes_the_session),
         cmocka_unit_test(an_owner_that_never_answers_is_not_waited_for_for_ever),
     };
 

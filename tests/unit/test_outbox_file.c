@@ -447,10 +447,11 @@ static void every_moment_of_a_checkpoint_is_one_too(void **state)
 /* Each call fails once: what it was for is refused, nothing else is harmed, and the second try succeeds. */
 static void a_full_disk_is_told_and_harms_nothing(void **state)
 {
-    struct life mine = {.steps = 40, .payload_len = 100};
+    static struct life mine; /* `life` still points to it afterwards */
     bool failed = true;
 
     (void)state;
+    mine = (struct life){.steps = 40, .payload_len = 100};
     life = &mine;
     for (int at = 1; failed; at++) {
         struct hf_outbox_file *f = NULL;
