@@ -19,8 +19,8 @@
  * Errors: functions that can fail return a negative enum hf_client_error; hf_client_strerror() names it.
  * Threads: a client belongs to the thread that runs it; only hf_client_stop() may be called from others. Clients share
  * nothing, so that each thread may have its own. For one that any thread may use see holdfast/threaded.h, for several as one holdfast/pool.h.
- * Callbacks: all come from within hf_client_run(), hf_client_step(), hf_client_prepare(), hf_client_process(), hf_client_close(), or a publish
- * that waits for room. In a callback the application may publish,
+ * Callbacks: all come from within hf_client_run(), _step(), _prepare(), _process(), _close() or _set_background(), or a publish that waits for room.
+ * In a callback the application may publish,
  * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
  * Texts are UTF-8, with a length, and without a NUL at the end unless they are plain `const char *`. Times are milliseconds.
@@ -89,6 +89,69 @@ struct hf_client_break {
         retry_ms; /* the next attempt begins after that; 0: at once, or it is under way. Unused in on_ended */
     bool asked;   /* on_ended: hf_client_close() asked for it */
     bool attempt; /* it was an attempt, and not a connection that stood */
+};
+
+/*
+ * Where the session stands. It begins WAITING; see docs/reconnect.md for what may follow what, and for the delays.
+ * The numbers may grow new members at their ends; their names (hf_client_state_name(), hf_client_cause_name()) stay.
+ */
+enum hf_client_state {
+    HF_CLIENT_STATE_WAITING,    /* there is no connection; the time of the next attempt is known */
+    HF_CLIENT_STATE_CONNECTING, /* one is being made */
+    HF_CLIENT_STATE_LIVE,       /* the server has welcomed it */
+    HF_CLIENT_STATE_DOUBTFUL, /* it may be dead and is being verified; messages that come are delivered all the same */
+    HF_CLIENT_STATE_OFFLINE, /* no connection, and the system says that there is no way to make one */
+    HF_CLIENT_STATE_CLOSING, /* hf_client_close() has said goodbye, and waits for the answer */
+    HF_CLIENT_STATE_ENDED,   /* for ever */
+};
+
+/* Why it changed. */
+enum hf_client_cause {
+    HF_CLIENT_CAUSE_NONE,     /* none: no change has it */
+    HF_CLIENT_CAUSE_STARTED,  /* the first attempt */
+    HF_CLIENT_CAUSE_DUE,      /* the time of the next attempt has come */
+    HF_CLIENT_CAUSE_PROBE,    /* offline: an attempt against the word of the system, which may be wrong */
+    HF_CLIENT_CAUSE_WELCOMED, /* the server has welcomed the connection */
+    HF_CLIENT_CAUSE_PROVEN,   /* the doubt was unfounded: something came from the server */
+    HF_CLIENT_CAUSE_NETWORK_CHANGED,    /* addresses, links or routes changed */
+    HF_CLIENT_CAUSE_ADDRESS_GONE,       /* the connection's own address is not this machine's any more */
+    HF_CLIENT_CAUSE_OFFLINE,            /* the system says that there is no way to the server */
+    HF_CLIENT_CAUSE_WOKE_UP,            /* the machine slept */
+    HF_CLIENT_CAUSE_FOREGROUND,         /* hf_client_set_background(client, false) */
+    HF_CLIENT_CAUSE_HEARTBEAT_LATE,     /* no answer to a heartbeat by the soft deadline */
+    HF_CLIENT_CAUSE_HEARTBEAT_MISSED,   /* none by the hard one; or the server says so (close code 4004) */
+    HF_CLIENT_CAUSE_SENT_AFTER_SILENCE, /* something is sent on a connection long silent */
+    HF_CLIENT_CAUSE_ANSWER_LATE,        /* an acknowledgement, or another answer, is overdue */
+    HF_CLIENT_CAUSE_OUTPUT_STUCK,       /* what was written does not leave this machine */
+    HF_CLIENT_CAUSE_CONNECTION_LOST,    /* it ended without a word */
+    HF_CLIENT_CAUSE_UNREACHABLE,        /* it could not be made, or ended before there was an answer */
+    HF_CLIENT_CAUSE_TIMED_OUT,          /* there was no answer in time */
+    HF_CLIENT_CAUSE_REFUSED,            /* an HTTP answer in place of 101: see http_status */
+    HF_CLIENT_CAUSE_RETRY_AFTER,        /* one that says when to come back */
+    HF_CLIENT_CAUSE_SERVER_DRAIN,       /* the server's `reconnect` */
+    HF_CLIENT_CAUSE_CLOSED_BY_SERVER,   /* see close_code */
+    HF_CLIENT_CAUSE_SUPERSEDED, /* another connection took the session over (4001). Unless it was one of our own, the session has ended here */
+    HF_CLIENT_CAUSE_TOKEN_EXPIRED,   /* 4002 */
+    HF_CLIENT_CAUSE_ENDED_BY_SERVER, /* 1000; or 4003: the application's backend ended it */
+    HF_CLIENT_CAUSE_PROTOCOL_ERROR,  /* the server, or what stands in its place, broke the protocol */
+    HF_CLIENT_CAUSE_NO_MEMORY,
+    HF_CLIENT_CAUSE_CLOSED, /* hf_client_close() */
+};
+
+#define HF_CLIENT_NO_ATTEMPT UINT64_MAX
+
+struct hf_client_state_change {
+    enum hf_client_state from, to;
+    enum hf_client_cause cause;   /* never NONE */
+    const char *evidence;         /* in English, never NULL: what the cause was seen by */
+    struct hf_client_text reason; /* what the server said about it; may be empty */
+    unsigned close_code;          /* the WebSocket close code that was received; 0: none */
+    unsigned http_status;         /* the HTTP answer in place of 101; 0: none */
+    /*
+     * Until the next attempt, from now; CONNECTING: 0, it is under way; HF_CLIENT_NO_ATTEMPT: none is planned. It comes no sooner, unless
+     * the network changes, the machine wakes up or the application comes to the foreground.
+     */
+    uint64_t next_attempt_ms;
 };
 
 struct hf_client_message {
@@ -252,6 +315,7 @@ struct hf_client_options {
      * this the client works without.
      */
     bool watch_network;
+    bool background; /* begin as after hf_client_set_background(client, true); default false */
 
     /* Callbacks, any of which may be NULL. What is no callback stands above. */
     void *user; /* passed to each */
@@ -269,6 +333,8 @@ struct hf_client_options {
     void (*on_history)(void *user, const struct hf_client_history *history);
     void (*on_pong)(void *user, const struct hf_client_pong *pong);
     void (*on_problem)(void *user, const struct hf_client_problem *problem);
+    /* Every change of the state, each once; where one of the above tells of the same, it comes after this. */
+    void (*on_state)(void *user, const struct hf_client_state_change *change);
 };
 
 /* Fill with the defaults. Whoever sets options begins with this, so that options of later versions have theirs. */
@@ -370,8 +436,18 @@ HF_CLIENT_API bool hf_client_position(struct hf_client *client, const char *chan
  */
 HF_CLIENT_API int hf_client_set_tolerance(struct hf_client *client, uint64_t tolerance_ms);
 
-/* Whether there is a connection that the server has welcomed. */
+/* Whether there is a connection that the server has welcomed: LIVE or DOUBTFUL. */
 HF_CLIENT_API bool hf_client_connected(const struct hf_client *client);
+HF_CLIENT_API enum hf_client_state hf_client_state(const struct hf_client *client);
+/* "live", "network_changed" and so on; never NULL, static storage. */
+HF_CLIENT_API const char *hf_client_state_name(enum hf_client_state state);
+HF_CLIENT_API const char *hf_client_cause_name(enum hf_client_cause cause);
+
+/*
+ * Say whether nobody is looking: a device with its screen off, a window that is hidden. Delays after failed attempts then grow up to 300 s
+ * instead of 30 s. Coming back verifies the connection at once, or makes a waiting attempt at once.
+ */
+HF_CLIENT_API void hf_client_set_background(struct hf_client *client, bool background);
 
 /*
  * End the session: the server forgets it, and what has no result yet gets none; in an outbox file it stays for the next client. on_ended follows, within two

@@ -209,6 +209,20 @@ static void on_problem(void *user, const struct hf_client_problem *problem)
                 (int)problem->reason.len, problem->reason.len > 0 ? problem->reason.data : "");
 }
 
+/* What on_disconnected() and on_ended() tell is not told twice. */
+static void on_state(void *user, const struct hf_client_state_change *change)
+{
+    const struct hf_peer *peer = user;
+
+    if (change->to == HF_CLIENT_STATE_DOUBTFUL && peer->verbose)
+        hf_peer_say("the connection is in doubt (%s): verifying it", change->evidence);
+    if (change->from == HF_CLIENT_STATE_DOUBTFUL && change->to == HF_CLIENT_STATE_LIVE && peer->verbose)
+        hf_peer_say("the connection stands (%s)", change->evidence);
+    if (change->to == HF_CLIENT_STATE_OFFLINE)
+        hf_peer_say("offline (%s): waiting for the network, trying every 30 s all the same",
+                    change->evidence);
+}
+
 void hf_peer_watch(struct hf_peer *peer, struct hf_client_options *options)
 {
     options->user = peer;
@@ -217,6 +231,7 @@ void hf_peer_watch(struct hf_peer *peer, struct hf_client_options *options)
     options->on_disconnected = on_disconnected;
     options->on_ended = on_ended;
     options->on_problem = on_problem;
+    options->on_state = on_state;
 }
 
 /* --- start and end --- */

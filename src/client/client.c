@@ -42,6 +42,21 @@ static_assert((int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED, "as in base/err.h"
 static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 2,
               "the slots, the wake-up and the watch");
 static_assert((int)HF_CLIENT_URLS_MAX == HF_SERVERS_MAX, "as in client/servers.h");
+/* So are the states and their causes. */
+static_assert((int)HF_CLIENT_STATE_WAITING == HF_CLIENT_WAITING &&
+                  (int)HF_CLIENT_STATE_CONNECTING == HF_CLIENT_CONNECTING,
+              "as in session/client_state.h");
+static_assert((int)HF_CLIENT_STATE_LIVE == HF_CLIENT_LIVE &&
+                  (int)HF_CLIENT_STATE_DOUBTFUL == HF_CLIENT_DOUBTFUL,
+              "as in session/client_state.h");
+static_assert((int)HF_CLIENT_STATE_OFFLINE == HF_CLIENT_OFFLINE &&
+                  (int)HF_CLIENT_STATE_CLOSING == HF_CLIENT_CLOSING &&
+                  (int)HF_CLIENT_STATE_ENDED == HF_CLIENT_ENDED,
+              "as in session/client_state.h");
+#define X(cause, name, text)                                                                                 \
+    static_assert((int)HF_CLIENT_CAUSE_##cause == HF_BY_##cause, "as in session/client_state.h");
+HF_CLIENT_CAUSES(X)
+#undef X
 
 enum {
     WOKE_UP_MS = 2000, /* the machine slept, if the clock that goes on then is ahead by so much more */
@@ -105,7 +120,7 @@ static void notice_sleep(struct hf_client *c, uint64_t now)
     int64_t asleep = asleep_ms();
 
     if (asleep - c->asleep_ms > WOKE_UP_MS)
-        hf_client_session_network_changed(c->session, now);
+        hf_client_session_woke_up(c->session, now);
     c->asleep_ms = asleep;
 }
 
@@ -272,6 +287,21 @@ static void tell_pong(const struct hf_client *c, const struct hf_client_session_
         c->options.on_pong(c->options.user, &pong);
 }
 
+static void tell_state(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_state_change change = {.from = (enum hf_client_state)ev->from,
+                                                  .to = (enum hf_client_state)ev->to,
+                                                  .cause = (enum hf_client_cause)ev->cause,
+                                                  .evidence = ev->why,
+                                                  .reason = text(ev->reason),
+                                                  .close_code = ev->close_code,
+                                                  .http_status = ev->http_status,
+                                                  .next_attempt_ms = ev->delay_ms};
+
+    if (c->options.on_state != NULL)
+        c->options.on_state(c->options.user, &change);
+}
+
 /* What is wrong with the file of remembered networks, once. */
 static void tell_heartbeats(struct hf_client *c)
 {
@@ -332,6 +362,9 @@ static void tell(struct hf_client *c, const struct hf_client_session_event *ev)
     case HF_CSE_ERROR:
         tell_problem(c, ev);
         break;
+    case HF_CSE_STATE:
+        tell_state(c, ev);
+        break;
     }
 }
 
@@ -370,6 +403,7 @@ static int session_new(struct hf_client *c)
                                               .subscriptions_max = c->options.subscriptions_max,
                                               .recv_bytes_max = c->options.message_bytes_max,
                                               .heartbeat_interval_ms = c->options.heartbeat_interval_ms,
+                                              .background = c->options.background,
                                               .on_event = on_event,
                                               .ctx = c};
 
@@ -634,7 +668,27 @@ int hf_client_set_tolerance(struct hf_client *c, uint64_t tolerance_ms)
 
 bool hf_client_connected(const struct hf_client *c)
 {
-    return hf_client_session_state(c->session) == HF_CLIENT_LIVE;
+    return hf_client_state_connected(hf_client_session_state(c->session));
+}
+
+enum hf_client_state hf_client_state(const struct hf_client *c)
+{
+    return (enum hf_client_state)hf_client_session_state(c->session);
+}
+
+const char *hf_client_state_name(enum hf_client_state state)
+{
+    return hf_client_session_state_name((enum hf_client_session_state)state);
+}
+
+const char *hf_client_cause_name(enum hf_client_cause cause)
+{
+    return hf_client_session_cause_name((enum hf_client_session_cause)cause);
+}
+
+void hf_client_set_background(struct hf_client *c, bool background)
+{
+    hf_client_session_background(c->session, background, now_ms());
 }
 
 void hf_client_close(struct hf_client *c)

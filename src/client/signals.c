@@ -270,7 +270,7 @@ static void process_tcp(struct hf_signals *g, const struct hf_signals_turn *turn
     if (hf_tcp_facts_read(g->stuck_fd, &facts) < 0)
         hf_stuck_init(&g->stuck);
     else if (hf_stuck_look(&g->stuck, &facts, turn->now_ms))
-        hf_client_session_doubted(turn->session);
+        hf_client_session_output_stuck(turn->session, (unsigned)slot, turn->now_ms);
 }
 
 void hf_signals_process(struct hf_signals *g, const struct hf_signals_turn *turn)

@@ -123,6 +123,13 @@ static void on_problem(void *user, const struct hf_client_problem *problem)
     t->app.on_problem(t->app.user, problem);
 }
 
+static void on_state(void *user, const struct hf_client_state_change *change)
+{
+    const struct hf_threaded *t = user;
+
+    t->app.on_state(t->app.user, change);
+}
+
 /* The application's options with our callbacks in front of its own, where it has some. */
 static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
 {
@@ -139,6 +146,7 @@ static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
     options.on_subscribed = t->app.on_subscribed == NULL ? NULL : on_subscribed;
     options.on_unsubscribed = t->app.on_unsubscribed == NULL ? NULL : on_unsubscribed;
     options.on_problem = t->app.on_problem == NULL ? NULL : on_problem;
+    options.on_state = t->app.on_state == NULL ? NULL : on_state;
     return options;
 }
 

@@ -10,6 +10,7 @@
 enum {
     LINGER_MS = 1000, /* for the driver to write a close frame */
     BYE_MS = 2000,
+    OUTPUT_STUCK_MS = 2000, /* "unmoved 2 s" (research/protocol.md 2.5) */
     /* Requests, acknowledgements and pongs find room beside a full backlog of publishes. */
     SEND_BYTES_BASE = 512 * 1024,
     SEND_BYTES_PER_SUBSCRIPTION = 3072, /* a subscribe whose name and epoch are all escapes */
@@ -38,13 +39,13 @@ void hf_cs_fail(struct hf_client_session *s, uint16_t close_code, const char *wh
 
 static void begin_close(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending e = {.why = "closed by the application", .asked = true};
+    const struct hf_ending e = {.cause = HF_BY_CLOSED, .asked = true};
 
     s->close_wanted = false;
     if (s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING)
         return;
-    if (s->state != HF_CLIENT_LIVE) {
-        hf_cs_end(s, &e);
+    if (!hf_client_state_connected(s->state)) {
+        hf_cs_end(s, &e, now_ms);
         return;
     }
     if (s->next != HF_NO_SLOT)
@@ -52,13 +53,16 @@ static void begin_close(struct hf_client_session *s, uint64_t now_ms)
     hf_cs_put(s, &(struct hf_msg){.type = HF_MSG_BYE});
     hf_cs_probe_abandon(s, now_ms);
     s->close_until_ms = now_ms + BYE_MS;
-    hf_cs_move(s, HF_CLIENT_CLOSING);
+    hf_cs_move(s, HF_CLIENT_CLOSING, &e, now_ms);
 }
 
 /* Something on the live connection went wrong in a way that a new connection, or a new session, mends. */
 static void end_failed(struct hf_client_session *s, uint64_t now_ms)
 {
-    struct hf_ending e = {.why = s->failed, .cause = HF_CAUSE_LOSS};
+    const struct hf_ending e = {
+        .cause = s->failed_code == HF_CLOSE_INTERNAL ? HF_BY_NO_MEMORY : HF_BY_PROTOCOL_ERROR,
+        .why = s->failed,
+    };
 
     if (s->forget_session)
         s->ticket_len = 0;
@@ -67,12 +71,12 @@ static void end_failed(struct hf_client_session *s, uint64_t now_ms)
     hf_cs_live_ended(s, &e, now_ms);
 }
 
-static void enter(struct hf_client_session *s)
+void hf_cs_enter(struct hf_client_session *s)
 {
     s->busy++;
 }
 
-static void leave(struct hf_client_session *s, uint64_t now_ms)
+void hf_cs_leave(struct hf_client_session *s, uint64_t now_ms)
 {
     unsigned slot;
 
@@ -146,6 +150,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     s->config = *config;
     s->rng.state = config->seed;
     hf_backoff_init(&s->backoff);
+    hf_backoff_background(&s->backoff, config->background);
     hf_heartbeat_init(&s->heartbeat, config->heartbeat_policy);
     hf_outbox_init(&s->outbox, config->outbox_messages_max, config->outbox_bytes_max, config->window);
     hf_subscriptions_init(&s->subs, config->subscriptions_max);
@@ -157,6 +162,7 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     }
     s->live = s->next = HF_NO_SLOT;
     s->attempt_at_ms = now_ms;
+    s->attempt_cause = HF_BY_STARTED;
     s->leave_at_ms = HF_NEVER;
     s->probe_at_ms = HF_NEVER;
     hf_cs_reset_connection(s);
@@ -226,22 +232,9 @@ void hf_client_session_free(struct hf_client_session *s)
 
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
 {
-    enter(s);
+    hf_cs_enter(s);
     s->close_wanted = true; /* In a callback the call that it came from is finished first. */
-    leave(s, now_ms);
-}
-
-void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms)
-{
-    enter(s);
-    hf_heartbeat_disturbed(&s->heartbeat);
-    hf_cs_probe_abandon(s, now_ms);
-    if (s->state == HF_CLIENT_LIVE)
-        hf_heartbeat_doubted(&s->heartbeat);
-    if (s->state == HF_CLIENT_WAITING)
-        s->attempt_at_ms =
-            min_u64(s->attempt_at_ms, now_ms + hf_rng_below(&s->rng, HF_BACKOFF_OWN_MS_MAX + 1));
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms)
@@ -253,19 +246,10 @@ void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, ui
 
 void hf_client_session_heartbeat_changed(struct hf_client_session *s, uint64_t now_ms)
 {
-    enter(s);
-    if (s->state == HF_CLIENT_LIVE)
+    hf_cs_enter(s);
+    if (hf_client_state_connected(s->state))
         hf_cs_put_heartbeat(s);
-    leave(s, now_ms);
-}
-
-void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
-                               uint64_t now_ms)
-{
-    hf_assert(s->busy == 0);
-    enter(s);
-    hf_cs_network(s, facts, now_ms);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s)
@@ -310,36 +294,37 @@ void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uin
         hf_cs_probe_connected(s, now_ms);
     if ((int)slot != s->next || s->links[slot].state != HF_LINK_DIALING)
         return;
-    enter(s);
+    hf_cs_enter(s);
+    s->offline = false; /* There is a way: the system was wrong. */
     hf_link_connected(&s->links[slot]);
     if (!s->next_held)
         hf_cs_request_upgrade(s, now_ms);
-    leave(s, now_ms);
+    else
+        s->attempt_until_ms = s->state == HF_CLIENT_DOUBTFUL ? HF_NEVER : now_ms + HF_SPARE_MS;
+    hf_cs_leave(s, now_ms);
 }
 
 void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms)
 {
-    struct hf_ending e = {.why = why, .cause = HF_CAUSE_LOSS};
+    struct hf_ending e = {.cause = HF_BY_CONNECTION_LOST, .why = why};
     struct hf_link *l = &s->links[slot];
 
     hf_assert(s->busy == 0);
     if (l->state == HF_LINK_IDLE)
         return;
-    enter(s);
+    hf_cs_enter(s);
     if ((int)slot == s->live) {
         hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
-        if (l->state >= HF_LINK_OPENING)
-            s->given_up = l->attempt;
-        e.cause = HF_CAUSE_REFUSED;
-        hf_cs_attempt_ended(s, &e, now_ms);
+        e.cause = HF_BY_UNREACHABLE;
+        hf_cs_give_up_next(s, &e, now_ms);
     } else {
         if (slot == HF_CLIENT_SESSION_PROBE_SLOT)
             hf_cs_probe_lost(s, now_ms);
         hf_link_drop(l);
     }
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t *data, size_t len,
@@ -350,18 +335,20 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
     size_t used;
 
     hf_assert(s->busy == 0);
+    /* Nothing has been said on a prepared connection: what comes is the server's word that it has waited long enough. */
+    if ((int)slot == s->next && l->state == HF_LINK_READY)
+        hf_cs_drop_next(s);
     if (l->state < HF_LINK_OPENING || l->state == HF_LINK_CLOSING)
         return;
-    enter(s);
+    hf_cs_enter(s);
     if (slot == HF_CLIENT_SESSION_PROBE_SLOT) {
         hf_cs_probe_recv(s, data, len, now_ms);
-        leave(s, now_ms);
+        hf_cs_leave(s, now_ms);
         return;
     }
     if ((int)slot == s->live) {
         hf_heartbeat_data_received(&s->heartbeat, now_ms);
-        if (s->next_held)
-            hf_cs_drop_next(s); /* The doubt was unfounded. */
+        hf_cs_proven(s, now_ms);
     }
     do {
         used = hf_link_recv(l, data, len, &s->rng, &lev);
@@ -369,7 +356,7 @@ void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t 
         len -= used;
         hf_cs_on_link_event(s, (int)slot, &lev, now_ms);
     } while ((len > 0 || lev.type != HF_LINK_EV_NONE) && s->failed == NULL && l->state >= HF_LINK_OPENING);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }
 
 struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slot, uint64_t now_ms)
@@ -377,10 +364,12 @@ struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slo
     struct hf_link *l = &s->links[slot];
 
     hf_assert(s->busy == 0);
-    enter(s);
-    if ((int)slot == s->live && s->state == HF_CLIENT_LIVE)
+    hf_cs_enter(s);
+    if ((int)slot == s->live && hf_client_state_connected(s->state))
         hf_cs_put_publishes(s, now_ms);
-    leave(s, now_ms);
+    if ((int)slot == s->live && l->out.len > 0 && s->output_from_ms == HF_NEVER)
+        s->output_from_ms = now_ms;
+    hf_cs_leave(s, now_ms);
     return hf_buf_str(&l->out);
 }
 
@@ -390,9 +379,12 @@ void hf_client_session_sent(struct hf_client_session *s, unsigned slot, size_t l
 
     hf_assert(len <= l->out.len);
     hf_buf_drop(&l->out, len);
-    if ((int)slot == s->live && len > 0)
+    if ((int)slot != s->live)
+        return;
+    if (len > 0)
         hf_heartbeat_data_sent(&s->heartbeat, now_ms);
-    if ((int)slot == s->live && l->out.len > 0)
+    s->output_from_ms = l->out.len > 0 ? now_ms : HF_NEVER;
+    if (l->out.len > 0)
         hf_heartbeat_output_moved(&s->heartbeat, now_ms);
 }
 
@@ -406,6 +398,12 @@ static uint64_t answer_late_ms(const struct hf_client_session *s)
     return s->answer_from_ms + hf_heartbeat_soft_ms(&s->heartbeat);
 }
 
+/* When the socket has taken nothing for so long that the same is true. */
+static uint64_t output_stuck_ms(const struct hf_client_session *s)
+{
+    return s->output_from_ms == HF_NEVER ? HF_NEVER : s->output_from_ms + OUTPUT_STUCK_MS;
+}
+
 static uint64_t live_deadline(const struct hf_client_session *s)
 {
     uint64_t at = hf_heartbeat_deadline_ms(&s->heartbeat);
@@ -414,6 +412,7 @@ static uint64_t live_deadline(const struct hf_client_session *s)
     at = min_u64(at, s->sync_until_ms);
     at = min_u64(at, s->resub_at_ms);
     at = min_u64(at, s->leave_at_ms);
+    at = min_u64(at, output_stuck_ms(s));
     at = min_u64(at, s->save_again_ms);
     return min_u64(at, answer_late_ms(s));
 }
@@ -425,9 +424,9 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         at = min_u64(at, s->linger_until_ms[slot]);
-    if (s->state == HF_CLIENT_WAITING)
+    if (s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE)
         at = min_u64(at, s->attempt_at_ms);
-    if (s->state == HF_CLIENT_LIVE)
+    if (hf_client_state_connected(s->state))
         at = min_u64(at, live_deadline(s));
     if (s->state == HF_CLIENT_CLOSING)
         at = min_u64(at, s->close_until_ms);
@@ -438,7 +437,7 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
 
 static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending dead = {.why = "no answer to a heartbeat", .cause = HF_CAUSE_OWN};
+    const struct hf_ending dead = {.cause = HF_BY_HEARTBEAT_MISSED};
 
     switch (hf_heartbeat_tick(&s->heartbeat, now_ms)) {
     case HF_HEARTBEAT_OK:
@@ -447,9 +446,7 @@ static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
         hf_cs_put_ping(s, s->heartbeat.ping_id);
         break;
     case HF_HEARTBEAT_SUSPECT:
-        /* "TCP and TLS at the first doubt, the upgrade when the doubt is confirmed" (DESIGN.md "Sessions, resume and handover") */
-        if (s->next == HF_NO_SLOT)
-            hf_cs_start_attempt(s, true, now_ms);
+        hf_cs_suspect(s, now_ms);
         break;
     case HF_HEARTBEAT_DEAD:
         hf_cs_live_ended(s, &dead, now_ms);
@@ -462,6 +459,11 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
     if (now_ms >= answer_late_ms(s)) {
         hf_heartbeat_answer_late(&s->heartbeat, s->answer_from_ms);
         s->answer_from_ms = now_ms;
+        hf_cs_doubt(s, HF_BY_ANSWER_LATE, now_ms);
+    }
+    if (now_ms >= output_stuck_ms(s)) {
+        s->output_from_ms = now_ms;
+        hf_cs_doubt(s, HF_BY_OUTPUT_STUCK, now_ms);
     }
     if (now_ms >= s->ack_at_ms)
         hf_cs_put_acks(s);
@@ -483,33 +485,34 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 
 static void tick_next(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending late = {.why = "no answer in time", .cause = HF_CAUSE_REFUSED};
+    const struct hf_ending late = {.cause = HF_BY_TIMED_OUT};
 
     if (now_ms < s->attempt_until_ms)
         return;
-    if (s->links[s->next].state >= HF_LINK_OPENING)
-        s->given_up = s->links[s->next].attempt;
-    hf_cs_attempt_ended(s, &late, now_ms);
+    if (s->next_held)
+        hf_cs_drop_next(s); /* A spare that was not needed, or does not get through either. */
+    else
+        hf_cs_give_up_next(s, &late, now_ms);
 }
 
 void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
 {
-    const struct hf_ending unanswered = {.why = "closed by the application", .asked = true};
+    const struct hf_ending unanswered = {.cause = HF_BY_CLOSED, .asked = true};
     unsigned slot;
 
     hf_assert(s->busy == 0);
-    enter(s);
+    hf_cs_enter(s);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         if (s->links[slot].state == HF_LINK_CLOSING && now_ms >= s->linger_until_ms[slot])
             hf_link_drop(&s->links[slot]);
     if (s->next != HF_NO_SLOT)
         tick_next(s, now_ms);
-    if (s->state == HF_CLIENT_LIVE)
+    if (hf_client_state_connected(s->state))
         tick_live(s, now_ms);
     hf_cs_probe_tick(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
-        hf_cs_end(s, &unanswered);
-    if (s->state == HF_CLIENT_WAITING && now_ms >= s->attempt_at_ms)
+        hf_cs_end(s, &unanswered, now_ms);
+    if ((s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE) && now_ms >= s->attempt_at_ms)
         hf_cs_start_attempt(s, false, now_ms);
-    leave(s, now_ms);
+    hf_cs_leave(s, now_ms);
 }

@@ -3,14 +3,7 @@
  * No socket and no clock: a driver makes the connections, carries the bytes and says what time it is. The library's driver is
  * src/client/; the simulation is another.
  *
- *   WAITING    -> CONNECTING  its time has come: a connection is wanted
- *   CONNECTING -> OPENING     it stands; the upgrade request is out
- *   OPENING    -> LIVE        `welcome` has come
- *   CONNECTING, OPENING -> WAITING   it failed; backoff.h says for how long
- *   LIVE       -> WAITING     the connection is lost, or dead
- *   LIVE       -> CONNECTING, OPENING   the same, while the connection that shall follow it is already on its way
- *   LIVE       -> CLOSING     hf_client_session_close(): `bye` is out
- *   any        -> ENDED       close code 1000 or 4003, a refusal that no repetition changes, or the end of CLOSING
+ * Its states, what may follow what, and the causes are in client_state.h.
  *
  * A session has two slots for connections: the one it lives on, and one that is being made to follow it (make before
  * break), or that is being closed. A third one is for probes of the network, where a heartbeat policy wants them. How a driver uses it:
@@ -31,6 +24,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "session/client_state.h"
 #include "session/heartbeat_policy.h"
 #include "session/outbox.h"
 #include "session/store.h"
@@ -41,15 +35,6 @@
 
 /* The last slot is for probes of the network. */
 enum { HF_CLIENT_SESSION_SLOTS = 3, HF_CLIENT_SESSION_PROBE_SLOT = 2, HF_TOKEN_MAX = 4096 };
-
-enum hf_client_session_state {
-    HF_CLIENT_WAITING,
-    HF_CLIENT_CONNECTING,
-    HF_CLIENT_OPENING,
-    HF_CLIENT_LIVE,
-    HF_CLIENT_CLOSING,
-    HF_CLIENT_ENDED,
-};
 
 enum hf_client_session_event_type {
     HF_CSE_CONNECTED, /* resumed, session, retry_count: attempts that failed before */
@@ -68,6 +53,7 @@ enum hf_client_session_event_type {
     HF_CSE_KEPT, /* as MESSAGE, and request_id: one message of the answer to a history request, HISTORY comes behind the last. What it lends is good until then */
     HF_CSE_HISTORY, /* request_id, channel; epoch, offset (the head), count; or code, reason: it cannot be had */
     HF_CSE_ERROR, /* code, reason, channel: a request was refused, or the server sent nonsense */
+    HF_CSE_STATE, /* from, to, cause, why; delay_ms; close_code, http_status, reason as below. It comes first where others follow */
 };
 
 /* All strings are borrowed for the callback. */
@@ -77,12 +63,19 @@ struct hf_client_session_event {
     bool payload_base64;  /* payload is base64 text of a binary payload, without quotes; else raw JSON */
     uint16_t close_code;  /* DISCONNECTED, RETRYING, ENDED: the close code, 0: none was received */
     uint16_t http_status; /* RETRYING, ENDED: the HTTP refusal, 0: none */
-    const char *why;      /* DISCONNECTED, RETRYING, ENDED: English, never NULL */
+    const char *why;      /* DISCONNECTED, RETRYING, ENDED, STATE: English, never NULL */
+    enum hf_client_session_state from, to;
+    enum hf_client_session_cause cause; /* STATE, DISCONNECTED, RETRYING, ENDED: never HF_BY_NONE */
     struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
     uint64_t offset, from_offset, to_offset, timestamp_ms;
-    uint64_t publish_id, delay_ms, count;
+    uint64_t publish_id, count;
     struct hf_completion completion; /* ACKED, REFUSED, UNCERTAIN: what was given with the publish */
     uint64_t request_id, stamp;
+    /*
+     * Until the next attempt. STATE: 0 for CONNECTING, which is one; UINT64_MAX where none is planned. A signal of the system's may bring
+     * an attempt forward.
+     */
+    uint64_t delay_ms;
 };
 
 /* Strings are copied. */
@@ -99,6 +92,7 @@ struct hf_client_session_config {
         heartbeat_interval_ms; /* to ask of the server; 0: the server's own, or what the policy may need */
     struct hf_heartbeat_policy
         *heartbeat_policy; /* borrowed as long as the session; NULL: always the server's interval */
+    bool background;       /* see hf_client_session_background() */
     /*
      * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
      * system's random source, except in a simulation.
@@ -174,12 +168,15 @@ int hf_client_session_ping(struct hf_client_session *s, uint64_t stamp, uint64_t
 /* Say goodbye: the server forgets the session. ENDED follows, at the latest after two seconds. */
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);
 
-/* What is known about the network: it changed, or the machine woke up. Verifies a live connection, or tries at once. */
-void hf_client_session_network_changed(struct hf_client_session *s, uint64_t now_ms);
+/*
+ * Whether nobody is looking (false at first, unless the config says so): then delays after failures grow up to 300 s and not to 30 s.
+ * Coming to the foreground is a signal as those below.
+ */
+void hf_client_session_background(struct hf_client_session *s, bool background, uint64_t now_ms);
 
 /*
  * The network in use has this key (0: not known), for the policy; a driver that can tell says so before the first attempt, and before
- * _network_changed() at each change.
+ * _network() at each change.
  */
 void hf_client_session_set_network(struct hf_client_session *s, uint64_t key, uint64_t now_ms);
 /* The policy was given another tolerance: the server is asked anew. */
@@ -198,17 +195,23 @@ struct hf_network_facts {
 };
 
 /*
- * Something on the way to the server changed, and this is how things stand now.
- *   offline         attempts wait for the next call, but for one every 30 s, because such signals lie
+ * Something on the way to the server changed, and this is how things stand now: a signal. It verifies a connection that stands, by a ping with a deadline of the
+ * round trip's size, and brings a waiting attempt forward to within 100 ms; only where the server had named the time, to 30 s at the soonest.
+ *   offline         attempts rest, but for a probe each 30 s, because such signals lie. It holds until told otherwise, or a connection comes about
  *   GONE            the connection is dead
  *   MOVED           another one is made on the new way, and lives on when it is welcome (make before break)
  *   offline before  the same, because what waits on the old connection waits for TCP's next retransmission
- *   else            the live connection is verified, a waiting attempt made at once
+ * Not in a callback.
  */
 void hf_client_session_network(struct hf_client_session *s, const struct hf_network_facts *facts,
                                uint64_t now_ms);
-/* What was written to the live connection does not arrive: it is verified. */
-void hf_client_session_doubted(struct hf_client_session *s);
+/* The machine slept: a signal. */
+void hf_client_session_woke_up(struct hf_client_session *s, uint64_t now_ms);
+/*
+ * What the slot's socket has taken does not leave the machine, or is not acknowledged by its peer's (client/stuck.h): a doubt. That the socket takes
+ * nothing for 2 s, though there is output, the session sees itself.
+ */
+void hf_client_session_output_stuck(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 
 enum hf_client_session_state hf_client_session_state(const struct hf_client_session *s);
 /* The publish id that the next publish gets. */

@@ -43,7 +43,7 @@ void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms)
 {
     struct hf_list *node;
 
-    if (s->state != HF_CLIENT_LIVE || s->greeting)
+    if (!hf_client_state_connected(s->state) || s->greeting)
         return;
     for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
         struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
@@ -262,7 +262,7 @@ void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
                                          .payload = m->payload,
                                          .payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0};
 
-    if (sub == NULL || leaving(sub) || s->state != HF_CLIENT_LIVE || s->close_wanted)
+    if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) || s->close_wanted)
         return;
     if (s->inherited && sub->state != HF_SUB_ACTIVE)
         return; /* from where another process stood */
@@ -290,7 +290,7 @@ void hf_cs_on_gap(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
     struct hf_inbox_range range = {0, 0};
     int verdict;
 
-    if (sub == NULL || leaving(sub) || s->state != HF_CLIENT_LIVE ||
+    if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) ||
         (s->inherited && sub->state != HF_SUB_ACTIVE))
         return;
     if (hf_code_from(m->code) == HF_CODE_EPOCH) {

@@ -1,8 +1,9 @@
 /*
- * client_session_impl.h - what the files of the client session share; included by them alone.
+ * client_session_impl.h - what the files of the client session share; included by them alone, and by the simulation, which copies a ticket.
  *   client_session.c          the interface, and the clock
- *   client_session_attempt.c  the state machine: when a connection is made, and what its end means
- *   client_session_network.c  what a watcher knows of the network
+ *   client_session_attempt.c  the state machine: when a connection is made, and when it is left
+ *   client_session_ending.c   what ends a connection or an attempt, and what that means
+ *   client_session_signal.c   doubts, and what the system says about the network
  *   client_session_publish.c  publishes and their answers
  *   client_session_channel.c  subscriptions and their messages
  *   client_session_probe.c    the third slot: how much silence the network bears
@@ -29,6 +30,9 @@ enum {
     /* More publishes are put out when the socket has taken what lies there: one write's worth. */
     HF_PUBLISHES_BELOW_BYTES = 64 * 1024,
     HF_NO_SLOT = -1,
+    HF_PREPARED_MAX = 3, /* connections that are made ahead, on doubt alone, in */
+    HF_PREPARED_MS = 60 * 1000,
+    HF_SPARE_MS = 5000,          /* such a one is kept after the doubt has proven unfounded */
     HF_OFFLINE_PROBE_MS = 30000, /* "one probe per 30 s because signals lie" (research/protocol.md 3.5) */
 };
 
@@ -62,10 +66,18 @@ struct hf_client_session {
     bool next_held;    /* `next` is prepared only: the upgrade waits until the doubt is confirmed */
     uint32_t attempts; /* made so far; the last one's number */
     uint32_t given_up; /* the highest attempt whose request went out and whose answer was not waited for */
-    bool offline;      /* there is no way to the server, a watcher says */
-    uint64_t attempt_at_ms;    /* WAITING: when the next one is due */
-    uint64_t attempt_until_ms; /* `next`: when it is given up */
-    uint64_t request_at_ms;    /* `next`: when its upgrade request was put out */
+    uint64_t attempt_at_ms;                     /* WAITING, OFFLINE: when the next one is due */
+    enum hf_client_session_cause attempt_cause; /* and why then */
+    uint64_t
+        told_until_ms; /* the server has named a time, which signals bring forward only within bounds; 0: it has not */
+    uint64_t attempt_from_ms; /* `next`: when it was begun */
+    uint64_t
+        attempt_until_ms;   /* `next`: when it is given up; HF_NEVER: it is prepared, and the doubt stands */
+    uint64_t request_at_ms; /* `next`: when its upgrade request was put out */
+    uint64_t prepared_at_ms[HF_PREPARED_MAX]; /* the last ones made ahead */
+    uint32_t prepared;
+    uint64_t proof_ping;  /* DOUBTFUL: anything that comes after this ping was sent proves the connection */
+    bool offline;         /* the system says so */
     uint64_t leave_at_ms; /* LIVE: when the server's `reconnect` is to be followed; HF_NEVER: there is none */
     uint64_t advice_min_ms, advice_max_ms; /* a `reconnect` on a connection that got no welcome; 0, 0: none */
     uint64_t close_until_ms;               /* CLOSING: the wait for the server's answer to `bye` */
@@ -95,6 +107,7 @@ struct hf_client_session {
     size_t unacked_bytes;
     uint64_t ack_at_ms;      /* when acknowledgements are due; HF_NEVER: nothing to acknowledge */
     uint64_t sync_until_ms;  /* a hole must be filled by then; HF_NEVER: none */
+    uint64_t output_from_ms; /* output waits, and the socket has taken nothing since; HF_NEVER: none waits */
     uint64_t resub_at_ms;    /* deferred subscribes are due; HF_NEVER: none */
     uint64_t answer_from_ms; /* the last answer, or the first request without one; HF_NEVER: none waits */
     uint32_t asked;          /* subscribes and unsubscribes without an answer */
@@ -113,31 +126,38 @@ struct hf_client_session {
     bool forget_session; /* and the session cannot, either */
 };
 
-/* How a connection or an attempt ended. */
+/* Why the state changes: how a connection or an attempt ended, or what else happened. */
 struct hf_ending {
-    const char *why;
+    enum hf_client_session_cause cause;
+    const char *why; /* NULL: what the cause says */
     uint16_t close_code;
     uint16_t http_status;
-    struct hf_str reason; /* of the close frame */
-    enum hf_backoff_cause cause;
+    struct hf_str reason;    /* of the close frame */
     uint64_t min_ms, max_ms; /* as of struct hf_backoff_end */
     bool asked;              /* by the application */
     bool final;              /* no further attempt would help */
 };
 
 /* --- client_session.c --- */
+/* Around each call that may tell the application something. */
+void hf_cs_enter(struct hf_client_session *s);
+void hf_cs_leave(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_emit(struct hf_client_session *s, const struct hf_client_session_event *ev);
 /* The live connection must be ended after the call under way, with this close code. */
 void hf_cs_fail(struct hf_client_session *s, uint16_t close_code, const char *why);
 
 /* --- client_session_attempt.c --- */
-void hf_cs_move(struct hf_client_session *s, enum hf_client_session_state to);
+/* Change the state, and tell the application: everything else has been set before. */
+void hf_cs_move(struct hf_client_session *s, enum hf_client_session_state to, const struct hf_ending *e,
+                uint64_t now_ms);
 /* Begin to make a connection; held: only prepare it, its upgrade waits for hf_cs_release_next(). */
 void hf_cs_start_attempt(struct hf_client_session *s, bool held, uint64_t now_ms);
 void hf_cs_request_upgrade(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_release_next(struct hf_client_session *s, uint64_t now_ms);
 /* `next` is not wanted any more. */
 void hf_cs_drop_next(struct hf_client_session *s);
+/* The same, after its request may have reached the server. */
+void hf_cs_give_up_next(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
 /* `next` has failed. Its link is CLOSING already, or is dropped. */
 void hf_cs_attempt_ended(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
 /* The connection under way said something else than `welcome`. */
@@ -149,11 +169,20 @@ void hf_cs_live_ended(struct hf_client_session *s, const struct hf_ending *e, ui
 /* Nothing of what was going on on a connection goes on. */
 void hf_cs_reset_connection(struct hf_client_session *s);
 /* The session is over. */
-void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e);
+void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
+
+/* --- client_session_ending.c --- */
 void hf_cs_on_link_event(struct hf_client_session *s, int slot, struct hf_link_event *lev, uint64_t now_ms);
 
-/* --- client_session_network.c --- */
-void hf_cs_network(struct hf_client_session *s, const struct hf_network_facts *facts, uint64_t now_ms);
+/* --- client_session_signal.c --- */
+/* Something makes the connection doubtful: it is verified. Does nothing where there is none. */
+void hf_cs_doubt(struct hf_client_session *s, enum hf_client_session_cause cause, uint64_t now_ms);
+/* Bytes have come on it. */
+void hf_cs_proven(struct hf_client_session *s, uint64_t now_ms);
+/* The soft deadline of a heartbeat has passed. */
+void hf_cs_suspect(struct hf_client_session *s, uint64_t now_ms);
+/* The next attempt is a probe. */
+void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms);
 
 /* --- client_session_publish.c --- */
 /* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */

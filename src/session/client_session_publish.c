@@ -30,13 +30,14 @@ void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
 
     if (s->refuse_oldest)
         return; /* Which one that is, and so the numbers of all others, is known when the old ones are settled. */
+    if (s->outbox.written == 0 && hf_outbox_next(&s->outbox) != NULL &&
+        hf_heartbeat_sending(&s->heartbeat, now_ms))
+        hf_cs_doubt(s, HF_BY_SENT_AFTER_SILENCE, now_ms);
     last = hf_cs_save(s, now_ms);
     while (s->links[s->live].out.len < HF_PUBLISHES_BELOW_BYTES && s->failed == NULL) {
         item = hf_outbox_next(&s->outbox);
         if (item == NULL || item->publish_id > last)
             return;
-        if (s->outbox.written == 0)
-            hf_heartbeat_sending(&s->heartbeat, now_ms);
         put_publish(s, item);
         hf_outbox_wrote(&s->outbox);
         hf_cs_awaiting_answer(s, now_ms);

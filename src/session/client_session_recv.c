@@ -145,7 +145,6 @@ static void on_welcome(struct hf_client_session *s, struct hf_msg *m, uint64_t n
         return;
     }
     hf_cs_adopt_next(s, now_ms);
-    s->greeting = true;
     emit_connected(s, resumed);
     if (!resumed)
         hf_cs_outbox_renewed(s, m);

@@ -10,7 +10,7 @@ void hf_cs_put_questions(struct hf_client_session *s, uint64_t now_ms)
 {
     struct hf_request *r;
 
-    if (s->state != HF_CLIENT_LIVE || s->greeting)
+    if (!hf_client_state_connected(s->state) || s->greeting)
         return;
     while ((r = hf_requests_next(&s->requests)) != NULL) {
         struct hf_msg m = hf_request_message(r);

@@ -117,10 +117,9 @@ void hf_heartbeat_answer_late(struct hf_heartbeat *h, uint64_t asked_at_ms)
     h->asked_at_ms = asked_at_ms;
 }
 
-void hf_heartbeat_sending(struct hf_heartbeat *h, uint64_t now_ms)
+bool hf_heartbeat_sending(const struct hf_heartbeat *h, uint64_t now_ms)
 {
-    if (now_ms - h->received_at_ms >= HF_HEARTBEAT_QUIET_MS)
-        hf_heartbeat_doubted(h);
+    return now_ms - h->received_at_ms >= HF_HEARTBEAT_QUIET_MS;
 }
 
 /* The id tells which ping is answered, so that no measurement is ambiguous (Karn's problem, RFC 6298 section 3). */

@@ -81,8 +81,8 @@ void hf_heartbeat_doubted(struct hf_heartbeat *h);
  * death counts from there, and not from the ping that follows now.
  */
 void hf_heartbeat_answer_late(struct hf_heartbeat *h, uint64_t asked_at_ms);
-/* The application sends something: after a long silence that is a doubt. */
-void hf_heartbeat_sending(struct hf_heartbeat *h, uint64_t now_ms);
+/* The application sends something: whether that is a doubt, after so long a silence. */
+bool hf_heartbeat_sending(const struct hf_heartbeat *h, uint64_t now_ms);
 /* A pong with this id has come. */
 void hf_heartbeat_pong_received(struct hf_heartbeat *h, uint64_t ping_id, uint64_t now_ms);
 

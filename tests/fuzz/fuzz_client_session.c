@@ -1,8 +1,9 @@
 /*
  * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
- * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection, 'n'
- * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths.
+ * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection. 'n'
+ * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths. 'w' is a wake-up, 'b' and 'f' the background and the foreground,
+ * 'k' output that does not move.
  * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
  */
 #include "base/assert.h"
@@ -25,6 +26,7 @@ struct play {
     uint64_t now_ms;
     uint64_t next_offset; /* of `demo`, as the application was told */
     uint64_t published, done;
+    enum hf_client_session_state state;
 };
 
 /* The promise to the application: in order, each once, unless a gap tells otherwise. */
@@ -32,6 +34,11 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
 {
     struct play *p = ctx;
 
+    if (ev->type == HF_CSE_STATE) {
+        hf_assert(ev->from == p->state && hf_client_state_may_follow(ev->from, ev->to));
+        hf_assert(ev->cause != HF_BY_NONE && ev->why != NULL);
+        p->state = ev->to;
+    }
     if (ev->type == HF_CSE_ACKED || ev->type == HF_CSE_REFUSED || ev->type == HF_CSE_UNCERTAIN)
         hf_assert(++p->done <= p->published && ev->publish_id <= p->published);
     if (ev->channel.len != 4 || memcmp(ev->channel.data, "demo", 4) != 0)
@@ -211,6 +218,17 @@ static void act(struct play *p, const char *line, size_t len)
     case 'n':
         tell_network(p, number(line + 1, len - 1));
         break;
+    case 'w':
+        hf_client_session_woke_up(p->s, p->now_ms);
+        break;
+    case 'b':
+    case 'f':
+        hf_client_session_background(p->s, *line == 'b', p->now_ms);
+        break;
+    case 'k':
+        for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+            hf_client_session_output_stuck(p->s, slot, p->now_ms);
+        break;
     case '~':
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
             feed(p, slot, line + 1, len - 1);
@@ -253,7 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     hf_client_session_close(p.s, p.now_ms);
     pass(&p, 100000);
-    hf_assert(hf_client_session_state(p.s) == HF_CLIENT_ENDED);
+    hf_assert(hf_client_session_state(p.s) == HF_CLIENT_ENDED && p.state == HF_CLIENT_ENDED);
     hf_client_session_free(p.s);
     return 0;
 }

@@ -217,6 +217,27 @@ def freezes(t):
     check_all_arrived(sub, feed, 120 * PATIENCE)
 
 
+@test(deadline=120)
+def doubt_and_death_of_a_connection_are_told(t):
+    # The client asks after 3 s of silence, doubts 1 s to 4 s later, and leaves after at least 3 s; the server waits 6 s.
+    mine = start(t, heartbeat_interval='3s', heartbeat_min='3s', heartbeat_max='3s')
+    proxy = t.own(FaultProxy(mine.port, seed=51))
+    sub = start_sub(t, mine, 'demo', '--verbose', port=proxy.port)
+
+    def told(text):
+        wait_until(lambda: any(text in line for line in sub.error_lines), f'sub tells {text!r}: {sub.error_lines}', 30 * PATIENCE)
+    proxy.freeze()
+    told('the connection is in doubt (no answer to a heartbeat yet)')
+    proxy.thaw()
+    told('the connection stands (something came from the server)')
+    proxy.freeze()
+    told('connection lost (no answer to a heartbeat)')
+    proxy.thaw()
+    told('resumed session')
+    mine.post('/api/publish', {'channel': 'demo', 'payload': 'after'})
+    wait_until(lambda: sub.lines == ['after'], 'the message arrives')
+
+
 @test(deadline=240)
 def half_open_connections(t):
     # Neither side hears of the other's end: only heartbeats and missing acks tell.

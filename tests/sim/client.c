@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
+#include "sim/roaming.h"
 #include "sim/sim.h"
 
 #include <stdio.h>
@@ -54,7 +55,9 @@ static void read_some(struct sim_client *c, unsigned slot)
         data = malloc(len);
         hf_assert(data != NULL);
         sim_conn_read(sim, c->socket[slot], SIM_CLIENT, data, len);
+        c->states.reading = c->socket[slot]->attempt;
         hf_client_session_recv(c->session, slot, data, len, sim->now_ms);
+        c->states.reading = 0;
         free(data);
     }
     if (!still_wanted(c, slot))
@@ -130,6 +133,8 @@ static void obey(struct sim_client *c, unsigned slot)
         break;
     case HF_WISH_CONNECT:
         if (c->socket[slot] == NULL)
+            sim_states_dials(c);
+        if (c->socket[slot] == NULL)
             c->socket[slot] = sim_connect(c->sim, c, slot, want.attempt);
         break;
     case HF_WISH_CARRY:
@@ -166,6 +171,7 @@ static void live(struct sim_client *c)
     struct sim *sim = c->sim;
     uint64_t deadline_ms;
 
+    sim_roaming_hear(c);
     for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         take_events(c, slot);
     if (!c->store.dead && hf_client_session_deadline_ms(c->session) <= sim->now_ms)
@@ -320,10 +326,12 @@ static void application_act(struct sim *sim, void *self)
             ;
     } else if (sim_chance(sim, 80)) {
         change_subscription(c);
-    } else if (sim_chance(sim, 50)) {
+    } else if (sim_chance(sim, 70)) {
+        sim_states_signal(c);
+        sim_states_way(c);
         tell_network(c);
     } else {
-        hf_client_session_network_changed(c->session, sim->now_ms);
+        hf_client_session_output_stuck(c->session, (unsigned)sim_between(sim, 0, 1), sim->now_ms);
     }
     sim_actor_poke(&c->driver, sim->now_ms);
     if (c->store.dead)
@@ -339,6 +347,7 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
         return;
     if (ev->type == HF_CSE_ENDED)
         c->ended = true;
+    sim_states_told(c, ev);
     sim_oracle_told(sim, c->index, ev);
     /* An application may publish whenever it is told something. */
     if (ev->type == HF_CSE_MESSAGE && c->publishes && !sim->settling &&
@@ -346,7 +355,8 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
         (void)publish(c);
 }
 
-static struct sim_client *client_new(struct sim *sim, uint32_t index)
+struct sim_client *sim_client_new(struct sim *sim, uint32_t index,
+                                  void (*told)(void *, const struct hf_client_session_event *))
 {
     struct sim_client *c = calloc(1, sizeof(*c));
     struct hf_client_session_config config = {
@@ -358,26 +368,35 @@ static struct sim_client *client_new(struct sim *sim, uint32_t index)
         .subscriptions_max = 64,
         .recv_bytes_max = 1 << 20,
         .seed = hf_rng_next(&sim->rng),
-        .on_event = on_event,
+        .on_event = told,
         .ctx = c,
     };
 
     hf_assert(c != NULL);
     c->sim = sim;
     c->index = index;
-    c->publishes = index == 0 || sim_chance(sim, 70);
-    c->closes = sim_chance(sim, 10);
     c->config = config;
-    c->durable = sim->options.deaths && sim_chance(sim, 80);
+    /* A thief is nobody's process. */
+    c->durable = told == on_event && sim->options.deaths && sim_chance(sim, 80);
     sim_store_init(&c->store, sim);
     if (c->durable)
         c->config.store = &c->store.store;
+    sim_states_start(c);
+    sim_roaming_start(c);
     hf_assert(hf_client_session_new(&c->config, sim->now_ms, &c->session) == 0);
     sim_actor_add(sim, &c->driver, driver_act, c);
     sim_actor_add(sim, &c->application, application_act, c);
     c->driver.at_ms = sim->now_ms + sim_between(sim, 0, 50);
-    c->application.at_ms = sim->now_ms + sim_spread(sim, sim->options.pace_mean_ms);
     return c;
+}
+
+static void begin_application(struct sim_client *c)
+{
+    struct sim *sim = c->sim;
+
+    c->publishes = c->index == 0 || sim_chance(sim, 70);
+    c->closes = sim_chance(sim, 10);
+    c->application.at_ms = sim->now_ms + sim_spread(sim, sim->options.pace_mean_ms);
 }
 
 /* The next process: it subscribes to what the one before it had, behind what that one's application has. */
@@ -388,6 +407,8 @@ static void reborn(struct sim_client *c)
     c->store.dead = false;
     c->store.die_in = 0;
     c->config.seed = hf_rng_next(&sim->rng);
+    c->background = false;
+    sim_states_start(c);
     hf_assert(hf_client_session_new(&c->config, sim->now_ms, &c->session) == 0);
     sim_tell(sim, "client %u: a new process, %u publishes are left", c->index,
              hf_client_session_unanswered(c->session));
@@ -419,7 +440,8 @@ void sim_client_kill(struct sim_client *c)
 void sim_clients_start(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->options.clients; i++) {
-        sim->clients[i] = client_new(sim, i);
+        sim->clients[i] = sim_client_new(sim, i, on_event);
+        begin_application(sim->clients[i]);
         for (uint32_t channel = 0; channel < sim->options.channels; channel++)
             if (sim_chance(sim, i == 1 ? 90 : 50))
                 subscribe(sim->clients[i], channel);
@@ -433,6 +455,7 @@ void sim_clients_settle(struct sim *sim)
 
         c->reads_from_ms = c->asleep_until_ms = c->reborn_at_ms = 0;
         c->store.die_in = 0;
+        sim_roaming_settle(c);
         if (c->closes && c->session != NULL)
             hf_client_session_close(c->session, sim->now_ms);
         sim_actor_poke(&c->driver, sim->now_ms);
@@ -445,25 +468,28 @@ bool sim_client_settled(const struct sim_client *c)
         return false;
     if (c->ended)
         return c->socket[0] == NULL && c->socket[1] == NULL;
-    return hf_client_session_state(c->session) == HF_CLIENT_LIVE &&
+    return hf_client_state_connected(hf_client_session_state(c->session)) &&
            hf_client_session_unanswered(c->session) == 0;
+}
+
+void sim_client_free(struct sim_client *c)
+{
+    if (c == NULL)
+        return;
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (c->socket[slot] != NULL)
+            close_socket(c, slot);
+    hf_client_session_free(c->session);
+    sim_store_release(&c->store);
+    sim_actor_remove(c->sim, &c->driver);
+    sim_actor_remove(c->sim, &c->application);
+    free(c);
 }
 
 void sim_clients_free(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->options.clients; i++) {
-        struct sim_client *c = sim->clients[i];
-
-        if (c == NULL)
-            continue;
-        for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
-            if (c->socket[slot] != NULL)
-                close_socket(c, slot);
-        hf_client_session_free(c->session);
-        sim_store_release(&c->store);
-        sim_actor_remove(sim, &c->driver);
-        sim_actor_remove(sim, &c->application);
-        free(c);
+        sim_client_free(sim->clients[i]);
         sim->clients[i] = NULL;
     }
 }

@@ -101,6 +101,22 @@ static void tell_stats(const struct sim_stats *s)
            s->repeated, s->deaths, s->successions);
 }
 
+/* What the clients were told about their states, and why. */
+static void tell_states(const struct sim_stats *s)
+{
+    printf("# moves %" PRIu64 ", outages %" PRIu64 ", drains %" PRIu64 ", thefts %" PRIu64
+           ", connections made ahead %" PRIu64 "\n# states",
+           s->moves, s->outages, s->drains, s->thefts, s->made_ahead);
+    for (int i = 0; i < HF_CLIENT_STATE_COUNT; i++)
+        printf(" %s %" PRIu64, hf_client_session_state_name((enum hf_client_session_state)i), s->states[i]);
+    printf("\n# causes");
+    for (int i = HF_BY_NONE + 1; i <= HF_BY_CLOSED; i++)
+        if (s->causes[i] > 0)
+            printf(" %s %" PRIu64, hf_client_session_cause_name((enum hf_client_session_cause)i),
+                   s->causes[i]);
+    printf("\n");
+}
+
 /* Where workers died, of the places that have a name. */
 static void tell_places(void)
 {
@@ -133,6 +149,15 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
                    : NULL;
     case SIM_EXPIRY:
         return s->renewed == 0 ? "no session expired" : NULL;
+    case SIM_ROAMING:
+        return s->moves == 0 || s->states[HF_CLIENT_OFFLINE] == 0 || s->causes[HF_BY_PROBE] == 0 ||
+                       s->causes[HF_BY_WOKE_UP] == 0 || s->causes[HF_BY_ADDRESS_GONE] == 0
+                   ? "too few went anywhere"
+                   : NULL;
+    case SIM_RESTARTS:
+        return s->causes[HF_BY_SUPERSEDED] == 0 || s->causes[HF_BY_RETRY_AFTER] == 0 || s->drains == 0
+                   ? "too few were sent away"
+                   : NULL;
     case SIM_CLIENT_DEATHS:
         return s->deaths < s->schedules || s->successions == 0 ? "too few clients died" : NULL;
     case SIM_EVERYTHING:
@@ -177,6 +202,7 @@ static int run_all(const struct arguments *a)
         const char *lack = missing((enum sim_group)group, &stats);
 
         tell_stats(&stats);
+        tell_states(&stats);
         printf("%sok %d - %s: %" PRIu64 " schedules keep every promise\n", failed > 0 ? "not " : "",
                2 * (group - first) + 1, sim_group_name((enum sim_group)group), stats.schedules);
         printf("%sok %d - %s: they try what they are for%s%s\n", lack != NULL ? "not " : "",

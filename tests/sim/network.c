@@ -12,6 +12,7 @@ enum {
     LOST_HEAD_BYTES = 1500,   /* a new connection that shall not live long breaks within so many */
     CUT_WITHIN_BYTES = 600,   /* another one within so many more */
     FREEZE_MS_MAX = 8000,
+    HANG_MS = 3600 * 1000, /* a connection that does not come about */
 };
 
 static uint32_t index_of(const struct sim *sim, const struct sim_conn *c)
@@ -191,6 +192,11 @@ struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigne
         c->accepted = true;
         sim->stats->refused_connects++;
     }
+    if (client->unreachable_until_ms > sim->now_ms) {
+        c->refused = c->accepted = true;
+        if (sim_chance(sim, 50)) /* Else there is not even a route. */
+            c->connect_at_ms = sim->now_ms + HANG_MS;
+    }
     sim_tell(sim, "conn %u: client %u slot %u attempt %u to worker %u%s", i, client->index, slot, attempt,
              c->worker->slot, c->refused ? ", to be refused" : "");
     sim_actor_add(sim, &c->actor, conn_act, c);
@@ -354,6 +360,41 @@ void sim_network_freeze(struct sim *sim)
             c->pipe[side].frozen_until_ms = until;
     sim_tell(sim, "conn %u is frozen (%d) until %llu", index_of(sim, c), (int)which,
              (unsigned long long)until);
+}
+
+/* A connection that is being made stays so, until its client gives it up. */
+static void never_connect(struct sim *sim, struct sim_conn *c)
+{
+    c->refused = c->accepted = true;
+    c->connect_at_ms = sim->now_ms + HANG_MS;
+    schedule(c);
+}
+
+void sim_network_forsake(struct sim *sim, const struct sim_client *client)
+{
+    for (uint32_t i = 0; i < SIM_CONNS_MAX; i++) {
+        struct sim_conn *c = sim->conns[i];
+
+        if (c == NULL || c->client != client)
+            continue;
+        if (c->connect_at_ms != SIM_NEVER) {
+            never_connect(sim, c);
+            continue;
+        }
+        pipe_kill(sim, &c->pipe[SIM_SERVER], SIM_END_NONE);
+        pipe_kill(sim, &c->pipe[SIM_CLIENT], SIM_END_NONE);
+        schedule(c);
+    }
+}
+
+void sim_network_suspend(struct sim *sim, const struct sim_client *client, uint64_t until_ms)
+{
+    for (uint32_t i = 0; i < SIM_CONNS_MAX; i++) {
+        struct sim_conn *c = sim->conns[i];
+
+        for (int side = 0; c != NULL && c->client == client && side < 2; side++)
+            c->pipe[side].frozen_until_ms = until_ms;
+    }
 }
 
 void sim_network_squeeze(struct sim *sim)

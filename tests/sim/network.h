@@ -76,6 +76,9 @@ void sim_network_worker_died(struct sim *sim, const struct sim_worker *w);
 void sim_network_cut(struct sim *sim);
 void sim_network_freeze(struct sim *sim);
 void sim_network_squeeze(struct sim *sim);
+/* A client's connections are dead, and neither side hears of it; or nothing moves on them until then. */
+void sim_network_forsake(struct sim *sim, const struct sim_client *client);
+void sim_network_suspend(struct sim *sim, const struct sim_client *client, uint64_t until_ms);
 /* The faults are over: what is frozen thaws, what is squeezed widens. */
 void sim_network_heal(struct sim *sim);
 void sim_network_free(struct sim *sim);

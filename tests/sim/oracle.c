@@ -208,7 +208,7 @@ static void uncertain(struct sim *sim, uint32_t publisher, uint32_t n)
     if (p->outcome != OPEN && !told_again(publisher, p, UNCERTAIN))
         sim_fail(sim, "publisher %u: publish %u is uncertain after it was %s", publisher, n,
                  outcomes[p->outcome]);
-    else if (!sim->options.outages)
+    else if (!sim->options.outages && !sim->clients[publisher]->robbed)
         sim_fail(sim, "publisher %u: publish %u is uncertain, and no session has expired", publisher, n);
     note_outcome(publisher, p, UNCERTAIN);
 }
@@ -470,6 +470,8 @@ static void told_subscribed(struct sim *sim, uint32_t client, const struct hf_cl
     struct subscription *s = &oracle.subscriptions[client][channel];
     int epoch = epoch_of_text(sim, channel, ev->epoch);
 
+    if (!s->wanted && sim->clients[client]->robbed) /* A thief asked for it, on the same session. */
+        *s = (struct subscription){.wanted = true};
     if (!s->wanted || s->leaving) {
         sim_fail(sim, "client %u: channel %u: subscribed, and never asked for it", client, channel);
     } else if (epoch < 0) {
@@ -585,7 +587,7 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
         sim->stats->resumed++;
     else if (!first)
         sim->stats->renewed++;
-    if (!ev->resumed && !first && !sim->options.outages)
+    if (!ev->resumed && !first && !sim->options.outages && !sim->clients[client]->robbed)
         sim_fail(sim, "client %u: its session is gone", client);
     memcpy(text, ev->session.data, ev->session.len < 16 ? ev->session.len : 16);
     oracle.sessions[client] = strtoull(text, NULL, 16);
@@ -593,10 +595,10 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
 
 static void tell_trace(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev)
 {
-    static const char *const names[] = {"connected", "caught up",  "disconnected", "retrying",
-                                        "ended",     "subscribed", "unsubscribed", "message",
-                                        "gap",       "acked",      "refused",      "uncertain",
-                                        "pong",      "kept",       "history",      "error"};
+    static const char *const names[] = {"connected",  "caught up",    "disconnected", "retrying", "ended",
+                                        "subscribed", "unsubscribed", "message",      "gap",      "acked",
+                                        "refused",    "uncertain",    "pong",         "kept",     "history",
+                                        "error",      "state"};
 
     sim_tell(sim,
              "client %u is told: %s %.*s%s offset %" PRIu64 " (%" PRIu64 " to %" PRIu64 ") publish %" PRIu64
@@ -637,7 +639,7 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
         uncertain(sim, client, (uint32_t)ev->publish_id);
         break;
     case HF_CSE_ENDED:
-        if (!ev->asked)
+        if (!ev->asked && !(ev->cause == HF_BY_SUPERSEDED && sim->clients[client]->robbed))
             sim_fail(sim, "client %u: ended though nobody asked for it: %s", client, ev->why);
         break;
     case HF_CSE_PONG:
@@ -652,6 +654,7 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
     case HF_CSE_CAUGHT_UP:
     case HF_CSE_DISCONNECTED:
     case HF_CSE_RETRYING:
+    case HF_CSE_STATE:
         break;
     }
 }
@@ -738,7 +741,7 @@ void sim_oracle_finish(struct sim *sim)
 {
     sim_oracle_committed(sim);
     for (uint32_t i = 0; i < sim->options.clients && !sim->failed; i++)
-        finish_publisher(sim, i, !sim->clients[i]->closes);
+        finish_publisher(sim, i, !sim->clients[i]->ended);
     for (uint32_t i = 0; i < sim->options.channels && !sim->failed; i++) {
         const struct epoch *e = newest_epoch(i);
 

@@ -5,7 +5,9 @@
 #include "sim/client.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
+#include "sim/roaming.h"
 #include "sim/shared.h"
+#include "sim/thief.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -133,13 +135,17 @@ static void step(struct sim *sim)
     actor->at_ms = SIM_NEVER;
     actor->act(sim, actor->self);
     sim->stats->steps++;
+    for (uint32_t i = 0; i < sim->options.clients; i++)
+        sim_states_check(sim->clients[i]);
+    for (uint32_t i = 0; i < sim->thief_count; i++)
+        sim_states_check(sim->thieves[i]);
 }
 
 /* ---- Options ---- */
 
-static const char *const group_names[SIM_GROUPS] = {"calm",         "cuts",          "freezes",
-                                                    "worker_kills", "crash_points",  "slow_readers",
-                                                    "expiry",       "client_deaths", "everything"};
+static const char *const group_names[SIM_GROUPS] = {
+    "calm",   "cuts",    "freezes",  "worker_kills",  "crash_points", "slow_readers",
+    "expiry", "roaming", "restarts", "client_deaths", "everything"};
 
 const char *sim_group_name(enum sim_group group)
 {
@@ -157,11 +163,13 @@ static void draw_faults(struct sim_options *o)
     bool all = g == SIM_EVERYTHING;
 
     o->cuts = all || g == SIM_CUTS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
-    o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY;
+    o->freezes = all || g == SIM_FREEZES || g == SIM_EXPIRY || g == SIM_ROAMING;
     o->kills = all || g == SIM_WORKER_KILLS || g == SIM_EXPIRY || g == SIM_CLIENT_DEATHS;
     o->crash_named = o->crash_anywhere = all || g == SIM_CRASH_POINTS;
     o->slow = all || g == SIM_SLOW_READERS;
     o->outages = g == SIM_EXPIRY;
+    o->roams = all || g == SIM_ROAMING;
+    o->drains = o->thefts = all || g == SIM_RESTARTS;
     o->deaths = all || g == SIM_CLIENT_DEATHS;
 }
 
@@ -169,7 +177,9 @@ static void draw_options(struct sim *sim)
 {
     struct sim_options *o = &sim->options;
 
-    *o = (struct sim_options){.group = sim_group_of(sim->seed)};
+    enum sim_group g = sim_group_of(sim->seed);
+
+    *o = (struct sim_options){.group = g};
     draw_faults(o);
     if (o->group == SIM_CLIENT_DEATHS)
         o->outages = sim_chance(sim, 40);
@@ -177,12 +187,14 @@ static void draw_options(struct sim *sim)
     o->clients = (uint32_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
     o->backends = (uint32_t)sim_between(sim, 0, SIM_BACKENDS_MAX);
     o->channels = (uint32_t)sim_between(sim, 1, SIM_CHANNELS_MAX);
-    o->fault_ms = sim_between(sim, 2000, 8000);
+    /* Without a network a probe comes each half minute only. */
+    o->fault_ms = g == SIM_ROAMING ? sim_between(sim, 10000, 80000) : sim_between(sim, 2000, 8000);
     o->delay_ms_max = sim_between(sim, 0, sim_chance(sim, 20) ? 300 : 40);
     o->pipe_bytes = o->slow ? (uint32_t)sim_between(sim, 500, 20000) : 1 << 18;
-    o->fault_mean_ms = sim_between(sim, 100, 2000);
+    o->fault_mean_ms =
+        sim_between(sim, 50, 1000); /* Of twelve kinds, of which most groups have but one or two. */
     o->burst = o->slow ? (uint32_t)sim_between(sim, 1, 30) : (uint32_t)sim_between(sim, 1, 8);
-    o->pace_mean_ms = sim_between(sim, 50, 500);
+    o->pace_mean_ms = sim_between(sim, 50, 500) * (g == SIM_ROAMING ? 8 : 1);
     o->preempt_mean = sim_chance(sim, 60) ? sim_between(sim, 300, 30000) : 0;
 }
 
@@ -220,6 +232,9 @@ static void draw_config(struct sim *sim, const struct hf_region_config *rc)
     c->sessions_max = rc->sessions_max;
     c->connections_max = 0;
     c->admission_rate = 4000; /* The default is by the machine's CPUs. */
+    if ((sim->options.roams || sim->options.drains) &&
+        sim_chance(sim, 30)) /* Then it sends away, and says for how long. */
+        c->admission_rate = (uint32_t)sim_between(sim, 1, 20);
     c->heartbeat_interval_ms = (uint32_t)sim_between(sim, 1000, 4000);
     c->heartbeat_min_ms = 500;
     c->heartbeat_max_ms = 10000;
@@ -268,19 +283,21 @@ static void slow_down(struct sim *sim)
         any_worker(sim)->stalled_until_ms = sim->now_ms + sim_spread(sim, 200);
 }
 
-static void send_to_sleep(struct sim *sim)
+/* A worker is to end: in good order, or for as long as its supervisor waits. */
+static void drain_some(struct sim *sim)
 {
-    struct sim_client *c = any_client(sim);
-
-    c->asleep_until_ms = sim->now_ms + sim_spread(sim, 2 * (uint64_t)sim->config.session_ttl_ms);
-    sim_tell(sim, "client %u sleeps until %" PRIu64, c->index, c->asleep_until_ms - START_MS);
+    sim_worker_drain(any_worker(sim), (uint32_t)sim_between(sim, 0, 2000));
+    for (uint32_t i = 0; i < sim->options.clients; i++)
+        sim->clients[i]->states.advised = true;
+    for (uint32_t i = 0; i < sim->thief_count; i++)
+        sim->thieves[i]->states.advised = true;
 }
 
 static void do_some_harm(struct sim *sim)
 {
     const struct sim_options *o = &sim->options;
 
-    switch (sim_between(sim, 0, 8)) {
+    switch (sim_between(sim, 0, 11)) {
     case 0:
     case 1:
         if (o->cuts)
@@ -307,7 +324,19 @@ static void do_some_harm(struct sim *sim)
         break;
     case 6:
         if (o->outages)
-            send_to_sleep(sim);
+            sim_roaming_sleep(sim, any_client(sim), 2 * (uint64_t)sim->config.session_ttl_ms);
+        break;
+    case 7:
+        if (o->roams)
+            sim_roaming_fault(sim);
+        break;
+    case 8:
+        if (o->drains)
+            drain_some(sim);
+        break;
+    case 9:
+        if (o->thefts)
+            sim_thief_steal(sim);
         break;
     default:
         if (o->deaths)
@@ -339,6 +368,7 @@ static void begin_settling(struct sim *sim)
         sim->workers[i].crash_in = sim->workers[i].stalled_until_ms = 0;
     sim_network_heal(sim);
     sim_clients_settle(sim);
+    sim_thieves_settle(sim);
 }
 
 static void chaos_act(struct sim *sim, void *self)
@@ -384,7 +414,7 @@ static void begin(struct sim *sim, uint64_t seed, bool trace, struct sim_stats *
     sim->stats = stats;
     sim->failed = sim->settling = false;
     sim->failure[0] = '\0';
-    sim->actor_count = 0;
+    sim->actor_count = sim->thief_count = 0;
     sim_running = sim;
     sim_arena_init(&sim->arena, false);
     sim_arena_enter(&sim->arena);
@@ -421,6 +451,7 @@ static void end(struct sim *sim)
     sim->stats->schedules++;
     sim->stats->virtual_ms += sim->now_ms - START_MS;
     sim->hash = hf_rng_next(&sim->rng) ^ sim->now_ms;
+    sim_thieves_free(sim);
     sim_clients_free(sim);
     sim_backends_free(sim);
     for (uint32_t slot = 0; slot < sim->options.workers; slot++)

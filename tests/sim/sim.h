@@ -10,6 +10,8 @@
  *   worker.c    workers and their supervisor                          shared.c   what must hold in shared memory
  *   network.c   connections                                           main.c     the test program
  *   client.c    client sessions and their applications                backend.c  the publisher behind the HTTP API
+ *   roaming.c   what happens to a client's machine               thief.c    somebody else with a client's ticket
+ *   states.c    what clients promise about their states, checked after each step
  *   store.c     what a client's dead process leaves to the next
  */
 #ifndef SIM_SIM_H
@@ -18,6 +20,7 @@
 #include "base/now.h"
 #include "base/rng.h"
 #include "server/config.h"
+#include "session/client_state.h"
 #include "shm/region.h"
 #include "sim/actor.h"
 #include "sim/memory.h"
@@ -30,6 +33,7 @@ enum {
     SIM_WORKERS_MAX = 3,
     SIM_CLIENTS_MAX = 5,
     SIM_BACKENDS_MAX = 2,
+    SIM_THIEVES_MAX = 2,
     SIM_PUBLISHERS_MAX = SIM_CLIENTS_MAX + SIM_BACKENDS_MAX,
     SIM_CHANNELS_MAX = 6,
     SIM_CONNS_MAX = 64,
@@ -53,6 +57,8 @@ enum sim_group {
     SIM_CRASH_POINTS,
     SIM_SLOW_READERS,
     SIM_EXPIRY,
+    SIM_ROAMING,
+    SIM_RESTARTS,
     SIM_CLIENT_DEATHS,
     SIM_EVERYTHING,
     SIM_GROUPS,
@@ -70,7 +76,7 @@ struct sim_options {
     uint32_t burst;         /* publishes at once, at most */
     uint64_t pace_mean_ms;  /* between two actions of an application */
     uint64_t preempt_mean;  /* points between two preemptions of a worker; 0: none */
-    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, deaths;
+    bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, roams, drains, thefts, deaths;
 };
 
 /* How often something happened, to show that the schedules try what they are for. */
@@ -78,7 +84,10 @@ struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full, stalls,
-        repeated, keys, deaths, successions; /* successions: with publishes that a dead client left */
+        repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,
+        successions; /* successions: with publishes that a dead client left */
+    uint64_t states[HF_CLIENT_STATE_COUNT],
+        causes[HF_BY_CLOSED + 1]; /* of clients: how often each was told */
 };
 
 struct sim_channel_truth;
@@ -99,13 +108,15 @@ struct sim {
     struct hf_config config;
     struct sim_worker workers[SIM_WORKERS_MAX];
 
-    struct sim_actor
-        *actors[SIM_WORKERS_MAX * 2 + SIM_CLIENTS_MAX * 2 + SIM_BACKENDS_MAX + SIM_CONNS_MAX + 2];
+    struct sim_actor *actors[SIM_WORKERS_MAX * 2 + (SIM_CLIENTS_MAX + SIM_THIEVES_MAX) * 2 +
+                             SIM_BACKENDS_MAX + SIM_CONNS_MAX + 2];
     uint32_t actor_count;
     struct sim_actor chaos;
 
     struct sim_conn *conns[SIM_CONNS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
+    struct sim_client *thieves[SIM_THIEVES_MAX];
+    uint32_t thief_count;
     struct sim_backend *backends[SIM_BACKENDS_MAX];
     struct sim_oracle *oracle;
 };

@@ -391,6 +391,19 @@ static void wait_for_events(struct sim_worker *w)
     w->now = sim_now(w->sim);
 }
 
+static void obey_supervisor(struct sim_worker *w)
+{
+    if (w->drains) {
+        w->drains = false;
+        w->draining = true;
+        hf_hub_drain(w->hub, w->drain_window_ms, w->now);
+    }
+    if (w->closes) {
+        w->closes = false;
+        hf_hub_close_all(w->hub, w->now);
+    }
+}
+
 static void be_worker(void *ctx)
 {
     struct sim_worker *w = ctx;
@@ -414,6 +427,7 @@ static void be_worker(void *ctx)
             w->asks = NULL;
             sim_backend_ask(b, w->hub);
         }
+        obey_supervisor(w);
         hf_hub_turn(w->hub, w->now);
         before = sim_points_off();
         sim_shared_check_turn(w->sim, w);
@@ -431,7 +445,7 @@ static void died(struct sim_worker *w)
     w->hub = NULL;
     w->asks = NULL;
     w->phase = SIM_WORKER_ZOMBIE;
-    w->waiting = w->dying = false;
+    w->waiting = w->dying = w->drains = w->draining = w->closes = w->closed = false;
     w->crash_in = 0;
     w->actor.at_ms = SIM_NEVER;
     sim_tell(sim, "worker %u is dead", w->slot);
@@ -449,6 +463,20 @@ void sim_worker_kill(struct sim_worker *w)
     w->dying = true;
     hf_assert(!sim_fiber_resume(&w->fiber));
     died(w);
+}
+
+void sim_worker_drain(struct sim_worker *w, uint32_t window_ms)
+{
+    struct sim *sim = w->sim;
+
+    if (w->phase != SIM_WORKER_RUNNING || w->drains || w->draining)
+        return;
+    sim->stats->drains++;
+    sim_tell(sim, "worker %u is drained within %u ms", w->slot, window_ms);
+    w->drains = true;
+    w->drain_window_ms = window_ms;
+    w->supervisor.at_ms = sim->now_ms + window_ms + sim_between(sim, 0, REAP_MS_MAX);
+    sim_worker_poke(w);
 }
 
 static void worker_act(struct sim *sim, void *self)
@@ -490,7 +518,13 @@ static void supervisor_act(struct sim *sim, void *self)
     struct sim_worker *w = self;
 
     w->supervisor.at_ms = SIM_NEVER;
-    if (w->phase == SIM_WORKER_ZOMBIE) {
+    if (w->phase == SIM_WORKER_RUNNING && w->draining && !w->closed) {
+        w->closes = w->closed = true;
+        w->supervisor.at_ms = sim->now_ms + sim_between(sim, 0, REAP_MS_MAX);
+        sim_worker_poke(w);
+    } else if (w->phase == SIM_WORKER_RUNNING) {
+        sim_worker_kill(w);
+    } else if (w->phase == SIM_WORKER_ZOMBIE) {
         hf_region_bury_worker(&sim->region, w->slot);
         w->phase = SIM_WORKER_DEAD;
         w->supervisor.at_ms = sim->now_ms + (sim_chance(sim, 50) ? 0 : sim_between(sim, 0, RESTART_MS_MAX));

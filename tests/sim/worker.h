@@ -46,6 +46,9 @@ struct sim_worker {
     uint64_t crash_in; /* dies at that point from now on; 0: at none */
     uint64_t preempt_in;
     uint64_t stalled_until_ms;
+    uint32_t drain_window_ms;
+    bool drains, draining;    /* its hub is to tell its clients to leave; and has done so */
+    bool closes, closed;      /* it is to close what is left; it was told so */
     struct sim_backend *asks; /* of the backend: to be called in the next turn */
 };
 
@@ -54,6 +57,8 @@ void sim_workers_start(struct sim *sim);
 void sim_worker_poke(struct sim_worker *w);
 /* SIGKILL. */
 void sim_worker_kill(struct sim_worker *w);
+/* SIGTERM: its clients are told to leave within that time; then it closes the rest, and ends. */
+void sim_worker_drain(struct sim_worker *w, uint32_t window_ms);
 /* Kill it where it stands at some point further on. named: at one of the HF_CRASH_POINT()s. */
 void sim_worker_arm(struct sim_worker *w, bool named, uint64_t points);
 /* The schedule is over: free the hub in good order; a failure where memory is left. */

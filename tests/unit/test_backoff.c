@@ -60,9 +60,13 @@ static void an_unexplained_loss_waits_within_the_loss_spread(void **state)
     (void)state;
     assert_int_equal(r.min, 0);
     assert_int_equal(r.max, 300);
-    end.loss_spread_ms = 60000; /* "U(0, min(lossSpread, 1 s))" */
+    end.loss_spread_ms =
+        25000; /* "wait a random time up to that before the first attempt" (PROTOCOL.md, welcome) */
     r = draw(&b, &end, 2000);
-    assert_in_range(r.max, 990, 1000);
+    assert_in_range(r.max, 24900, 25000);
+    end.loss_spread_ms = UINT64_MAX;
+    r = draw(&b, &end, 2000);
+    assert_in_range(r.max, HF_BACKOFF_LOSS_MS_MAX - 600, HF_BACKOFF_LOSS_MS_MAX);
 }
 
 static void own_evidence_tries_at_once(void **state)
@@ -91,6 +95,39 @@ static void failures_double_the_full_jitter_up_to_its_cap(void **state)
         assert_in_range(r.max, limits[n] * 99 / 100, limits[n]);
     }
     assert_in_range(after_failures(100).failures, 100, 100);
+}
+
+static void in_the_background_the_cap_is_higher(void **state)
+{
+    const struct hf_backoff_end end = {.cause = HF_CAUSE_REFUSED, .attempt_failed = true};
+    struct hf_backoff b = after_failures(20);
+    struct range r;
+
+    (void)state;
+    hf_backoff_background(&b, true);
+    r = draw(&b, &end, 0);
+    assert_in_range(r.max, 297000, 300000);
+    hf_backoff_background(&b, false);
+    r = draw(&b, &end, 0);
+    assert_in_range(r.max, 29700, 30000);
+}
+
+/* What failed on the network that was says nothing about the one that is. */
+static void a_signal_tries_at_once_whatever_failed_before(void **state)
+{
+    const struct hf_backoff_end end = {.cause = HF_CAUSE_SIGNAL, .attempt_failed = true};
+    struct hf_backoff b = after_failures(10);
+    struct range r = draw(&b, &end, 0);
+    struct hf_rng rng = {.state = 3};
+    unsigned i;
+
+    (void)state;
+    assert_int_equal(r.min, 0);
+    assert_int_equal(r.max, 100);
+    (void)hf_backoff_ended(&b, &end, &rng, 0);
+    assert_int_equal(b.failures, 10); /* and it is no failure */
+    for (i = 0; i < DRAWS; i++)
+        assert_in_range(hf_backoff_signal_ms(&rng), 0, HF_BACKOFF_OWN_MS_MAX);
 }
 
 static void the_server_knows_better(void **state)
@@ -152,6 +189,8 @@ int main(void)
         cmocka_unit_test(an_unexplained_loss_waits_within_the_loss_spread),
         cmocka_unit_test(own_evidence_tries_at_once),
         cmocka_unit_test(failures_double_the_full_jitter_up_to_its_cap),
+        cmocka_unit_test(in_the_background_the_cap_is_higher),
+        cmocka_unit_test(a_signal_tries_at_once_whatever_failed_before),
         cmocka_unit_test(the_server_knows_better),
         cmocka_unit_test(only_a_stable_and_useful_connection_clears_the_count),
         cmocka_unit_test(use_is_forgotten_with_its_connection),

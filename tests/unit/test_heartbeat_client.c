@@ -114,9 +114,10 @@ static void doubt_asks_at_once(void **state)
     struct hf_heartbeat h = opened(0);
 
     (void)state;
-    hf_heartbeat_sending(&h, 9999);
-    assert_int_equal(hf_heartbeat_tick(&h, 9999), HF_HEARTBEAT_OK);
-    hf_heartbeat_sending(&h, 10000); /* the first send after so much silence */
+    assert_false(hf_heartbeat_sending(&h, 9999));
+    assert_true(hf_heartbeat_sending(&h, 10000)); /* the first send after so much silence */
+    assert_int_equal(hf_heartbeat_tick(&h, 10000), HF_HEARTBEAT_OK);
+    hf_heartbeat_doubted(&h);
     assert_int_equal(hf_heartbeat_tick(&h, 10000), HF_HEARTBEAT_PING);
     hf_heartbeat_doubted(&h); /* it is being asked already */
     assert_int_equal(hf_heartbeat_tick(&h, 10001), HF_HEARTBEAT_OK);
