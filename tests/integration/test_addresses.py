@@ -139,7 +139,7 @@ def the_api_on_a_unix_socket(t):
         status, body = ask(path, 'POST', '/api/publish', '{"channel":"room","payload":%d}' % n)
         check_equal(status, 200, f'publish: {body}')
     c.pump_count('room', 10)
-    check('unix:' in server.log(), 'the ready text tells it')
+    wait_until(lambda: 'unix:' in server.log(), 'the ready text tells it')
     server.stop()
     check(not os.path.exists(path), 'the socket goes with the server')
 
