@@ -19,6 +19,7 @@ struct history {
     const char *channel;
     struct hf_client_history_query next; /* the page to ask for */
     char epoch[HF_LABEL_BYTES_MAX + 1];  /* next.since_epoch, from the second page on */
+    uint32_t page;                       /* messages to ask for at a time */
     uint64_t limit;                      /* 0: all */
     uint64_t printed;
     uint64_t asked_at_ms; /* the last answer, or the beginning */
@@ -54,7 +55,7 @@ static uint32_t page_size(const struct history *h)
 {
     uint64_t left = h->limit - h->printed;
 
-    return h->limit == 0 || left > PAGE ? PAGE : (uint32_t)left;
+    return h->limit == 0 || left > h->page ? h->page : (uint32_t)left;
 }
 
 static int ask(struct history *h)
@@ -69,19 +70,23 @@ static void fail(struct history *h)
     close_client(h);
 }
 
-/* Go on behind the last message of the answer. */
-static void ask_more(struct history *h, const struct hf_client_history *answer)
+static void ask_again(struct history *h)
 {
-    int err;
+    int err = ask(h);
 
-    (void)snprintf(h->epoch, sizeof(h->epoch), "%.*s", (int)answer->epoch.len, answer->epoch.data);
-    h->next.since_epoch = h->epoch;
-    h->next.since_offset = answer->messages[answer->count - 1].offset;
-    err = ask(h);
     if (err == 0)
         return;
     hf_peer_say("%s", hf_client_strerror(err));
     fail(h);
+}
+
+/* Go on behind the last message of the answer. */
+static void ask_more(struct history *h, const struct hf_client_history *answer)
+{
+    (void)snprintf(h->epoch, sizeof(h->epoch), "%.*s", (int)answer->epoch.len, answer->epoch.data);
+    h->next.since_epoch = h->epoch;
+    h->next.since_offset = answer->messages[answer->count - 1].offset;
+    ask_again(h);
 }
 
 static bool epoch_changed(const struct history *h, const struct hf_client_history *answer)
@@ -90,12 +95,27 @@ static bool epoch_changed(const struct history *h, const struct hf_client_histor
                               memcmp(h->epoch, answer->epoch.data, answer->epoch.len) != 0);
 }
 
+/* Large messages: a page of fewer fits. */
+static bool ask_for_fewer(struct history *h, const struct hf_client_history *answer)
+{
+    static const char too_large[] = "too_large";
+
+    if (answer->code.len != sizeof(too_large) - 1 ||
+        memcmp(answer->code.data, too_large, answer->code.len) != 0 || h->next.limit <= 1)
+        return false;
+    h->page = h->next.limit / 2;
+    ask_again(h);
+    return true;
+}
+
 static void on_history(void *user, const struct hf_client_history *answer)
 {
     struct history *h = user;
     uint32_t i;
 
     h->asked_at_ms = hf_peer_now_ms();
+    if (ask_for_fewer(h, answer))
+        return;
     if (answer->code.len > 0) {
         hf_peer_say("%s: no history: %.*s: %.*s", h->channel, (int)answer->code.len, answer->code.data,
                     (int)answer->reason.len, answer->reason.data);
@@ -225,7 +245,7 @@ static int start(struct history *h, const struct hf_client_options *options)
 int hf_cli_history(int argc, char **argv)
 {
     struct hf_client_options options;
-    struct history h = {.peer.timeout_ms = TIMEOUT_MS};
+    struct history h = {.peer.timeout_ms = TIMEOUT_MS, .page = PAGE};
     int status;
 
     hf_print_init(&h.print);

@@ -98,8 +98,10 @@ static void send_due(struct ping *p)
 
     if (p->closing || !p->peer.connected || now < p->next_ms || (p->count > 0 && p->sent == p->count))
         return;
-    if (hf_client_ping(p->peer.client, NULL) < 0)
-        return; /* 64 wait already: the next turn tries again. */
+    if (hf_client_ping(p->peer.client, NULL) < 0) { /* 64 wait already. */
+        p->next_ms = now + p->interval_ms;
+        return;
+    }
     if (p->sent == p->answered)
         p->waiting_since = now;
     p->sent++;

@@ -90,6 +90,18 @@ static void on_subscribed(void *user, const struct hf_client_subscription *s)
                     (int)s->epoch.len, s->epoch.data, s->offset);
 }
 
+/* Whether it was asked for; the backend may subscribe a session to others, and take them away. */
+static bool is_ours(const struct sub *sub, struct hf_client_text channel)
+{
+    unsigned i;
+
+    for (i = 0; i < sub->channels_count; i++)
+        if (strlen(sub->channels[i]) == channel.len &&
+            memcmp(sub->channels[i], channel.data, channel.len) == 0)
+            return true;
+    return false;
+}
+
 static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
 {
     struct sub *sub = user;
@@ -97,6 +109,8 @@ static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
     hf_peer_say("%.*s: not subscribed: %.*s %.*s", (int)s->channel.len, s->channel.data, (int)s->code.len,
                 s->code.len > 0 ? s->code.data : "", (int)s->reason.len,
                 s->reason.len > 0 ? s->reason.data : "");
+    if (!is_ours(sub, s->channel))
+        return;
     sub->peer.failed = true;
     if (--sub->left == 0)
         hf_client_close(sub->peer.client);

@@ -150,6 +150,8 @@ static int prepare(struct hf_pool *p, int *timeout_ms)
         if (wait >= 0 && (*timeout_ms < 0 || wait < *timeout_ms))
             *timeout_ms = wait;
     }
+    if (p->closed && count == 1) /* The bell alone: all members are over, and nobody will ring. */
+        *timeout_ms = 0;
     return count;
 }
 
@@ -298,6 +300,8 @@ static int pool_fill(struct hf_pool *p, const struct hf_pool_options *options)
         err = copy_string(&p->proxy, options->client.proxy);
     if (err == 0)
         err = copy_string(&p->dns_servers, options->client.dns_servers);
+    if (err == 0)
+        err = copy_string(&p->heartbeat_memory, options->client.heartbeat_memory);
     if (err < 0)
         return err;
     p->fds = calloc((size_t)options->members * HF_CLIENT_POLL_MAX + 1, sizeof(*p->fds));
@@ -358,6 +362,7 @@ void hf_pool_free(struct hf_pool *p)
     free(p->token);
     free(p->proxy);
     free(p->dns_servers);
+    free(p->heartbeat_memory);
     free(p->fds);
     hf_mailbox_release(&p->mailbox);
     free(p);

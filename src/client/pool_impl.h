@@ -47,8 +47,8 @@ struct hf_pool_member {
 struct hf_pool {
     struct hf_pool_options options; /* constant; client.url and client.urls are not used, urls are */
     char **urls;                    /* constant */
-    char *ca_file, *token;          /* constant */
-    char *proxy, *dns_servers;      /* constant */
+    char *ca_file, *token, *heartbeat_memory; /* constant */
+    char *proxy, *dns_servers;                /* constant */
     struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
     struct hf_pool_core core;
     struct hf_pool_channels channels;

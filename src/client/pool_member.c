@@ -289,11 +289,16 @@ static void move_unsent(struct hf_pool_member *m, struct hf_client *old, struct 
     struct hf_outbox_item *item;
 
     while ((item = hf_client_take_unanswered(old, false)) != NULL) {
-        uint64_t publish_id = hf_publish_ids_take(old_ids, item->publish_id);
         char id[HF_LABEL_BYTES_MAX + 1] = "";
         struct hf_str label = {item->id.data == NULL ? NULL : id, item->id.len};
+        uint64_t publish_id;
         int err;
 
+        if (item->refused) { /* It has been told already. */
+            free(item);
+            continue;
+        }
+        publish_id = hf_publish_ids_take(old_ids, item->publish_id);
         if (item->id.len > 0)
             memcpy(id, item->id.data, item->id.len);
         err = hf_publish_ids_publish(&m->ids, m->client, item->channel, item->payload, label, publish_id);
@@ -352,6 +357,8 @@ static int client_new(struct hf_pool_member *m, struct hf_client **out)
     options.token = m->pool->token;
     options.proxy = m->pool->proxy;
     options.dns_servers = m->pool->dns_servers;
+    /* A file is for one client, and what the first one learns of the network holds for all of a later start. */
+    options.heartbeat_memory = m->index == 0 ? m->pool->heartbeat_memory : NULL;
     options.user = m;
     options.on_connected = on_connected;
     options.on_disconnected = on_disconnected;

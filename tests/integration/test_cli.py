@@ -51,6 +51,18 @@ def history_reads_all_pages_either_way(t):
 
 
 @test
+def history_of_large_messages_comes_in_smaller_pages(t):
+    server = start(t, history_bytes='60MiB', message_max='600KiB', segment='4MiB')
+    pub = t.own(Command('pub', '--url', url_of(server.port), 'room', stdin=subprocess.PIPE))
+    for n in range(40):  # 20 MB: more than the client takes at once
+        pub.write(b'%d ' % n + b'x' * 500000 + b'\n')
+    pub.end_input()
+    check_equal(pub.wait(), 0, f'exit status of pub: {pub.error_lines}')
+    status, out, err = run(server, 'history', 'room', deadline_s=60)
+    check_equal((status, [line.split(' ')[0] for line in out.splitlines()]), (0, [str(n) for n in range(40)]), f'all of them: {err}')
+
+
+@test
 def history_of_nothing_is_empty_and_of_nobody_fails(t):
     server = start(t)
     status, out, err = run(server, 'history', '-v', 'empty')

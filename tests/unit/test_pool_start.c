@@ -4,12 +4,19 @@
 #include "holdfast/threaded.h"
 #include "session/pool_channels.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -286,6 +293,87 @@ static void channels_survive_want_of_memory(void **state)
     hf_pool_channels_release(&channels);
 }
 
+/* --- a server that lets nobody in --- */
+
+struct porter {
+    int listener;
+    atomic_bool closing;
+    pthread_t thread;
+    struct hf_pool *pool;
+    atomic_uint ended; /* sessions */
+};
+
+static void *refuse_all(void *arg)
+{
+    static const char answer[] = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    struct porter *p = arg;
+
+    while (!atomic_load(&p->closing)) {
+        struct pollfd fd = {.fd = p->listener, .events = POLLIN};
+        char request[4096];
+        int link = poll(&fd, 1, 20) > 0 ? accept(p->listener, NULL, NULL) : -1;
+
+        if (link < 0)
+            continue;
+        if (recv(link, request, sizeof(request), 0) > 0)
+            (void)!write(link, answer, sizeof(answer) - 1);
+        (void)close(link);
+    }
+    return NULL;
+}
+
+static void count_ends(void *user, uint32_t member, const struct hf_client_break *how)
+{
+    struct porter *p = user;
+
+    (void)member;
+    assert_int_equal(how->http_status, 401);
+    atomic_fetch_add(&p->ended, 1);
+}
+
+/*
+ * It was closed when all its members were between two sessions, where nobody is left to ring its bell. And the strings of its options are its own when the second
+ * session is made.
+ */
+static void a_pool_is_closed_while_all_its_members_are_away(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    char epoch[HF_CLIENT_EPOCH_BYTES];
+    uint64_t offset;
+    struct porter p = {.listener = socket(AF_INET, SOCK_STREAM, 0)};
+    char *memory = strdup("/nonexistent/heartbeats"), url[64];
+    struct hf_pool_options o;
+
+    (void)state;
+    assert_int_equal(bind(p.listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(p.listener, 16), 0);
+    assert_int_equal(getsockname(p.listener, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, sizeof(url), "ws://127.0.0.1:%u/ws", ntohs(address.sin_port));
+    hf_pool_options_init(&o);
+    o.client.url = url;
+    o.client.heartbeat_memory = memory;
+    o.members = 1;
+    o.user = &p;
+    o.on_member_ended = count_ends;
+    assert_int_equal(hf_pool_start(&o, &p.pool), 0);
+    memset(memory, 'x', strlen(memory));
+    free(memory);
+    assert_int_equal(pthread_create(&p.thread, NULL, refuse_all, &p), 0);
+    while (atomic_load(&p.ended) < 2)
+        (void)poll(NULL, 0, 1);
+    /* Its thread answers: it has seen the end, and waits to make the third one. */
+    assert_false(hf_pool_position(p.pool, "room", 4, epoch, &offset));
+    assert_false(hf_pool_position(p.pool, "room", 4, epoch, &offset));
+    hf_pool_close(p.pool);
+    assert_int_equal(hf_pool_join(p.pool), 0);
+    assert_int_equal(atomic_load(&p.ended), 2);
+    hf_pool_free(p.pool);
+    atomic_store(&p.closing, true);
+    assert_int_equal(pthread_join(p.thread, NULL), 0);
+    (void)close(p.listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_pool_without_a_server_takes_what_its_queue_holds),
         cmocka_unit_test(a_pool_that_is_stopped_says_nothing_more),
         cmocka_unit_test(a_threaded_client_without_a_server_takes_what_fits),
+        cmocka_unit_test(a_pool_is_closed_while_all_its_members_are_away),
         cmocka_unit_test(starting_survives_want_of_memory),
         cmocka_unit_test(channels_survive_want_of_memory),
     };
