@@ -302,20 +302,6 @@ static void tell_state(const struct hf_client *c, const struct hf_client_session
         c->options.on_state(c->options.user, &change);
 }
 
-/* What is wrong with the file of remembered networks, once. */
-static void tell_heartbeats(struct hf_client *c)
-{
-    const struct hf_client_problem problem = {.code = text(HF_STR("heartbeat_memory")),
-                                              .reason = text(hf_str_from(c->heartbeats.problem)),
-                                              .channel = text(HF_STR(""))};
-
-    if (c->heartbeats.problem[0] == '\0')
-        return;
-    if (c->options.on_problem != NULL)
-        c->options.on_problem(c->options.user, &problem);
-    c->heartbeats.problem[0] = '\0';
-}
-
 static void tell(struct hf_client *c, const struct hf_client_session_event *ev)
 {
     switch (ev->type) {
@@ -371,10 +357,26 @@ static void tell(struct hf_client *c, const struct hf_client_session_event *ev)
 static void on_event(void *ctx, const struct hf_client_session_event *ev)
 {
     struct hf_client *c = ctx;
+    bool outer = c->in_callback; /* What a callback asks for may be told within it. */
 
     c->in_callback = true;
     tell(c, ev);
-    c->in_callback = false;
+    c->in_callback = outer;
+}
+
+/* What is wrong with the file of remembered networks, once. */
+static void tell_heartbeats(struct hf_client *c)
+{
+    char reason[sizeof(c->heartbeats.problem)];
+    const struct hf_client_session_event ev = {.type = HF_CSE_ERROR,
+                                               .code = HF_STR("heartbeat_memory"),
+                                               .reason = {reason, strlen(c->heartbeats.problem)}};
+
+    if (c->heartbeats.problem[0] == '\0')
+        return;
+    memcpy(reason, c->heartbeats.problem, sizeof(reason));
+    c->heartbeats.problem[0] = '\0'; /* First: the application may call us. */
+    on_event(c, &ev);
 }
 
 /* --- making and freeing --- */

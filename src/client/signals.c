@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+enum { GIVE_UP_LATER_MS = 2000 };
 enum { WAYS_MAX = 32 /* looked at, of all that lead to a server; each is a question to the kernel */ };
 
 /*
@@ -241,10 +242,13 @@ static void take_up(struct hf_signals *g, int fd)
     hf_stuck_init(&g->stuck);
 }
 
-/* In whole seconds, so that it is set anew seldom. */
+/*
+ * In whole seconds, so that it is set anew seldom; and later than the session, which knows better what the silence means and comes back sooner: its ping may have gone out behind what
+ * is not acknowledged.
+ */
 static void set_give_up(struct hf_signals *g, uint64_t hard_ms)
 {
-    uint64_t ms = (hard_ms + 999) / 1000 * 1000;
+    uint64_t ms = (hard_ms + GIVE_UP_LATER_MS + 999) / 1000 * 1000;
 
     if (ms == g->give_up_ms)
         return;

@@ -466,7 +466,7 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
         hf_cs_doubt(s, HF_BY_OUTPUT_STUCK, now_ms);
     }
     if (now_ms >= s->ack_at_ms)
-        hf_cs_put_acks(s);
+        hf_cs_put_acks(s, now_ms);
     if (now_ms >= s->resub_at_ms)
         hf_cs_undefer(s, now_ms);
     if (now_ms >= s->sync_until_ms)

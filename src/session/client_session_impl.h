@@ -263,7 +263,7 @@ void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
 void hf_cs_put_heartbeat(struct hf_client_session *s);
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);
 void hf_cs_put_pong(struct hf_client_session *s);
-void hf_cs_put_acks(struct hf_client_session *s);
+void hf_cs_put_acks(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms);
 /* resume: as an attempt of this session; else as a new session of the same user. */
 int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resume) HF_MUST_CHECK;

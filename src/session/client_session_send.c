@@ -120,13 +120,13 @@ static bool ack_due(const struct hf_subscription *sub)
     return sub->state == HF_SUB_ACTIVE && hf_inbox_unacked(&sub->inbox);
 }
 
-void hf_cs_put_acks(struct hf_client_session *s)
+void hf_cs_put_acks(struct hf_client_session *s, uint64_t now_ms)
 {
     struct hf_list *node;
 
     for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
         if (!has_room(s)) {
-            s->ack_at_ms += ACK_DELAY_MS;
+            s->ack_at_ms = now_ms + ACK_DELAY_MS;
             return;
         }
         if (ack_due(HF_SUBSCRIPTION_OF(node)))
@@ -187,7 +187,7 @@ void hf_cs_delivered(struct hf_client_session *s, size_t bytes, uint64_t now_ms)
     if (s->ack_at_ms == HF_NEVER)
         s->ack_at_ms = now_ms + ACK_DELAY_MS;
     if (s->unacked_messages >= ACK_MESSAGES || s->unacked_bytes >= ACK_BYTES)
-        hf_cs_put_acks(s);
+        hf_cs_put_acks(s, now_ms);
 }
 
 void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscription *sub, uint64_t now_ms)
