@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 """The commands `history` and `ping`, what all commands share (tokens, colours, progress, completion), as a user meets them."""
+import asyncio
 import json
 import os
 import pty
 import re
 import subprocess
 import threading
+
+import websockets
 
 from fault_proxy import FaultProxy
 from holdfast_server import HOLDFAST, Command, Server, free_port, run_holdfast, url_of
@@ -129,6 +132,54 @@ def ping_gives_up_and_says_so(t):
         status, out, err = run(server, 'ping', *arguments)
         check_equal(status, 2, f'exit status of {arguments}')
         check_in(words, err, f'{arguments}')
+
+
+# sub
+
+class Backend:
+    """A server whose backend subscribes each session to `extra` as well, takes that away again, and then publishes to what was asked for."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.port = None
+        self.ready = threading.Event()
+        threading.Thread(target=self.run, daemon=True).start()
+        self.ready.wait(DEADLINE_S)
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+        server = self.loop.run_until_complete(websockets.serve(self.serve, '127.0.0.1', 0, subprotocols=['holdfast.v1.json'], compression=None))
+        self.port = server.sockets[0].getsockname()[1]
+        self.ready.set()
+        self.loop.run_forever()
+
+    async def serve(self, ws, path=None):
+        async def say(**message):
+            await ws.send(json.dumps(message))
+        await say(type='welcome', session='s', ticket='t', resumed=False, lastSeq=None, ttl=1000, serverId='x', serverTime=1,
+                  heartbeat={'interval': 25000, 'min': 10000, 'max': 60000}, lossSpread=0, maxMessage=1000, address='::1', channels=[])
+        async for text in ws:
+            message = json.loads(text)
+            if message['type'] == 'bye':
+                await ws.close(1000)
+                return
+            if message['type'] == 'ping':
+                await say(type='pong', id=message['id'], serverTime=1, serverId='x')
+            if message['type'] == 'subscribe':
+                for channel in (message['channel'], 'extra'):
+                    await say(type='subscribed', channel=channel, epoch='e', offset=0, recovered=True)
+                await say(type='unsubscribed', channel='extra', code='forbidden', reason='no longer')
+                await say(type='data', channel=message['channel'], offset=1, id='e-1', payload='still here', timestamp=1)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+@test
+def sub_ends_with_its_own_channels_only(t):
+    backend = t.own(Backend())
+    status, out, err = run_holdfast('sub', '--url', url_of(backend.port), '--count', '1', 'mine')
+    check_equal((status, out), (0, 'still here\n'), f'what was asked for goes on: {err}')
 
 
 # shared
