@@ -75,16 +75,26 @@ LIBC = ctypes.CDLL(None)
 PROCESSES = []  # all Popen objects of this test file, for the end
 
 
+PORTS_HELD = []  # A socket for each port that was given out.
+
+
 def free_port():
-    """A port that nothing listens on. Below the ephemeral range, so that no outgoing connection takes it meanwhile."""
+    """
+    A port that nothing listens on and that no test has been given, this one or another that runs beside it: each is held by a name of its own
+    among the abstract sockets until this process ends. Below the ephemeral range, so that no outgoing connection takes it meanwhile.
+    """
     for _ in range(1000):
         port = random.SystemRandom().randrange(18000, 32000)
-        with socket.socket() as s:
-            try:
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            held.bind(f'\0holdfast-test-port-{port}')
+            with socket.socket() as s:
                 s.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            held.close()
+            continue
+        PORTS_HELD.append(held)
+        return port
     raise CheckFailed('no free port on loopback')
 
 
