@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "client/clock.h"
 #include "client/options.h"
 #include "client/pool_impl.h"
 #include "client/url.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 static_assert((int)HF_POOL_MEMBERS_MAX == (int)HF_POOL_CORE_MEMBERS_MAX, "one bound");
 
@@ -19,14 +19,6 @@ enum {
     FLUSH_INTERVAL_MS_MAX = 60000,
     HANDED_A_TURN = 4096, /* publishes given to members between two looks at the network */
 };
-
-static uint64_t clock_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_BOOTTIME, &t); /* It fails for unknown clocks only. */
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* --- the thread: what others ask --- */
 
@@ -179,7 +171,7 @@ static int turn(struct hf_pool *p)
     int timeout, count;
     bool more, polled;
 
-    p->now_ms = clock_ms();
+    p->now_ms = hf_clock_ms();
     if (!take_orders(p))
         return 2;
     replace_members(p);
@@ -189,7 +181,7 @@ static int turn(struct hf_pool *p)
     polled = poll(p->fds, (nfds_t)count, more ? 0 : timeout) >= 0;
     if (!polled && errno != EINTR)
         return HF_EIO;
-    p->now_ms = clock_ms();
+    p->now_ms = hf_clock_ms();
     return process(p, polled) ? 1 : 0;
 }
 
@@ -271,7 +263,7 @@ static int make_members(struct hf_pool *p)
 
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
         return HF_EIO;
-    p->now_ms = clock_ms();
+    p->now_ms = hf_clock_ms();
     hf_pool_core_init(&p->core, p->options.members, p->options.flush_interval_ms, seed, p->now_ms);
     for (i = 0; i < p->options.members; i++) {
         struct hf_pool_member *m = &p->members[i];
