@@ -1,6 +1,8 @@
 /*
  * client_session_impl.h - what the files of the client session share; included by them alone, and by the simulation, which copies a ticket.
- *   client_session.c          the interface, and the clock
+ *   client_session.c          making and freeing, entering and leaving, and what the application asks of the session as a whole
+ *   client_session_driver.c   connections and bytes, as the driver brings and takes them
+ *   client_session_clock.c    when something is due, and doing it then
  *   client_session_attempt.c  the state machine: when a connection is made, and when it is left
  *   client_session_ending.c   what ends a connection or an attempt, and what that means
  *   client_session_signal.c   doubts, and what the system says about the network
