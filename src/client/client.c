@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "client/client_impl.h"
 #include "client/clock.h"
+#include "client/options.h"
 #include "wire/message.h"
 
 #include <assert.h>
@@ -106,14 +107,15 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
 
     if (c == NULL)
         return HF_ENOMEM;
-    c->options = *options;
     c->wake_fd = -1;
     c->asleep_ms = hf_clock_asleep_ms();
     hf_buf_init(&c->scratch, HF_CLIENT_TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         hf_socket_init(&c->sockets[slot], slot);
     hf_signals_init(&c->signals, options->watch_network);
-    err = servers_init(&c->servers, options);
+    err = hf_client_options_copy(&c->options, options);
+    if (err == 0)
+        err = servers_init(&c->servers, &c->options);
     if (err < 0)
         goto done;
     if (hf_servers_need_tls(&c->servers))
@@ -128,10 +130,6 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
         goto done;
-    c->options.url = c->options.ca_file = c->options.token = NULL;
-    c->options.heartbeat_memory = c->options.outbox_path = NULL;
-    c->options.proxy = c->options.dns_servers = NULL;
-    c->options.urls = NULL;
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -158,6 +156,7 @@ void hf_client_free(struct hf_client *c)
     hf_outbox_file_close(c->outbox_file);
     hf_heartbeats_release(&c->heartbeats, hf_clock_ms());
     hf_buf_release(&c->scratch);
+    hf_client_options_release(&c->options);
     free(c->kept);
     free(c);
 }

@@ -28,7 +28,7 @@ enum {
 };
 
 struct hf_client {
-    struct hf_client_options options; /* its strings are not kept */
+    struct hf_client_options options; /* a copy, strings and all */
     struct hf_servers servers;
     struct hf_client_tls *tls;          /* NULL: no URL is wss */
     struct hf_outbox_file *outbox_file; /* NULL: memory keeps the outbox */

@@ -222,36 +222,31 @@ static bool options_valid(const struct hf_pool_options *o)
 {
     return o->members >= 1 && o->members <= HF_POOL_MEMBERS_MAX && o->queue_max >= 1 &&
            o->connected_queue_max >= 1 && o->flush_interval_ms >= 1 &&
-           o->flush_interval_ms <= FLUSH_INTERVAL_MS_MAX && (o->urls == NULL) == (o->urls_count == 0);
-}
-
-static int copy_string(char **to, const char *from)
-{
-    *to = from == NULL ? NULL : strdup(from);
-    return from != NULL && *to == NULL ? HF_ENOMEM : 0;
+           o->flush_interval_ms <= FLUSH_INTERVAL_MS_MAX && (o->urls == NULL) == (o->urls_count == 0) &&
+           o->urls_count <= UINT32_MAX;
 }
 
 /* All URLs are looked at now: a member may come to the last of them only after hours. */
-static int copy_urls(struct hf_pool *p, const struct hf_pool_options *from)
+static int copy_options(struct hf_pool *p, const struct hf_pool_options *from)
 {
-    const bool own = from->urls != NULL, several = !own && from->client.urls_count > 0;
-    const char *const *urls = own ? from->urls : several ? from->client.urls : &from->client.url;
+    struct hf_client_options client = from->client;
     struct hf_url parsed;
-    size_t i;
-    int err = 0;
+    unsigned i;
+    int err;
 
-    p->options.urls = NULL;
-    p->options.urls_count = own ? from->urls_count : several ? from->client.urls_count : 1;
-    p->options.client.urls = NULL;
-    p->options.client.urls_count = 0;
-    p->urls = calloc(p->options.urls_count, sizeof(char *));
-    if (p->urls == NULL)
-        return HF_ENOMEM;
-    for (i = 0; i < p->options.urls_count && err == 0; i++) {
-        err = urls[i] == NULL ? HF_EINVAL : hf_url_parse(&parsed, urls[i]);
-        if (err == 0)
-            err = copy_string(&p->urls[i], urls[i]);
+    if (from->urls != NULL) {
+        client.urls = from->urls;
+        client.urls_count = (unsigned)from->urls_count;
+    } else if (client.urls_count == 0) {
+        client.urls = &from->client.url;
+        client.urls_count = 1;
     }
+    p->options = *from;
+    p->options.urls = NULL;
+    p->options.urls_count = 0;
+    err = hf_client_options_copy(&p->options.client, &client);
+    for (i = 0; err == 0 && i < client.urls_count; i++)
+        err = client.urls[i] == NULL ? HF_EINVAL : hf_url_parse(&parsed, client.urls[i]);
     return err;
 }
 
@@ -271,7 +266,7 @@ static int make_members(struct hf_pool *p)
 
         m->pool = p;
         m->index = i;
-        m->url = i % p->options.urls_count;
+        m->url = i % p->options.client.urls_count;
         hf_publish_ids_init(&m->ids);
         err = hf_pool_member_start(m);
         if (err < 0)
@@ -282,18 +277,8 @@ static int make_members(struct hf_pool *p)
 
 static int pool_fill(struct hf_pool *p, const struct hf_pool_options *options)
 {
-    int err = copy_urls(p, options);
+    int err = copy_options(p, options);
 
-    if (err == 0)
-        err = copy_string(&p->ca_file, options->client.ca_file);
-    if (err == 0)
-        err = copy_string(&p->token, options->client.token);
-    if (err == 0)
-        err = copy_string(&p->proxy, options->client.proxy);
-    if (err == 0)
-        err = copy_string(&p->dns_servers, options->client.dns_servers);
-    if (err == 0)
-        err = copy_string(&p->heartbeat_memory, options->client.heartbeat_memory);
     if (err < 0)
         return err;
     p->fds = calloc((size_t)options->members * HF_CLIENT_POLL_MAX + 1, sizeof(*p->fds));
@@ -313,7 +298,6 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
     p = calloc(1, sizeof(*p));
     if (p == NULL)
         return HF_ENOMEM;
-    p->options = *options;
     hf_list_init(&p->done);
     hf_pool_channels_init(&p->channels, options->members, options->client.subscriptions_max);
     err =
@@ -347,14 +331,7 @@ void hf_pool_free(struct hf_pool *p)
     for (i = 0; i < p->options.members; i++)
         hf_pool_member_release(&p->members[i]);
     hf_pool_channels_release(&p->channels);
-    for (i = 0; p->urls != NULL && i < p->options.urls_count; i++)
-        free(p->urls[i]);
-    free(p->urls);
-    free(p->ca_file);
-    free(p->token);
-    free(p->proxy);
-    free(p->dns_servers);
-    free(p->heartbeat_memory);
+    hf_client_options_release(&p->options.client);
     free(p->fds);
     hf_mailbox_release(&p->mailbox);
     free(p);

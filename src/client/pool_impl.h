@@ -34,9 +34,9 @@ struct hf_pool_member {
     struct hf_pool *pool;
     uint32_t index;
     struct hf_client *client;
-    bool ended; /* on_ended has come */
-    bool over;  /* and its sockets are closed: it need not be run any more */
-    size_t url; /* of options.urls */
+    bool ended;   /* on_ended has come */
+    bool over;    /* and its sockets are closed: it need not be run any more */
+    unsigned url; /* of options.client.urls */
     uint32_t connections;
     struct hf_publish_ids ids;
     struct hf_pool_counters counters;
@@ -45,10 +45,8 @@ struct hf_pool_member {
 
 /* Everything but mailbox, runner, counters and what is constant after hf_pool_start() is its thread's alone. */
 struct hf_pool {
-    struct hf_pool_options options; /* constant; client.url and client.urls are not used, urls are */
-    char **urls;                    /* constant */
-    char *ca_file, *token, *heartbeat_memory; /* constant */
-    char *proxy, *dns_servers;                /* constant */
+    struct hf_pool_options
+        options; /* constant; `client` is a copy, strings and all, whose urls are those of the pool, one at least */
     struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
     struct hf_pool_core core;
     struct hf_pool_channels channels;

@@ -352,13 +352,12 @@ static int client_new(struct hf_pool_member *m, struct hf_client **out)
 {
     struct hf_client_options options = hf_client_options_plain(&m->pool->options.client);
 
-    options.url = m->pool->urls[m->url];
-    options.ca_file = m->pool->ca_file;
-    options.token = m->pool->token;
-    options.proxy = m->pool->proxy;
-    options.dns_servers = m->pool->dns_servers;
+    options.url = m->pool->options.client.urls[m->url];
+    options.urls = NULL;
+    options.urls_count = 0;
     /* A file is for one client, and what the first one learns of the network holds for all of a later start. */
-    options.heartbeat_memory = m->index == 0 ? m->pool->heartbeat_memory : NULL;
+    if (m->index > 0)
+        options.heartbeat_memory = NULL;
     options.user = m;
     options.on_connected = on_connected;
     options.on_disconnected = on_disconnected;
@@ -393,7 +392,7 @@ void hf_pool_member_replace(struct hf_pool_member *m)
     struct hf_publish_ids old_ids = m->ids;
 
     if (m->connections == 0)
-        m->url = (m->url + 1) % m->pool->options.urls_count;
+        m->url = (m->url + 1) % m->pool->options.client.urls_count;
     if (hf_pool_member_start(m) < 0) {
         (void)hf_pool_core_ended(&m->pool->core, m->index, m->pool->now_ms);
         hf_pool_core_gone(&m->pool->core, m->index);

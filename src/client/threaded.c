@@ -24,7 +24,7 @@ static_assert((int)HF_CLIENT_EPOCH_BYTES > (int)HF_LABEL_BYTES_MAX, "an epoch is
 enum { QUEUE_MAX_DEFAULT = 1000 };
 
 struct hf_threaded {
-    struct hf_client_options app; /* the application's callbacks */
+    struct hf_client_options app; /* the application's, copied: its callbacks are called */
     struct hf_client *client;     /* its thread's alone, once that runs */
     struct hf_publish_ids ids;
     struct hf_list backlog; /* commands taken and not yet done: the first waits for room in the outbox */
@@ -282,7 +282,6 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
     t = calloc(1, sizeof(*t));
     if (t == NULL)
         return HF_ENOMEM;
-    t->app = options->client;
     t->publish_bytes_max = options->client.outbox_bytes_max;
     hf_list_init(&t->backlog);
     hf_publish_ids_init(&t->ids);
@@ -291,8 +290,11 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
         free(t);
         return err;
     }
-    client_options = with_our_callbacks(t);
-    err = hf_client_new(&client_options, &t->client);
+    err = hf_client_options_copy(&t->app, &options->client);
+    if (err == 0) {
+        client_options = with_our_callbacks(t);
+        err = hf_client_new(&client_options, &t->client);
+    }
     if (err == 0)
         err = hf_runner_start(&t->runner, run, t);
     if (err == 0) {
@@ -317,6 +319,7 @@ void hf_threaded_free(struct hf_threaded *t)
     hf_client_free(t->client);
     hf_publish_ids_release(&t->ids);
     hf_mailbox_release(&t->mailbox);
+    hf_client_options_release(&t->app);
     free(t);
 }
 
