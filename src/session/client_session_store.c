@@ -158,9 +158,13 @@ void hf_cs_save_attempt(struct hf_client_session *s)
         (void)save(s, max_u64(sent_id(s), s->saved_sent_id));
 }
 
-/* What was answered is not asked again. Should that fail, it is, and its answer is as good the second time. */
+/*
+ * What was answered is not asked again, and what was saved ahead of its being sent, and was not, is not uncertain where the session is gone. Should that
+ * fail, it is asked, and its answer is as good the second time.
+ */
 void hf_cs_save_last(struct hf_client_session *s)
 {
-    if (s->config.store != NULL && (s->unsaved || s->saved_first_id != s->outbox.first_id))
+    if (s->config.store != NULL &&
+        (s->unsaved || s->saved_first_id != s->outbox.first_id || s->saved_sent_id != sent_id(s)))
         (void)save(s, sent_id(s));
 }

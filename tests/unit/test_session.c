@@ -1616,6 +1616,42 @@ TEST(a_settled_session_is_not_resumed)
     said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
 }
 
+/* A session that ends in good order leaves what it has sent, and not what it might have sent next: the rest is not uncertain. */
+TEST(a_clean_end_leaves_as_sent_what_was_sent)
+{
+    struct hf_client_session_config config = config_of(f);
+    char payload[1000];
+    uint64_t sent_id;
+
+    config.store = &f->store.store;
+    config.window = 100;
+    hf_client_session_free(f->s);
+    begin_session(f, &config, 0);
+    live(f);
+    memset(payload, '7', sizeof(payload));
+    for (unsigned i = 0; i < 80; i++)
+        assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0},
+                                                   (struct hf_str){payload, sizeof(payload)}, &f->publish_id,
+                                                   f->now_ms),
+                         0);
+    /* The socket takes nothing: what may be sent is saved ahead of what lies in the output. */
+    (void)hf_client_session_output(f->s, f->slot, f->now_ms);
+    (void)hf_client_session_output(f->s, f->slot, f->now_ms);
+    assert_int_equal(f->store.state.sent_id, 80);
+    hf_client_session_free(f->s);
+    sent_id = f->store.state.sent_id;
+    assert_in_range(sent_id, 1, 79);
+    f->attempt = 0;
+    begin_session(f, &config, 0);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    collect(f);
+    assert_int_equal(hf_client_session_unanswered(f->s), 80 - sent_id);
+    assert_non_null(strstr((const char *)f->said.data, "\"seq\":1}"));
+    hf_buf_reset(&f->said);
+    hf_buf_reset(&f->heard);
+}
+
 TEST(what_a_store_cannot_have_is_refused)
 {
     static const struct hf_store_state wrong[] = {
@@ -1736,6 +1772,7 @@ int main(void)
         cmocka_unit_test(many_publishes_cost_one_save),
         cmocka_unit_test(subscriptions_are_not_inherited),
         cmocka_unit_test(a_settled_session_is_not_resumed),
+        cmocka_unit_test(a_clean_end_leaves_as_sent_what_was_sent),
         cmocka_unit_test(what_a_store_cannot_have_is_refused),
     };
 
