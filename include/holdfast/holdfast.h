@@ -465,10 +465,12 @@ HF_CLIENT_API void hf_client_stop(struct hf_client *client);
 /*
  * For a poll loop of one's own: what to wait for, and what to do with what poll() said. Both at each turn of the loop.
  * hf_client_prepare() fills at most HF_CLIENT_POLL_MAX entries, returns how many, and sets *timeout_ms to what poll() takes. The
- * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out.
+ * entries are those of `struct pollfd`, which is not named here to keep <poll.h> out. One of them is an alarm that becomes readable when that time is over, or up to a second
+ * before: unlike the timeout of poll() it goes on while the machine sleeps, so that what became due then is done at the wake-up. Only where the process has no descriptor left
+ * for it is there none, and the timeout alone ends the wait.
  * hf_client_process() takes them back and returns as hf_client_step().
  */
-enum { HF_CLIENT_POLL_MAX = 44 };
+enum { HF_CLIENT_POLL_MAX = 45 };
 struct pollfd;
 HF_CLIENT_API int hf_client_prepare(struct hf_client *client, struct pollfd *fds, int *timeout_ms);
 HF_CLIENT_API int hf_client_process(struct hf_client *client, const struct pollfd *fds, int fds_count);

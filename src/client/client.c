@@ -28,8 +28,8 @@ static_assert((int)HF_CLIENT_ECORRUPT == HF_ECORRUPT && (int)HF_CLIENT_ECALLBACK
               "as in base/err.h");
 static_assert((int)HF_CLIENT_TOKEN_MAX == HF_TOKEN_MAX, "as in session/client_session.h");
 static_assert((int)HF_CLIENT_EUNSUPPORTED == HF_EUNSUPPORTED, "as in base/err.h");
-static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 2,
-              "the slots, the wake-up and the watch");
+static_assert(HF_CLIENT_POLL_MAX == HF_CLIENT_SESSION_SLOTS * HF_SOCKET_FDS_MAX + 3,
+              "the slots, the wake-up, the watch and the alarm");
 static_assert((int)HF_CLIENT_URLS_MAX == HF_SERVERS_MAX, "as in client/servers.h");
 /* So are the states and their causes. */
 static_assert((int)HF_CLIENT_STATE_WAITING == HF_CLIENT_WAITING &&
@@ -107,7 +107,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
 
     if (c == NULL)
         return HF_ENOMEM;
-    c->wake_fd = -1;
+    c->wake_fd = c->alarm.fd = -1;
     c->asleep_ms = hf_clock_asleep_ms();
     hf_buf_init(&c->scratch, HF_CLIENT_TEXT_BYTES_MAX);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
@@ -130,6 +130,7 @@ int hf_client_new(const struct hf_client_options *options, struct hf_client **ou
     err = c->wake_fd < 0 ? HF_EIO : session_new(c);
     if (err < 0)
         goto done;
+    hf_alarm_init(&c->alarm);
     *out = c;
     c = NULL; /* The caller owns it now. */
 done:
@@ -150,6 +151,7 @@ void hf_client_free(struct hf_client *c)
     hf_signals_release(&c->signals);
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
+    hf_alarm_release(&c->alarm);
     hf_client_tls_free(c->tls);
     hf_servers_release(&c->servers);
     hf_client_session_free(c->session);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "client/alarm.h"
 #include "client/heartbeats.h"
 #include "client/outbox_file.h"
 #include "client/servers.h"
@@ -39,6 +40,7 @@ struct hf_client {
     struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
     struct hf_signals signals;
     int wake_fd;
+    struct hf_alarm alarm; /* rings at the next deadline */
     atomic_bool stopped;
     int64_t asleep_ms;              /* boot time less awake time, when last looked */
     struct hf_client_message *kept; /* of the answer to a history request that is coming in */

@@ -48,7 +48,7 @@ static bool over(const struct hf_client *c)
            c->sockets[1].stage == HF_SOCKET_NONE;
 }
 
-static int wait_ms(const struct hf_client *c, uint64_t now)
+static uint64_t deadline_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
     uint64_t look_at = hf_signals_deadline_ms(&c->signals);
@@ -61,6 +61,11 @@ static int wait_ms(const struct hf_client *c, uint64_t now)
 
         at = due < at ? due : at;
     }
+    return over(c) ? now : at;
+}
+
+static int wait_ms(uint64_t at, uint64_t now)
+{
     if (at == UINT64_MAX)
         return -1;
     if (at <= now)
@@ -71,16 +76,21 @@ static int wait_ms(const struct hf_client *c, uint64_t now)
 int hf_client_prepare(struct hf_client *c, struct pollfd *fds, int *timeout_ms)
 {
     struct hf_socket_turn turn = turn_of(c);
+    uint64_t at;
     int count = 0;
     unsigned slot;
 
     obey(c, &turn);
+    at = deadline_ms(c, turn.now_ms);
+    hf_alarm_set(&c->alarm, at, turn.now_ms);
     fds[count++] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+    if (c->alarm.fd >= 0) /* It ends the wait; there is nothing to read. */
+        fds[count++] = (struct pollfd){.fd = c->alarm.fd, .events = POLLIN};
     if (hf_signals_fd(&c->signals) >= 0)
         fds[count++] = (struct pollfd){.fd = hf_signals_fd(&c->signals), .events = POLLIN};
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
         count += hf_socket_prepare(&c->sockets[slot], &turn, fds + count);
-    *timeout_ms = over(c) ? 0 : wait_ms(c, turn.now_ms);
+    *timeout_ms = wait_ms(at, turn.now_ms);
     return count;
 }
 
