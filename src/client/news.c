@@ -1,5 +1,7 @@
 #include "client/news.h"
 
+#include <string.h>
+
 void hf_news_init(struct hf_news *n)
 {
     *n = (struct hf_news){.has_told = false};
@@ -54,8 +56,60 @@ static void forget_what_is_good_again(struct hf_news *n, const struct hf_look *l
             n->told.facts.paths[slot] = HF_PATH_SAME;
 }
 
-bool hf_news_look(struct hf_news *n, const struct hf_look *look, uint64_t now_ms)
+/* --- moves --- */
+
+static bool same_ip(const struct hf_ip *a, const struct hf_ip *b)
 {
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static const struct hf_news_move *find_move(const struct hf_news *n, const struct hf_move *move)
+{
+    unsigned i;
+
+    for (i = 0; i < n->moves_count; i++)
+        if (same_ip(&n->moves[i].own, &move->own) && same_ip(&n->moves[i].source, &move->source))
+            return &n->moves[i];
+    return NULL;
+}
+
+/* A connection that was on its way when the move was told is no evidence: it may be the next one to be lived on, and has to be left as well. */
+static bool is_believed(const struct hf_news *n, const struct hf_move *move)
+{
+    const struct hf_news_move *told = find_move(n, move);
+
+    if (told == NULL)
+        return n->moves_count < HF_NEWS_MOVES_MAX;
+    return move->begun_at_ms < told->told_at_ms;
+}
+
+static void judge_moves(struct hf_news *n, struct hf_look *look)
+{
+    unsigned slot;
+
+    if (look->print != n->told.print)
+        n->moves_count = 0;
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        if (look->facts.paths[slot] == HF_PATH_MOVED && !is_believed(n, &look->moves[slot]))
+            look->facts.paths[slot] = HF_PATH_SAME;
+}
+
+static void remember_moves(struct hf_news *n, const struct hf_look *look, uint64_t now_ms)
+{
+    unsigned slot;
+
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        const struct hf_move *move = &look->moves[slot];
+
+        if (look->facts.paths[slot] == HF_PATH_MOVED && find_move(n, move) == NULL &&
+            n->moves_count < HF_NEWS_MOVES_MAX)
+            n->moves[n->moves_count++] = (struct hf_news_move){move->own, move->source, now_ms};
+    }
+}
+
+bool hf_news_look(struct hf_news *n, struct hf_look *look, uint64_t now_ms)
+{
+    judge_moves(n, look);
     forget_what_is_good_again(n, look);
     if (!differs(n, look)) {
         n->waits = false;
@@ -71,6 +125,7 @@ bool hf_news_look(struct hf_news *n, const struct hf_look *look, uint64_t now_ms
     n->told = *look;
     n->has_told = true;
     n->told_at_ms = now_ms;
+    remember_moves(n, look, now_ms);
     return true;
 }
 

@@ -151,7 +151,8 @@ static bool place_of_peer(int fd, struct hf_place *peer)
     return getpeername(fd, (struct sockaddr *)&address, &len) == 0 && hf_place_of(&address, peer);
 }
 
-static enum hf_session_path look_at_path(struct hf_signals *g, const struct hf_socket *sock)
+static enum hf_session_path look_at_path(struct hf_signals *g, const struct hf_socket *sock,
+                                         struct hf_move *move)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof(address);
@@ -168,9 +169,10 @@ static enum hf_session_path look_at_path(struct hf_signals *g, const struct hf_s
     if (sock->stage != HF_SOCKET_DIALING && !place_of_peer(fd, &peer))
         return HF_PATH_SAME;
     hf_watch_way(g->watch, &peer, &way);
-    if (way.open && is_known(&way.source) && memcmp(&way.source, &own.ip, sizeof(own.ip)) != 0)
-        return HF_PATH_MOVED;
-    return HF_PATH_SAME;
+    if (!way.open || !is_known(&way.source) || memcmp(&way.source, &own.ip, sizeof(own.ip)) == 0)
+        return HF_PATH_SAME;
+    *move = (struct hf_move){own.ip, way.source, sock->begun_at_ms};
+    return HF_PATH_MOVED;
 }
 
 /* Other connections, or other addresses of the server: their ways are other ones, and nothing has changed. */
@@ -208,7 +210,7 @@ static void look(struct hf_signals *g, const struct hf_signals_turn *turn)
 
     look_at_servers(g, turn->servers, &seen);
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
-        seen.facts.paths[slot] = look_at_path(g, &turn->sockets[slot]);
+        seen.facts.paths[slot] = look_at_path(g, &turn->sockets[slot], &seen.moves[slot]);
     rebase(g, turn, &seen);
     g->look_due = false;
     g->looked_at_ms = turn->now_ms;

@@ -207,6 +207,7 @@ static void start(struct hf_socket *sock, const struct hf_client_session_want *w
     struct hf_server *server = &turn->servers->list[turn->servers->next];
 
     sock->attempt = want->attempt;
+    sock->begun_at_ms = turn->now_ms;
     sock->until_ms = want->until_ms;
     sock->server = turn->servers->next;
     sock->judged = sock->slot == HF_CLIENT_SESSION_PROBE_SLOT; /* Its end tells about the network. */

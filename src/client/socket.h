@@ -37,6 +37,7 @@ struct hf_socket {
     enum hf_socket_stage stage;
     unsigned slot;
     uint32_t attempt;         /* of the session, that all this is for */
+    uint64_t begun_at_ms;     /* when it was begun */
     uint64_t until_ms;        /* when the attempt is given up */
     unsigned server;          /* which one of the servers it goes to */
     bool judged;              /* it was welcomed, or hf_servers knows that it will not be */

@@ -9,8 +9,8 @@ import subprocess
 import threading
 import time
 
-from holdfast_test import PATIENCE, check, check_equal, comment, main, shorten, test, wait_until
-from namespaces import Net, NetCommand, NetServer
+from holdfast_test import DEADLINE_S, PATIENCE, Skip, check, check_equal, comment, main, shorten, test, wait_until
+from namespaces import GATEWAYS, Net, NetCommand, NetServer
 
 HARD_S = 10  # the hard deadline's upper limit (heartbeat.h); with these round trips it is 3 s
 ATTEMPT_S = 8  # how long an attempt without an answer is waited for
@@ -52,9 +52,10 @@ class Ticker:
 class Scene:
     """The machines, a server, a subscriber on the client, and a publisher on another machine."""
 
-    def __init__(self, t, publisher='server', heartbeat='1s'):
+    def __init__(self, t, publisher='server', heartbeat='1s', before_sub=lambda scene: None):
         self.net = t.own(Net())
         self.server = t.own(NetServer(self.net, workers=2, heartbeat_min='500ms', heartbeat_interval=heartbeat)).start()
+        before_sub(self)
         self.sub = t.own(NetCommand(self.net, 'client', 'sub', '--url', self.server.url, '--verbose', 'demo'))
         self.sub.wait_said('subscribed|begins|began')
         wait_until(self.is_subscribed, 'sub has subscribed')
@@ -203,6 +204,32 @@ def the_default_route_moves_as_the_old_way_dies(t):
         scene.net.ip('router', f'link set r{old} up')
     scene.finish('default route moved as the old way died', RECOVERY_S)
     check(max(scene.delays()) < 2 * HARD_S * PATIENCE, f'no message is delayed beyond the outage and the hard deadline: {max(scene.delays()):.1f} s')
+
+
+def lead_the_port_by_c1(scene):
+    scene.net.ip('client', f'route add default via {GATEWAYS["c1"]} dev c1 table 100')
+    rule = subprocess.run([*scene.net.words('client'), 'ip', 'rule', 'add', 'ipproto', 'tcp', 'dport', str(scene.server.port), 'table', '100'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S)
+    if rule.returncode != 0:
+        raise Skip(f'no routing by port here: {rule.stdout.strip()}')
+
+
+@test(deadline=100)
+def a_rule_for_the_port_is_no_move(t):
+    """Connections to the server's port leave by c1; the kernel, asked without a port, says c0: each new connection would look as one on an old way."""
+    scene = Scene(t, before_sub=lead_the_port_by_c1)
+    check_equal(scene.sub.own_addresses(), ['10.70.2.2'], 'the rule leads the connection by c1')
+
+    def opened():
+        return scene.server.metric('holdfast_connections_opened_total')
+    scene.ticker.wait_more(4)  # a move is told each 300 ms, if it is
+    check_equal(opened(), 3, 'connections: the publisher, and two of the subscriber, whose first move may be true')
+    scene.net.ip('client', 'link set c0 down')
+    scene.net.ip('client', 'link set c0 up')
+    scene.net.default_route('c0')
+    scene.ticker.wait_more(4)
+    check(4 <= opened() <= 6, f'a network that changes is looked at anew: {opened():.0f} connections')
+    scene.finish('a rule for the port', RECOVERY_S)
 
 
 @test(deadline=200)
