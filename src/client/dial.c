@@ -38,6 +38,11 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+void hf_dial_set_until(struct hf_dial *d, uint64_t until_ms)
+{
+    d->race.config.until_ms = until_ms;
+}
+
 void hf_dial_end(struct hf_dial *d)
 {
     unsigned i;

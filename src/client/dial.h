@@ -50,6 +50,8 @@ void hf_dial_init(struct hf_dial *d);
  */
 void hf_dial_start(struct hf_dial *d, struct hf_host *host, const char *dns_servers, uint64_t until_ms,
                    uint64_t now_ms);
+/* It has another time than it began with. Does nothing where nothing is under way. */
+void hf_dial_set_until(struct hf_dial *d, uint64_t until_ms);
 /* Give up: all is closed. */
 void hf_dial_end(struct hf_dial *d);
 

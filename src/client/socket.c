@@ -356,6 +356,14 @@ static void give_up(struct hf_socket *sock, const struct hf_socket_turn *turn)
     hf_socket_release(sock);
 }
 
+/* The session may have changed its mind: what was prepared on doubt is wanted now, and has longer; or the doubt is gone, and it has not. */
+static void take_time(struct hf_socket *sock, const struct hf_client_session_want *want)
+{
+    sock->until_ms = want->until_ms;
+    if (sock->stage == HF_SOCKET_DIALING)
+        hf_dial_set_until(&sock->dial, want->until_ms);
+}
+
 void hf_socket_obey(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
     struct hf_client_session_want want = hf_client_session_want(turn->session, sock->slot);
@@ -366,9 +374,12 @@ void hf_socket_obey(struct hf_socket *sock, const struct hf_socket_turn *turn)
     case HF_WISH_NONE:
         break;
     case HF_WISH_CONNECT:
-        if (sock->stage == HF_SOCKET_NONE)
+        if (sock->stage == HF_SOCKET_NONE) {
             start(sock, &want, turn);
-        else if (sock->stage == HF_SOCKET_DIALING)
+            break;
+        }
+        take_time(sock, &want);
+        if (sock->stage == HF_SOCKET_DIALING)
             dial(sock, turn);
         break;
     case HF_WISH_CARRY:

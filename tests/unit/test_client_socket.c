@@ -1,0 +1,184 @@
+/*
+ * test_client_socket.c - a session's slot on real sockets of this machine: what was prepared on doubt has, once it is wanted, the time of an attempt that is.
+ * The connection that the session lives on is the test's own; the time is made, and only what the kernel does at once is waited for.
+ */
+#include "client_session_fixture.h"
+
+#include "client/socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CALLERS = 8, PATIENCE_MS = 20000 };
+
+/* A listener that accepts nothing. `full`: not even into its queue, so that a connection to it is never made. */
+struct deaf {
+    int fd, callers[CALLERS];
+    unsigned port;
+};
+
+static struct deaf deaf_begin(bool full)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    struct deaf d = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    unsigned i;
+
+    assert_true(d.fd >= 0);
+    assert_int_equal(bind(d.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(d.fd, full ? 0 : CALLERS), 0);
+    assert_int_equal(getsockname(d.fd, (struct sockaddr *)&address, &len), 0);
+    d.port = ntohs(address.sin_port);
+    for (i = 0; i < CALLERS; i++) {
+        d.callers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(d.callers[i] >= 0);
+        if (full)
+            (void)connect(d.callers[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    return d;
+}
+
+static void deaf_end(struct deaf *d)
+{
+    unsigned i;
+
+    for (i = 0; i < CALLERS; i++)
+        (void)close(d->callers[i]);
+    (void)close(d->fd);
+}
+
+/* The spare's socket, and what it needs. */
+struct spare {
+    struct hf_socket sock;
+    struct hf_servers servers;
+    struct hf_client_tls *tls;
+    uint8_t buf[HF_READ_BYTES];
+};
+
+static struct hf_socket_turn turn_of(struct spare *spare, const struct fixture *f)
+{
+    return (struct hf_socket_turn){.session = f->s,
+                                   .servers = &spare->servers,
+                                   .tls = spare->tls,
+                                   .buf = spare->buf,
+                                   .now_ms = f->now_ms};
+}
+
+/* Until the socket has come as far as this. */
+static void run_to(struct spare *spare, struct fixture *f, enum hf_socket_stage stage)
+{
+    const struct hf_socket_turn turn = turn_of(spare, f);
+
+    hf_socket_obey(&spare->sock, &turn);
+    while (spare->sock.stage != stage) {
+        struct pollfd fds[HF_SOCKET_FDS_MAX];
+        int count = hf_socket_prepare(&spare->sock, &turn, fds), i;
+
+        assert_true(count > 0 && poll(fds, (nfds_t)count, PATIENCE_MS) > 0);
+        for (i = 0; i < count; i++)
+            hf_socket_ready(&spare->sock, &fds[i], &turn);
+        hf_socket_obey(&spare->sock, &turn);
+    }
+}
+
+/*
+ * The second connection is begun at the soft deadline, and is as far as `stage` when the hard one comes: from there it has the whole time of an
+ * attempt, and not what is left of that which it had as a spare.
+ */
+static void has_its_time(struct fixture *f, const struct hf_servers_config *where, enum hf_socket_stage stage)
+{
+    struct spare *spare = calloc(1, sizeof(*spare));
+    struct hf_socket_turn turn;
+    uint64_t as_spare_ms, as_attempt_ms;
+    int slot;
+
+    assert_non_null(spare);
+    assert_int_equal(hf_servers_init(&spare->servers, where), 0);
+    if (hf_servers_need_tls(&spare->servers))
+        assert_int_equal(hf_client_tls_new(NULL, &spare->tls), 0);
+    live(f);
+    while (wanted_slot(f) < 0)
+        advance(f, 100);
+    slot = wanted_slot(f);
+    hf_socket_init(&spare->sock, (unsigned)slot);
+    as_spare_ms = hf_client_session_want(f->s, (unsigned)slot).until_ms;
+    run_to(spare, f, stage);
+    while (hf_client_session_state(f->s) != HF_CLIENT_CONNECTING)
+        advance(f, 100);
+    HEARD(f, "disconnected 0\n");
+    as_attempt_ms = hf_client_session_want(f->s, (unsigned)slot).until_ms;
+    assert_true(f->now_ms < as_spare_ms && as_spare_ms < as_attempt_ms);
+    turn = turn_of(spare, f);
+    hf_socket_obey(&spare->sock, &turn);
+    assert_int_equal(spare->sock.stage, stage);
+
+    turn.now_ms = f->now_ms = as_spare_ms;
+    assert_true(hf_socket_deadline_ms(&spare->sock, turn.now_ms) > as_spare_ms);
+    hf_socket_tick(&spare->sock, &turn);
+    hf_socket_obey(&spare->sock, &turn);
+    assert_int_equal(spare->sock.stage, stage);
+    HEARD(f, "");
+
+    assert_true(hf_socket_deadline_ms(&spare->sock, turn.now_ms) <= as_attempt_ms);
+    turn.now_ms = f->now_ms = as_attempt_ms;
+    hf_socket_tick(&spare->sock, &turn);
+    assert_int_equal(spare->sock.stage, HF_SOCKET_NONE);
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_WAITING);
+    hf_socket_release(&spare->sock);
+    hf_client_tls_free(spare->tls);
+    hf_servers_release(&spare->servers);
+    free(spare);
+}
+
+static void at(char *out, size_t cap, const char *scheme, unsigned port, const char *path)
+{
+    (void)snprintf(out, cap, "%s://127.0.0.1:%u%s", scheme, port, path);
+}
+
+TEST(a_spare_that_is_dialling_has_its_time)
+{
+    struct deaf d = deaf_begin(true);
+    char url[64];
+    const char *const urls[] = {url};
+
+    at(url, sizeof(url), "ws", d.port, "/ws");
+    has_its_time(f, &(struct hf_servers_config){.urls = urls, .count = 1, .proxy = ""}, HF_SOCKET_DIALING);
+    deaf_end(&d);
+}
+
+TEST(a_spare_that_waits_for_the_proxy_has_its_time)
+{
+    struct deaf d = deaf_begin(false);
+    const char *const urls[] = {"ws://192.0.2.1:8000/ws"};
+    char proxy[64];
+
+    at(proxy, sizeof(proxy), "http", d.port, "");
+    has_its_time(f, &(struct hf_servers_config){.urls = urls, .count = 1, .proxy = proxy},
+                 HF_SOCKET_TUNNELING);
+    deaf_end(&d);
+}
+
+TEST(a_spare_in_its_handshake_has_its_time)
+{
+    struct deaf d = deaf_begin(false);
+    char url[64];
+    const char *const urls[] = {url};
+
+    at(url, sizeof(url), "wss", d.port, "/ws");
+    has_its_time(f, &(struct hf_servers_config){.urls = urls, .count = 1, .proxy = ""}, HF_SOCKET_GREETING);
+    deaf_end(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spare_that_is_dialling_has_its_time),
+        cmocka_unit_test(a_spare_that_waits_for_the_proxy_has_its_time),
+        cmocka_unit_test(a_spare_in_its_handshake_has_its_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
