@@ -38,7 +38,8 @@ static void begin_close(struct hf_client_session *s, uint64_t now_ms)
     s->close_wanted = false;
     if (s->state == HF_CLIENT_ENDED || s->state == HF_CLIENT_CLOSING)
         return;
-    if (!hf_client_state_connected(s->state)) {
+    if (!hf_client_state_connected(s->state) ||
+        s->superseded) { /* There is no connection to say goodbye on. */
         hf_cs_end(s, &e, now_ms);
         return;
     }

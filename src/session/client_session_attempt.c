@@ -19,6 +19,7 @@ static void session_check(const struct hf_client_session *s)
         hf_assert(s->next == HF_NO_SLOT);
     hf_assert(s->next == HF_NO_SLOT || s->next != s->live);
     hf_assert(s->next != HF_NO_SLOT || !s->next_held);
+    hf_assert(!s->superseded || (hf_client_state_connected(s->state) && s->next != HF_NO_SLOT));
     hf_assert(s->probe == HF_CS_PROBE_NONE || hf_client_state_connected(s->state));
 }
 
@@ -113,6 +114,7 @@ void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e, uint64_t 
     if (s->live != HF_NO_SLOT && s->links[s->live].state != HF_LINK_CLOSING)
         hf_link_drop(&s->links[s->live]);
     s->live = HF_NO_SLOT;
+    s->superseded = false;
     hf_cs_move(s, HF_CLIENT_ENDED, e, now_ms);
     emit_ending(s, &ev, e);
 }
@@ -175,8 +177,11 @@ static enum hf_client_session_state waiting_state(const struct hf_client_session
 /* `next` has failed. Its link is CLOSING already, or is dropped here. */
 void hf_cs_attempt_ended(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms)
 {
+    const struct hf_ending superseded = {.cause = HF_BY_SUPERSEDED, .close_code = HF_CLOSE_SUPERSEDED};
     struct hf_client_session_event ev = {.type = HF_CSE_RETRYING};
 
+    if (s->superseded) /* It was a break after all. */
+        hf_cs_live_ended(s, &superseded, now_ms);
     if (s->links[s->next].state != HF_LINK_CLOSING)
         hf_link_drop(&s->links[s->next]);
     s->next = HF_NO_SLOT;
@@ -239,6 +244,7 @@ void hf_cs_reset_connection(struct hf_client_session *s)
     hf_outbox_disconnected(&s->outbox);
     hf_requests_disconnected(&s->requests);
     s->settling = false;
+    s->superseded = false;
     s->greeting = false;
     s->welcome_ping = 0;
     s->unacked_messages = 0;
@@ -251,6 +257,17 @@ void hf_cs_reset_connection(struct hf_client_session *s)
     s->asked = 0;
     s->bad_messages = 0;
     s->failed = NULL;
+}
+
+/*
+ * Make before break: the server has taken `next` for the session's connection, and its welcome is behind the end of the old one, on another way. For the application nothing is broken
+ * until `next` fails.
+ */
+void hf_cs_live_superseded(struct hf_client_session *s)
+{
+    hf_cs_reset_connection(s);
+    s->superseded = true;
+    s->greeting = true;
 }
 
 /* The live connection is no more. Its link is CLOSING already, or is dropped here. */

@@ -47,7 +47,7 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
         at = min_u64(at, s->linger_until_ms[slot]);
     if (s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE)
         at = min_u64(at, s->attempt_at_ms);
-    if (hf_client_state_connected(s->state))
+    if (hf_client_state_connected(s->state) && !s->superseded)
         at = min_u64(at, live_deadline(s));
     if (s->state == HF_CLIENT_CLOSING)
         at = min_u64(at, s->close_until_ms);
@@ -128,7 +128,7 @@ void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
             hf_link_drop(&s->links[slot]);
     if (s->next != HF_NO_SLOT)
         tick_next(s, now_ms);
-    if (hf_client_state_connected(s->state))
+    if (hf_client_state_connected(s->state) && !s->superseded)
         tick_live(s, now_ms);
     hf_cs_probe_tick(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)

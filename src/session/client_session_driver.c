@@ -41,7 +41,9 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
     if (l->state == HF_LINK_IDLE)
         return;
     hf_cs_enter(s);
-    if ((int)slot == s->live) {
+    if ((int)slot == s->live && s->superseded) {
+        hf_link_drop(l);
+    } else if ((int)slot == s->live) {
         hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
     } else if ((int)slot == s->next) {
@@ -93,7 +95,7 @@ struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slo
 
     hf_assert(s->busy == 0);
     hf_cs_enter(s);
-    if ((int)slot == s->live && hf_client_state_connected(s->state))
+    if ((int)slot == s->live && hf_client_state_connected(s->state) && !s->superseded)
         hf_cs_put_publishes(s, now_ms);
     if ((int)slot == s->live && l->out.len > 0 && s->output_from_ms == HF_NEVER)
         s->output_from_ms = now_ms;

@@ -47,10 +47,20 @@ static struct hf_ending close_ending(const struct hf_client_session *s, int slot
     return e;
 }
 
+/* Only an attempt that the server has heard of can have taken the session over. */
+static bool request_is_out(const struct hf_client_session *s)
+{
+    return s->next != HF_NO_SLOT && s->links[s->next].state >= HF_LINK_OPENING;
+}
+
 static void on_closed(struct hf_client_session *s, int slot, const struct hf_link_event *lev, uint64_t now_ms)
 {
     struct hf_ending e = close_ending(s, slot, lev);
 
+    if (slot == s->live && e.cause == HF_BY_SUPERSEDED && request_is_out(s)) {
+        hf_cs_live_superseded(s);
+        return;
+    }
     if (slot == s->live) {
         s->refuse_oldest = s->refuse_oldest || lev->close_code == HF_CLOSE_TOO_BIG;
         if (s->leave_at_ms != HF_NEVER && e.cause == HF_BY_CLOSED_BY_SERVER)

@@ -92,7 +92,9 @@ struct hf_client_session {
     uint64_t payload_bytes_max; /* the server's maxMessage; 0: not known yet */
     uint32_t connections, retries;
 
-    bool greeting; /* a welcome is being looked at: requests wait until it has been */
+    /* The live connection was closed in favour of `next`, as it seems: nothing is told, and nothing said, until that is welcomed or fails. */
+    bool superseded;
+    bool greeting; /* a welcome is being looked at, or superseded: requests wait until it has been */
     /* Publishes up to settle_seq are done; which of them were refused is known with the pong. */
     bool settling;
     bool refuse_oldest; /* "after 1009 takes its oldest unanswered publish for refused" */
@@ -168,6 +170,8 @@ void hf_cs_fail_next(struct hf_client_session *s, const char *why, uint64_t now_
 void hf_cs_adopt_next(struct hf_client_session *s, uint64_t now_ms);
 /* The live connection is no more. Its link is CLOSING already, or is dropped. */
 void hf_cs_live_ended(struct hf_client_session *s, const struct hf_ending *e, uint64_t now_ms);
+/* The server has closed it with 4001, and `next` has its request out. Its link is CLOSING. */
+void hf_cs_live_superseded(struct hf_client_session *s);
 /* Nothing of what was going on on a connection goes on. */
 void hf_cs_reset_connection(struct hf_client_session *s);
 /* The session is over. */

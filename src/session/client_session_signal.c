@@ -18,7 +18,7 @@ void hf_cs_doubt(struct hf_client_session *s, enum hf_client_session_cause cause
 {
     const struct hf_ending why = {.cause = cause};
 
-    if (!hf_client_state_connected(s->state))
+    if (!hf_client_state_connected(s->state) || s->superseded)
         return;
     if (s->state == HF_CLIENT_LIVE)
         s->proof_ping = s->heartbeat.ping_id + (s->heartbeat.pinged_at_ms == 0 ? 1 : 0);
@@ -228,7 +228,10 @@ void hf_client_session_network(struct hf_client_session *s, const struct hf_netw
         break;
     case HF_CLIENT_LIVE:
     case HF_CLIENT_DOUBTFUL:
-        network_of_connected(s, facts, back, now_ms);
+        if (s->superseded)
+            network_of_attempt(s, facts, back, now_ms);
+        else
+            network_of_connected(s, facts, back, now_ms);
         break;
     case HF_CLIENT_OFFLINE:
         if (!s->offline)
@@ -256,6 +259,10 @@ static void signalled(struct hf_client_session *s, enum hf_client_session_cause 
         break;
     case HF_CLIENT_LIVE:
     case HF_CLIENT_DOUBTFUL:
+        if (s->superseded) {
+            redial(s, cause, now_ms);
+            break;
+        }
         if (s->next_held)
             hf_cs_drop_next(s); /* It was prepared on what was. */
         hf_cs_doubt(s, cause, now_ms);

@@ -614,6 +614,13 @@ TEST(offline_the_word_of_the_server_holds_too)
 
 /* --- superseded --- */
 
+/* Another way: the next connection is wanted at once, and not made yet. */
+static void dial_in_doubt(struct fixture *f)
+{
+    network(f, false, HF_PATH_MOVED);
+    assert_true(wanted_slot(f) >= 0);
+}
+
 /* "stays away, unless it has an attempt of its own that is unanswered or was given up: then it resumes once more" */
 TEST(superseded_by_an_attempt_of_its_own_it_resumes)
 {
@@ -634,6 +641,126 @@ TEST(superseded_by_an_attempt_of_its_own_it_resumes)
     MOVED(f, "waiting connecting due\nconnecting live welcomed\n");
     serve_close(f, 4001);
     MOVED(f, "live ended superseded\n");
+}
+
+/* The server has taken the next connection, and what it says on the old one is here before its welcome on the new one. Returns the old one's slot; the test talks on the new one. */
+static unsigned superseded(struct fixture *f)
+{
+    unsigned old, next;
+
+    begin(f);
+    serve(f, "{\"type\":\"reconnect\",\"after\":[0,0],\"code\":\"rebalance\"}\n");
+    old = f->slot;
+    dial(f);
+    next = f->slot;
+    f->slot = old;
+    serve_close(f, 4001);
+    f->slot = next;
+    HEARD(f, "");
+    MOVED(f, "");
+    return old;
+}
+
+/* Make before break: for the application nothing was broken, and what it asked for meanwhile is asked for on the new connection. */
+TEST(superseded_before_the_welcome_nothing_is_told)
+{
+    unsigned old = superseded(f);
+
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_CLOSE);
+    publish(f, "1");
+    subscribe(f, "demo");
+    f->slot = old;
+    said(f, "close 4001\n"); /* and nothing behind it */
+    f->slot = 1 - old;
+    advance(f, 2500); /* Nothing of the old connection is due any more, but its end. */
+    assert_int_equal(hf_client_session_want(f->s, old).wish, HF_WISH_NONE);
+    hf_client_session_lost(f->s, old, "closed", f->now_ms);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    MOVED(f, "");
+    said(f, "{\"type\":\"subscribe\",\"channel\":\"demo\"}\n{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA(
+                "demo", "1", "1"));
+    serve(f, PONG("2") SUBSCRIBED("demo", "e1", "5") "{\"type\":\"ack\",\"seq\":1,\"offsets\":[6]}\n");
+    HEARD(f, "caught up 0\nsubscribed demo e1:5\nacked 1 at 6\n");
+    advance(f, 29500); /* Its heartbeats go on as on any. */
+    MOVED(f, "live doubtful heartbeat_late\n");
+}
+
+/* The driver tells of the old connection's end in its own time. */
+TEST(superseded_the_end_of_the_old_connection_is_no_news)
+{
+    unsigned old = superseded(f);
+
+    hf_client_session_lost(f->s, old, "closed", f->now_ms);
+    HEARD(f, "");
+    MOVED(f, "");
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    MOVED(f, "");
+}
+
+TEST(superseded_by_an_attempt_that_fails_it_is_told)
+{
+    char key[HF_WS_KEY_LEN];
+    struct hf_buf out;
+
+    (void)superseded(f);
+    take_request(f, key);
+    hf_buf_init(&out, TEXT_MAX);
+    assert_int_equal(hf_handshake_put_refusal(&out, 503, "unavailable", "no", 7), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+    MOVED(f, "live connecting superseded\nconnecting waiting retry_after\n");
+    HEARD(f, "disconnected 4001\nretrying 503 7\n");
+}
+
+TEST(superseded_by_an_attempt_without_an_answer_it_is_told)
+{
+    uint64_t begun_ms;
+
+    (void)superseded(f);
+    begun_ms = f->now_ms;
+    while (hf_client_session_state(f->s) == HF_CLIENT_LIVE)
+        advance(f, 1);
+    assert_in_range(f->now_ms - begun_ms, 3900, 4000);
+    MOVED(f, "live connecting superseded\nconnecting waiting timed_out\n");
+    HEARD(f, "disconnected 4001\nretrying 0 0\n");
+    resume(f);
+}
+
+TEST(superseded_by_an_attempt_whose_address_is_gone_it_is_told)
+{
+    (void)superseded(f);
+    network(f, false, HF_PATH_MOVED); /* It may yet be answered. */
+    hf_client_session_woke_up(f->s, f->now_ms);
+    hf_client_session_output_stuck(f->s, 1 - f->slot, f->now_ms);
+    MOVED(f, "");
+    network(f, false, HF_PATH_GONE);
+    MOVED(f, "live connecting superseded\nconnecting waiting address_gone\n");
+    HEARD(f, "disconnected 4001\nretrying 0 0\n");
+}
+
+/* There is no connection to say goodbye on, and none is waited for. */
+TEST(superseded_it_can_be_closed)
+{
+    (void)superseded(f);
+    hf_client_session_close(f->s, f->now_ms);
+    MOVED(f, "live ended closed\n");
+    HEARD(f, "ended 0 0 asked\n");
+}
+
+/* 4001 has another reason than an attempt of which the server knows nothing yet. */
+TEST(superseded_while_an_attempt_is_dialling_it_is_told)
+{
+    unsigned old;
+
+    begin(f);
+    old = f->slot;
+    dial_in_doubt(f);
+    f->slot = old;
+    serve_close(f, 4001);
+    MOVED(f, "live doubtful network_changed\ndoubtful connecting superseded\n");
+    HEARD(f, "disconnected 4001\n");
 }
 
 TEST(a_drained_connection_that_is_closed_waits_as_advised)
@@ -727,6 +854,13 @@ int main(void)
         cmocka_unit_test(a_refusal_proves_the_system_wrong),
         cmocka_unit_test(offline_the_word_of_the_server_holds_too),
         cmocka_unit_test(superseded_by_an_attempt_of_its_own_it_resumes),
+        cmocka_unit_test(superseded_before_the_welcome_nothing_is_told),
+        cmocka_unit_test(superseded_the_end_of_the_old_connection_is_no_news),
+        cmocka_unit_test(superseded_by_an_attempt_that_fails_it_is_told),
+        cmocka_unit_test(superseded_by_an_attempt_without_an_answer_it_is_told),
+        cmocka_unit_test(superseded_by_an_attempt_whose_address_is_gone_it_is_told),
+        cmocka_unit_test(superseded_it_can_be_closed),
+        cmocka_unit_test(superseded_while_an_attempt_is_dialling_it_is_told),
         cmocka_unit_test(a_drained_connection_that_is_closed_waits_as_advised),
         cmocka_unit_test(every_change_is_a_moment_to_publish),
         cmocka_unit_test(every_change_is_a_moment_to_close),
