@@ -19,7 +19,7 @@ struct hf_outbox_file {
     struct hf_store store;
     struct hf_outbox_db db;
     bool synced;
-    bool unsynced_puts;        /* synced: there are some */
+    bool unsynced_puts;        /* synced: there are some, or refusals */
     size_t put_since_look;     /* bytes since the free space was looked at */
     uint64_t first_id;         /* as saved */
     uint64_t seq_base;         /* as saved: another one, or another ticket, is another session */
@@ -210,6 +210,20 @@ static int put(void *ctx, const struct hf_store_publish *p)
     return 0;
 }
 
+/* It needs no room that put() has not left. */
+static int refuse(void *ctx, uint64_t publish_id)
+{
+    struct hf_outbox_file *f = ctx;
+    int err;
+
+    hf_outbox_db_bind(&f->db, HF_OUTBOX_REFUSE, 1, publish_id);
+    err = hf_outbox_db_run(&f->db, HF_OUTBOX_REFUSE);
+    if (err < 0)
+        return hf_outbox_db_undo(&f->db, err);
+    f->unsynced_puts = f->synced;
+    return 0;
+}
+
 static int save(void *ctx, const struct hf_store_state *state)
 {
     struct hf_outbox_file *f = ctx;
@@ -272,7 +286,7 @@ int hf_outbox_file_open(const char *path, bool synced, struct hf_outbox_file **o
 
     if (f == NULL)
         return HF_ENOMEM;
-    f->store = (struct hf_store){.ctx = f, .load = load, .put = put, .save = save};
+    f->store = (struct hf_store){.ctx = f, .load = load, .put = put, .refuse = refuse, .save = save};
     f->synced = synced;
     f->put_since_look = LOOK_EVERY_BYTES;
     read_boot(f);

@@ -5,8 +5,9 @@
  * belong together. Both hold the session's ticket, which is a secret: they are readable by their owner only.
  *
  *   put()    is one transaction: what it has taken is with the kernel, and survives the process
+ *   refuse() is one as well, which empties the payload: no publish has an empty one
  *   save()   is one transaction; it is synced where the session has changed, because two sessions' numbers must never be mixed up
- *   synced:  every save() is synced, and hf_outbox_file_flush() syncs what put() has taken since: one sync for all
+ *   synced:  every save() is synced, and hf_outbox_file_flush() syncs what put() and refuse() have taken since: one sync for all
  *   not:     after a crash of the machine the file is whole, but what was done in the last moments may be undone. It knows that by the
  *            boot's id, and then gives all that is left as sent in a session that nobody knows: uncertain
  *
@@ -40,7 +41,7 @@ int hf_outbox_file_open(const char *path, bool synced, struct hf_outbox_file **o
 /* Close it, after the session that uses it was freed. NULL is allowed. */
 void hf_outbox_file_close(struct hf_outbox_file *f);
 
-/* The store, which lives as long as the file is open. Its put() and save() return HF_ENOSPACE, HF_EIO, HF_ECORRUPT or HF_ENOMEM. */
+/* The store, which lives as long as the file is open. Its put(), refuse() and save() return HF_ENOSPACE, HF_EIO, HF_ECORRUPT or HF_ENOMEM. */
 const struct hf_store *hf_outbox_file_store(const struct hf_outbox_file *f);
 /* Synced: let the machine's crash leave what put() has taken. Else, and where nothing was put, it does nothing. */
 int hf_outbox_file_flush(struct hf_outbox_file *f) HF_MUST_CHECK;

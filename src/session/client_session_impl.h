@@ -102,6 +102,7 @@ struct hf_client_session {
 
     uint64_t saved_first_id, saved_sent_id, saved_attempts; /* what the store knows */
     bool unsaved;           /* ticket or numbers are not what the store knows: no publish may be written */
+    bool unnoted;           /* a refusal is not what the store knows */
     uint64_t save_again_ms; /* saving failed, and is tried again then; HF_NEVER: it did not */
     bool inherited; /* the session was another process's, and its subscriptions are not all ended yet */
     uint64_t welcome_ping; /* sent behind the welcome; its pong ends catching up and settling. 0: had */
@@ -194,6 +195,8 @@ void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms);
 /* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */
 int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload,
                         struct hf_str *value) HF_MUST_CHECK;
+/* Publishes at the front that were refused, of which the application knows, leave. */
+void hf_cs_drop_refused(struct hf_client_session *s);
 /* Put out what the window and the output have room for. */
 void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
@@ -210,6 +213,8 @@ void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms);
 int hf_cs_load(struct hf_client_session *s) HF_MUST_CHECK;
 /* Keep a publish that the outbox has just got. */
 int hf_cs_store_put(struct hf_client_session *s, const struct hf_outbox_item *item) HF_MUST_CHECK;
+/* A publish that is in the outbox still was refused. */
+void hf_cs_store_refuse(struct hf_client_session *s, const struct hf_outbox_item *item);
 /* Let the store know what it must before publishes are written. Returns the publish id up to which they may be. */
 uint64_t hf_cs_save(struct hf_client_session *s, uint64_t now_ms);
 /* An attempt is about to be made. */

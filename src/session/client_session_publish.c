@@ -131,6 +131,18 @@ static void emit_refused(struct hf_client_session *s, const struct hf_outbox_ite
     hf_cs_emit(s, &ev);
 }
 
+void hf_cs_drop_refused(struct hf_client_session *s)
+{
+    struct hf_outbox_item *item;
+
+    while ((item = hf_outbox_pop_refused(&s->outbox)) != NULL)
+        free(item);
+    while ((item = hf_outbox_pop_unnumbered(&s->outbox)) != NULL) {
+        s->unsaved = true; /* The others have moved up. */
+        free(item);
+    }
+}
+
 /* "after 1009 takes its oldest unanswered publish for refused" (PROTOCOL.md "Client to server"). */
 static void refuse_oldest(struct hf_client_session *s)
 {
@@ -145,6 +157,7 @@ static void refuse_oldest(struct hf_client_session *s)
     s->unsaved = true; /* The others have moved up. */
     emit_refused(s, item, HF_STR("too_large"), HF_STR("the server ended the connection over it"));
     free(item);
+    hf_cs_drop_refused(s);
 }
 
 static void settle(struct hf_client_session *s, uint64_t seq)
@@ -205,6 +218,7 @@ void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
     if (s->settling && m->seq >= s->settle_seq)
         s->settling = false; /* "A `nack` comes before the ack that covers it": there is none to come. */
     settle_with_offsets(s, m);
+    hf_cs_drop_refused(s);
     refuse_oldest(s);
     hf_cs_answered(s, now_ms);
 }
@@ -221,9 +235,11 @@ void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
     if (item == NULL || item->refused)
         return; /* "a client drops those that it knows" (PROTOCOL.md, welcome) */
     item->refused = true;
+    hf_backoff_progressed(&s->backoff);
+    if (item->publish_id > s->outbox.first_id)
+        hf_cs_store_refuse(s, item);
     emit_refused(s, item, m->code, m->reason);
-    while ((item = hf_outbox_pop_refused(&s->outbox)) != NULL)
-        done(s, item, 0);
+    hf_cs_drop_refused(s);
     hf_cs_answered(s, now_ms);
 }
 
@@ -262,6 +278,7 @@ void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms)
         return;
     s->settling = false;
     settle(s, s->settle_seq);
+    hf_cs_drop_refused(s);
     refuse_oldest(s);
     hf_cs_answered(s, now_ms);
 }
@@ -278,6 +295,7 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
 
     if (has_last) {
         settle(s, m->last_seq);
+        hf_cs_drop_refused(s);
         refuse_oldest(s);
     }
     while (!has_last && (item = hf_outbox_pop(&s->outbox, UINT64_MAX)) != NULL) {
@@ -294,4 +312,5 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
     s->inherited = false;
     s->unsaved = true;
     hf_outbox_renewed(&s->outbox);
+    hf_cs_drop_refused(s);
 }

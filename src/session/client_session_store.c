@@ -42,15 +42,16 @@ static int begin(struct loading *l)
 static int take(void *arg, const struct hf_store_publish *p)
 {
     struct loading *l = arg;
+    bool refused = p->payload.len == 0;
     struct hf_str value;
     int err = begin(l);
 
     if (err < 0)
         return err;
     if (p->publish_id != l->s->outbox.first_id + l->s->outbox.count ||
-        hf_cs_publish_check(p->channel, p->id, p->payload, &value) < 0)
+        hf_cs_publish_check(p->channel, p->id, refused ? HF_STR("0") : p->payload, &value) < 0)
         return HF_ECORRUPT;
-    return hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value);
+    return hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value, refused);
 }
 
 int hf_cs_load(struct hf_client_session *s)
@@ -71,8 +72,9 @@ int hf_cs_load(struct hf_client_session *s)
     if (sent > s->outbox.count)
         return HF_ECORRUPT;
     hf_outbox_restore_sent(&s->outbox, (uint32_t)sent);
+    hf_cs_drop_refused(s);
     /* Of a session that got nothing without an answer, nothing is wanted: a new one is cheaper, and nobody's subscriptions are in it. */
-    if (sent == 0)
+    if (s->outbox.sent == 0)
         s->ticket_len = 0;
     s->inherited = s->ticket_len > 0;
     s->attempts = (uint32_t)l.state.attempts;
@@ -92,6 +94,24 @@ int hf_cs_store_put(struct hf_client_session *s, const struct hf_outbox_item *it
     return s->config.store == NULL ? 0 : s->config.store->put(s->config.store->ctx, &p);
 }
 
+void hf_cs_store_refuse(struct hf_client_session *s, const struct hf_outbox_item *item)
+{
+    if (s->config.store != NULL && s->config.store->refuse(s->config.store->ctx, item->publish_id) < 0)
+        s->unnoted = true; /* With the next save. */
+}
+
+static int note_refusals(struct hf_client_session *s)
+{
+    uint32_t i;
+    int err = 0;
+
+    for (i = 0; i < s->outbox.count && err == 0; i++)
+        if (hf_outbox_at(&s->outbox, i)->refused)
+            err = s->config.store->refuse(s->config.store->ctx, hf_outbox_at(&s->outbox, i)->publish_id);
+    s->unnoted = err < 0;
+    return err;
+}
+
 static int save(struct hf_client_session *s, uint64_t sent_id)
 {
     const struct hf_store_state state = {.first_id = s->outbox.first_id,
@@ -99,8 +119,10 @@ static int save(struct hf_client_session *s, uint64_t sent_id)
                                          .seq_base = s->outbox.seq_base,
                                          .attempts = (uint64_t)s->attempts + ATTEMPTS_AHEAD,
                                          .ticket = {s->ticket, s->ticket_len}};
-    int err = s->config.store->save(s->config.store->ctx, &state);
+    int err = s->unnoted ? note_refusals(s) : 0;
 
+    if (err == 0)
+        err = s->config.store->save(s->config.store->ctx, &state);
     if (err < 0)
         return err;
     s->saved_first_id = state.first_id;
@@ -134,7 +156,7 @@ uint64_t hf_cs_save(struct hf_client_session *s, uint64_t now_ms)
 
     if (s->config.store == NULL)
         return UINT64_MAX;
-    if (!s->unsaved && s->saved_first_id == s->outbox.first_id && ahead <= s->saved_sent_id) {
+    if (!s->unsaved && !s->unnoted && s->saved_first_id == s->outbox.first_id && ahead <= s->saved_sent_id) {
         s->save_again_ms = HF_NEVER;
         return s->saved_sent_id;
     }
@@ -164,7 +186,7 @@ void hf_cs_save_attempt(struct hf_client_session *s)
  */
 void hf_cs_save_last(struct hf_client_session *s)
 {
-    if (s->config.store != NULL &&
-        (s->unsaved || s->saved_first_id != s->outbox.first_id || s->saved_sent_id != sent_id(s)))
+    if (s->config.store != NULL && (s->unsaved || s->unnoted || s->saved_first_id != s->outbox.first_id ||
+                                    s->saved_sent_id != sent_id(s)))
         (void)save(s, sent_id(s));
 }

@@ -72,7 +72,6 @@ static struct hf_outbox_item *item_new(struct hf_str channel, struct hf_str id, 
         return NULL;
     at = item->bytes;
     item->publish_id = 0;
-    item->refused = false;
     item->completion = (struct hf_completion){NULL, NULL};
     item->channel = keep(&at, channel);
     item->id = keep(&at, id);
@@ -80,7 +79,8 @@ static struct hf_outbox_item *item_new(struct hf_str channel, struct hf_str id, 
     return item;
 }
 
-static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload)
+static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
+                  bool refused)
 {
     struct hf_outbox_item *item;
 
@@ -90,6 +90,7 @@ static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, 
     if (item == NULL)
         return HF_ENOMEM;
     item->publish_id = o->first_id + o->count;
+    item->refused = refused;
     *slot(o, o->count) = item;
     o->count++;
     o->bytes += item_bytes(item);
@@ -106,7 +107,7 @@ int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, 
         return HF_ETOOLARGE;
     if (o->count >= o->messages_max || o->bytes > o->bytes_max - bytes)
         return HF_EAGAIN;
-    err = append(o, channel, id, payload);
+    err = append(o, channel, id, payload, false);
     if (err < 0)
         return err;
     *publish_id = o->first_id + o->count - 1;
@@ -137,9 +138,9 @@ void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base
 }
 
 int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
-                           struct hf_str payload)
+                           struct hf_str payload, bool refused)
 {
-    return o->count == UINT32_MAX / 2 ? HF_ELIMIT : append(o, channel, id, payload);
+    return o->count == UINT32_MAX / 2 ? HF_ELIMIT : append(o, channel, id, payload, refused);
 }
 
 void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent)
@@ -148,9 +149,21 @@ void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent)
     o->sent = sent;
 }
 
+const struct hf_outbox_item *hf_outbox_at(const struct hf_outbox *o, uint32_t index)
+{
+    hf_assert(index < o->count);
+    return *slot(o, index);
+}
+
+/* Whether it was refused in an earlier session: in this one it is never sent. */
+static bool unnumbered(const struct hf_outbox *o, uint32_t index)
+{
+    return index >= o->sent && (*slot(o, index))->refused;
+}
+
 const struct hf_outbox_item *hf_outbox_next(const struct hf_outbox *o)
 {
-    if (o->written == o->count || o->written >= o->window)
+    if (o->written == o->count || o->written >= o->window || unnumbered(o, o->written))
         return NULL;
     return *slot(o, o->written);
 }
@@ -168,7 +181,7 @@ uint64_t hf_outbox_ahead(const struct hf_outbox *o, size_t bytes)
     uint32_t i = o->written;
     size_t sum = 0;
 
-    while (i < o->count && i < o->window && sum < bytes)
+    while (i < o->count && i < o->window && !unnumbered(o, i) && sum < bytes)
         sum += item_bytes(*slot(o, i++));
     return o->first_id + i - 1;
 }
@@ -221,6 +234,14 @@ struct hf_outbox_item *hf_outbox_pop_refused(struct hf_outbox *o)
 {
     if (o->sent == 0 || !(*slot(o, 0))->refused)
         return NULL;
+    return pop_front(o);
+}
+
+struct hf_outbox_item *hf_outbox_pop_unnumbered(struct hf_outbox *o)
+{
+    if (o->count == 0 || o->sent > 0 || !unnumbered(o, 0))
+        return NULL;
+    o->seq_base++;
     return pop_front(o);
 }
 

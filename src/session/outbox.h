@@ -8,6 +8,9 @@
  *    front                            written ^                                  front + count
  *      |  sent on some connection of this session ........ sent ^        |  never sent  |
  *
+ * An item that was refused behind others without an answer, and whose session then ended, is not sent in the next one: it has no number there. It is
+ * known by being refused and not sent. Nothing behind it is written until it has come to the front and left, whereupon those behind it move up.
+ *
  * Invariant: written <= sent or nothing of what is between is unsent; sent <= count; bytes is the sum of the items' bytes.
  * Items are single allocations, because a callback that is told of one may publish the next.
  */
@@ -33,7 +36,8 @@ struct hf_outbox_item {
     struct hf_str channel;
     struct hf_str id; /* data NULL: none */
     struct hf_str payload;
-    bool refused; /* a nack has come; the application has been told */
+    bool
+        refused; /* a nack has come; the application has been told; never applied, so never sent in another session */
     char bytes[]; /* what the three strings point to */
 };
 
@@ -66,14 +70,17 @@ void hf_outbox_take_back(struct hf_outbox *o);
 
 /*
  * For an outbox that outlived its process: it goes on with these numbers (0 <= seq_base < first_id), and nothing in it. Then the items are
- * added, which is done whatever the bounds say, and last how many of them may have been sent.
+ * added, which is done whatever the bounds say, some of them refused, and last how many of them may have been sent.
  */
 void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base);
 int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
-                           struct hf_str payload) HF_MUST_CHECK;
+                           struct hf_str payload, bool refused) HF_MUST_CHECK;
 void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent);
 
-/* The next item to write on this connection, or NULL: nothing to write, or the window is full. Borrowed until it is popped. */
+/*
+ * The next item to write on this connection, or NULL: nothing to write, the window is full, or it is one without a number. Borrowed until it is
+ * popped.
+ */
 const struct hf_outbox_item *hf_outbox_next(const struct hf_outbox *o);
 /* It has been put into the connection's output. */
 void hf_outbox_wrote(struct hf_outbox *o);
@@ -96,6 +103,10 @@ struct hf_outbox_item *hf_outbox_find(struct hf_outbox *o, uint64_t seq);
 struct hf_outbox_item *hf_outbox_pop(struct hf_outbox *o, uint64_t seq) HF_MUST_CHECK;
 /* The same for an item at the front that has been refused: "counts as done" (PROTOCOL.md, nack). */
 struct hf_outbox_item *hf_outbox_pop_refused(struct hf_outbox *o) HF_MUST_CHECK;
+/* Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. */
+struct hf_outbox_item *hf_outbox_pop_unnumbered(struct hf_outbox *o) HF_MUST_CHECK;
+/* The item at this index, from the front. */
+const struct hf_outbox_item *hf_outbox_at(const struct hf_outbox *o, uint32_t index);
 
 /* The connection is gone: all that is left is to be written again, for the server drops what it knows. */
 void hf_outbox_disconnected(struct hf_outbox *o);
@@ -106,8 +117,8 @@ void hf_outbox_disconnected(struct hf_outbox *o);
 int hf_outbox_resumed(struct hf_outbox *o, uint64_t last_seq) HF_MUST_CHECK;
 
 /*
- * A new session has begun: what is left in the outbox gets the numbers 1, 2, 3 … and is written anew. The caller has popped before
- * what the old session is known to have applied, and what is uncertain.
+ * A new session has begun: what is left in the outbox gets the numbers 1, 2, 3 … and is written anew, but for what has been refused. The caller has popped
+ * before what the old session is known to have applied, and what is uncertain.
  */
 void hf_outbox_renewed(struct hf_outbox *o);
 

@@ -7,6 +7,7 @@
  *   _put()   before a publish is accepted: what was accepted is there, what was not is at most there unasked
  *   _save()  before a publish goes on the wire: its session's ticket, its number and that it may have been sent are known, so that the
  *            successor resumes the same session with the same numbers, and the server drops what it has ("lastSeq", PROTOCOL.md "Resume" 3)
+ *   _refuse()  before the application is told of a refusal while older publishes have no answer: what was told as refused is never sent in another session
  *   _save()  some time after a publish was answered: until then the successor sends it again, or is told that it is done, and is
  *            told its result a second time
  */
@@ -20,8 +21,8 @@
 struct hf_store_publish {
     uint64_t publish_id;
     struct hf_str channel;
-    struct hf_str id; /* data NULL: none */
-    struct hf_str payload;
+    struct hf_str id;      /* data NULL: none */
+    struct hf_str payload; /* empty: it was refused, and the application has been told */
 };
 
 /* Invariant: seq_base < first_id <= sent_id + 1. A new store has first_id 1 and else nothing. */
@@ -44,6 +45,8 @@ struct hf_store {
                 int (*take)(void *arg, const struct hf_store_publish *publish), void *arg);
     /* Keep one publish, whose id is one above the last's. A negative enum hf_err: it is not kept. */
     int (*put)(void *ctx, const struct hf_store_publish *publish);
+    /* A publish that it has was refused: its payload is not wanted any more, its place is. A negative enum hf_err: not noted. */
+    int (*refuse)(void *ctx, uint64_t publish_id);
     /* Replace the state, and forget the publishes below first_id, both or neither. A negative enum hf_err: neither. */
     int (*save)(void *ctx, const struct hf_store_state *state);
 };

@@ -142,13 +142,18 @@ void sim_oracle_published(struct sim *sim, uint32_t publisher, uint32_t n, uint3
     sim_tell(sim, "publisher %u: publish %u to channel %u, %u bytes", publisher, n, channel, bytes);
 }
 
+static bool may_be_refused(const struct sim *sim, const struct publish *p)
+{
+    return p->bytes > sim->config.message_bytes_max || sim->config.publish_rate > 0;
+}
+
 /*
  * "lastSeq: the highest seq applied or refused": where the session has expired with the nack under way, the new one can only say that the
  * publish is done, and the client tells it as acknowledged with an unknown offset. No nack can follow, for its number belongs to the old session.
  */
 static bool covered_though_refused(const struct sim *sim, const struct publish *p, uint64_t offset)
 {
-    return sim->stats->renewed > 0 && offset == 0 && p->bytes > sim->config.message_bytes_max;
+    return sim->stats->renewed > 0 && offset == 0 && may_be_refused(sim, p);
 }
 
 /*
@@ -184,7 +189,7 @@ static void acked(struct sim *sim, uint32_t publisher, uint32_t n, uint64_t offs
     note_outcome(publisher, p, ACKED);
 }
 
-static void refused(struct sim *sim, uint32_t publisher, uint32_t n, const char *code)
+static void refused(struct sim *sim, uint32_t publisher, uint32_t n, struct hf_str code)
 {
     struct publish *p = &oracle.publishers[publisher].publishes[n];
 
@@ -194,9 +199,9 @@ static void refused(struct sim *sim, uint32_t publisher, uint32_t n, const char 
                  outcomes[p->outcome]);
     else if (p->applied)
         sim_fail(sim, "publisher %u: publish %u is refused and was applied", publisher, n);
-    else if (p->bytes <= sim->config.message_bytes_max)
-        sim_fail(sim, "publisher %u: publish %u is refused (%s) and there is nothing wrong with it",
-                 publisher, n, code);
+    else if (!may_be_refused(sim, p))
+        sim_fail(sim, "publisher %u: publish %u is refused (%.*s) and there is nothing wrong with it",
+                 publisher, n, (int)code.len, code.data);
     note_outcome(publisher, p, REFUSED);
 }
 
@@ -633,7 +638,7 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
         acked(sim, client, (uint32_t)ev->publish_id, ev->offset);
         break;
     case HF_CSE_REFUSED:
-        refused(sim, client, (uint32_t)ev->publish_id, "nack");
+        refused(sim, client, (uint32_t)ev->publish_id, ev->code);
         break;
     case HF_CSE_UNCERTAIN:
         uncertain(sim, client, (uint32_t)ev->publish_id);

@@ -242,6 +242,8 @@ static void draw_config(struct sim *sim, const struct hf_region_config *rc)
     c->inflight_max = (uint32_t)sim_between(sim, 1, 64);
     c->session_subscriptions_max = 64;
     c->message_bytes_max = rc->ring_bytes / 4 < 2000 ? rc->ring_bytes / 4 : 2000;
+    if (sim_chance(sim, 25)) /* Then what is refused once would be taken another time. */
+        c->publish_rate = (uint32_t)sim_between(sim, 2, 40);
     c->idempotency_keys_max = 8 * rc->shards; /* A quarter of a segment must hold all of a shard's. */
     if (sim->options.outages) {
         c->session_ttl_ms = (uint32_t)sim_between(sim, 500, 4000);

@@ -77,6 +77,23 @@ static int put(void *ctx, const struct hf_store_publish *publish)
     return dies ? HF_EIO : 0;
 }
 
+static int refuse(void *ctx, uint64_t publish_id)
+{
+    struct sim_store *s = ctx;
+    uint32_t i = 0;
+    bool dies;
+
+    if (!works(s, &dies))
+        return HF_EIO;
+    while (i < s->count && s->kept[i]->publish.publish_id != publish_id)
+        i++;
+    if (i == s->count)
+        sim_fail(s->sim, "publish %u is refused, and is not there", (unsigned)publish_id);
+    else
+        s->kept[i]->publish.payload.len = 0;
+    return dies ? HF_EIO : 0;
+}
+
 static void forget_below(struct sim_store *s, uint64_t first_id)
 {
     uint32_t gone = 0;
@@ -106,8 +123,9 @@ static int save(void *ctx, const struct hf_store_state *state)
 
 void sim_store_init(struct sim_store *s, struct sim *sim)
 {
-    *s = (struct sim_store){
-        .store = {.ctx = s, .load = load, .put = put, .save = save}, .sim = sim, .state = {.first_id = 1}};
+    *s = (struct sim_store){.store = {.ctx = s, .load = load, .put = put, .refuse = refuse, .save = save},
+                            .sim = sim,
+                            .state = {.first_id = 1}};
 }
 
 void sim_store_release(struct sim_store *s)

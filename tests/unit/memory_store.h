@@ -17,8 +17,8 @@ struct memory_store {
     struct hf_store_state state;
     char ticket[512];
     struct hf_store_publish publishes[MEMORY_STORE_MAX];
-    unsigned count, puts, saves;
-    int fail; /* what put() and save() return; 0: they do their work */
+    unsigned count, puts, saves, refusals;
+    int fail; /* what put(), refuse() and save() return; 0: they do their work */
 };
 
 static struct hf_str memory_store_copy(struct hf_str s)
@@ -64,6 +64,20 @@ static int memory_store_put(void *ctx, const struct hf_store_publish *p)
     return 0;
 }
 
+static int memory_store_refuse(void *ctx, uint64_t publish_id)
+{
+    struct memory_store *m = ctx;
+    unsigned i;
+
+    m->refusals++;
+    if (m->fail < 0)
+        return m->fail;
+    for (i = 0; i < m->count; i++)
+        if (m->publishes[i].publish_id == publish_id)
+            m->publishes[i].payload.len = 0;
+    return 0;
+}
+
 static int memory_store_save(void *ctx, const struct hf_store_state *state)
 {
     struct memory_store *m = ctx;
@@ -82,9 +96,12 @@ static int memory_store_save(void *ctx, const struct hf_store_state *state)
 
 static void memory_store_init(struct memory_store *m)
 {
-    *m = (struct memory_store){
-        .store = {.ctx = m, .load = memory_store_load, .put = memory_store_put, .save = memory_store_save},
-        .state = {.first_id = 1}};
+    *m = (struct memory_store){.store = {.ctx = m,
+                                         .load = memory_store_load,
+                                         .put = memory_store_put,
+                                         .refuse = memory_store_refuse,
+                                         .save = memory_store_save},
+                               .state = {.first_id = 1}};
 }
 
 static void memory_store_release(struct memory_store *m)

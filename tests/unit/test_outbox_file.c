@@ -237,6 +237,44 @@ static void what_was_accepted_survives_a_kill(void **state)
     check_content("2 demo - 2\n3 demo - 3\n4 demo - 4\n", 2, 3, "t-1");
 }
 
+static int refuse(struct hf_outbox_file *f, uint64_t publish_id)
+{
+    const struct hf_store *s = hf_outbox_file_store(f);
+
+    return s->refuse(s->ctx, publish_id);
+}
+
+static void dies_with_a_refusal(void)
+{
+    struct loaded l;
+    struct hf_outbox_file *f = NULL;
+
+    CHECK(hf_outbox_file_open(path, false, &f) == 0 && load(f, &l) == 0);
+    CHECK(put(f, 1, "1") == 0);
+    CHECK(put(f, 2, "2") == 0);
+    CHECK(put(f, 3, "3") == 0);
+    CHECK(save(f, 1, 3, "t-1") == 0);
+    CHECK(refuse(f, 2) == 0);
+}
+
+/* It keeps its place, because its number counts, and has no payload. */
+static void a_refusal_survives_a_kill(void **state)
+{
+    struct hf_outbox_file *f;
+    struct loaded l;
+
+    (void)state;
+    in_dying_child(dies_with_a_refusal);
+    check_content("1 demo - 1\n2 demo - \n3 demo - 3\n", 1, 3, "t-1");
+    f = opened(true);
+    assert_int_equal(load(f, &l), 0);
+    assert_int_equal(refuse(f, 3), 0);
+    assert_int_equal(hf_outbox_file_flush(f), 0);
+    assert_int_equal(save(f, 2, 3, "t-1"), 0);
+    hf_outbox_file_close(f);
+    check_content("2 demo - \n3 demo - \n", 2, 3, "t-1");
+}
+
 /* --- faults: SQLite's way to the system can be replaced, call by call --- */
 
 enum fault { FAULT_NONE, FAULT_DEATH, FAULT_NO_SPACE };
@@ -765,6 +803,7 @@ int main(void)
         TEST(a_new_file_is_empty_and_ours_alone),
         TEST(all_is_kept_as_it_was_given),
         TEST(what_was_accepted_survives_a_kill),
+        TEST(a_refusal_survives_a_kill),
         TEST(every_moment_is_a_good_one_to_die),
         TEST(every_moment_of_a_checkpoint_is_one_too),
         TEST(a_full_disk_is_told_and_harms_nothing),

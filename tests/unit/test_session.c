@@ -232,6 +232,70 @@ TEST(a_new_session_with_a_known_last_seq_loses_nothing)
     HEARD(f, "acked 2 at 9\n");
 }
 
+#define NACK(seq) "{\"type\":\"nack\",\"seq\":" seq ",\"code\":\"forbidden\",\"reason\":\"no\"}\n"
+
+/* It was told; the old session's lastSeq does not cover it, because one before it has no answer. */
+TEST(what_was_refused_is_not_sent_in_the_next_session)
+{
+    live(f);
+    for (unsigned i = 1; i <= 6; i++)
+        publish(f, "7");
+    collect(f);
+    serve(f, NACK("3") NACK("4") NACK("6"));
+    HEARD(f, "refused 3 forbidden\nrefused 4 forbidden\nrefused 6 forbidden\n");
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "1", ""));
+    HEARD(f, "connected s2\nacked 1 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "7", "1"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[9]}\n");
+    HEARD(f, "acked 2 at 9\n");
+    said(f, SAID_DATA("demo", "7", "2"));
+    serve(f, "{\"type\":\"ack\",\"seq\":2,\"offsets\":[10]}\n");
+    HEARD(f, "acked 5 at 10\n");
+    assert_int_equal(hf_client_session_unanswered(f->s), 0);
+    publish(f, "8");
+    assert_int_equal(f->publish_id, 7);
+    said(f, SAID_DATA("demo", "8", "3"));
+}
+
+TEST(what_was_refused_does_not_wait_at_the_front)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    collect(f);
+    serve(f, NACK("2"));
+    HEARD(f, "refused 2 forbidden\n");
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "1", ""));
+    HEARD(f, "connected s2\nacked 1 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "3", "1"));
+}
+
+/* In the same session its number is wanted: those behind it have theirs. */
+TEST(what_was_refused_keeps_its_number_in_its_session)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    publish(f, "3");
+    collect(f);
+    serve(f, NACK("2"));
+    HEARD(f, "refused 2 forbidden\n");
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "1", "1") SAID_DATA("demo", "2", "2")
+                SAID_DATA("demo", "3", "3"));
+}
+
 /* "if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*" */
 TEST(what_may_have_been_applied_is_not_sent_again)
 {
@@ -1421,6 +1485,15 @@ static void follow(struct fixture *f)
     begin_durable(f, 0);
 }
 
+static void publish_refused(struct fixture *f, int err)
+{
+    uint64_t id;
+
+    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("2"),
+                                               &id, f->now_ms),
+                     err);
+}
+
 /* A durable session that has sent 1, 2, 3, of which 1 is acknowledged, and has 4 in its outbox. */
 static void durable(struct fixture *f)
 {
@@ -1490,6 +1563,62 @@ TEST(a_successor_believes_the_tombstone)
     said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "3", "1") SAID_DATA("demo", "4", "2"));
 }
 
+/* Whichever process was told so. */
+TEST(a_successor_does_not_send_what_was_refused)
+{
+    durable(f);
+    advance(f, 1000);
+    publish(f, "5");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "4", "4") SAID_DATA("demo", "5", "5"));
+    serve(f, NACK("3") NACK("4"));
+    HEARD(f, "refused 3 forbidden\nrefused 4 forbidden\n");
+    assert_int_equal(f->store.refusals, 2);
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "1", ""));
+    HEARD(f, "connected s2\n"); /* 1 was noted as done */
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
+    /* And the next one, which has that session. */
+    follow(f);
+    assert_int_equal(hf_client_session_next_id(f->s), 6);
+    dial(f);
+    accept_with(f, WELCOME("s2", "true", "0", ""));
+    HEARD(f, "connected s2 resumed\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
+    serve(f, PONG("1") "{\"type\":\"ack\",\"seq\":1,\"offsets\":[8]}\n");
+    HEARD(f, "caught up 0\nacked 2 at 8\n");
+    said(f, SAID_DATA("demo", "5", "2"));
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "true", "2", ""));
+    serve(f, PONG("1"));
+    HEARD(f, "connected s2 resumed\nacked 5 at 0\ncaught up 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n");
+    assert_int_equal(f->store.count, 0);
+}
+
+TEST(a_refusal_that_cannot_be_noted_is_noted_before_anything_is_sent)
+{
+    durable(f);
+    advance(f, 1000);
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "4", "4"));
+    f->store.fail = HF_EIO;
+    serve(f, NACK("3"));
+    HEARD(f, "refused 3 forbidden\n");
+    publish_refused(f, HF_EIO);
+    said(f, "");
+    HEARD(f, "error outbox\n");
+    f->store.fail = 0;
+    publish(f, "5");
+    advance(f, 1000);
+    said(f, SAID_DATA("demo", "5", "5"));
+    follow(f);
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "1", ""));
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"1\"}\n" SAID_DATA("demo", "2", "1"));
+}
+
 /* Though nothing goes out that had not gone out before: it has another number now. */
 TEST(a_new_session_is_saved_before_its_first_publish)
 {
@@ -1540,9 +1669,7 @@ TEST(nothing_is_sent_that_the_store_does_not_know)
     live(f);
     publish(f, "1");
     f->store.fail = HF_ENOSPACE;
-    assert_int_equal(hf_client_session_publish(f->s, HF_STR("demo"), (struct hf_str){NULL, 0}, HF_STR("2"),
-                                               &f->publish_id, f->now_ms),
-                     HF_ENOSPACE);
+    publish_refused(f, HF_ENOSPACE);
     said(f, "");
     HEARD(f, "error outbox\n");
     advance(f, 900);
@@ -1699,6 +1826,9 @@ int main(void)
         cmocka_unit_test(a_nack_alone_counts_as_done),
         cmocka_unit_test(a_resume_sends_again_what_is_above_last_seq),
         cmocka_unit_test(a_new_session_with_a_known_last_seq_loses_nothing),
+        cmocka_unit_test(what_was_refused_is_not_sent_in_the_next_session),
+        cmocka_unit_test(what_was_refused_does_not_wait_at_the_front),
+        cmocka_unit_test(what_was_refused_keeps_its_number_in_its_session),
         cmocka_unit_test(what_may_have_been_applied_is_not_sent_again),
         cmocka_unit_test(after_1009_the_oldest_unanswered_publish_is_refused),
         cmocka_unit_test(bounds_are_told),
@@ -1766,6 +1896,8 @@ int main(void)
         cmocka_unit_test(a_successor_resumes_the_session_and_its_numbers),
         cmocka_unit_test(a_successor_tells_as_uncertain_what_had_been_sent),
         cmocka_unit_test(a_successor_believes_the_tombstone),
+        cmocka_unit_test(a_successor_does_not_send_what_was_refused),
+        cmocka_unit_test(a_refusal_that_cannot_be_noted_is_noted_before_anything_is_sent),
         cmocka_unit_test(a_new_session_is_saved_before_its_first_publish),
         cmocka_unit_test(each_event_brings_what_was_given_with_its_publish),
         cmocka_unit_test(nothing_is_sent_that_the_store_does_not_know),
