@@ -8,6 +8,57 @@
 
 enum { INCARNATION_MAX = (1 << 21) - 1, FREE_STACK_FIRST = 64 };
 
+/* ---- The number as clients see it ---- */
+
+/* Pieces of a cid, lowest bits of the wire's number first. Each row is a byte of its varint. */
+struct piece {
+    uint8_t at, bits;
+};
+enum { PLACE_AT = 0, SHARD_AT = 24, INCARNATION_AT = 32 };
+static const struct piece pieces[] = {
+    {SHARD_AT, 4},
+    {INCARNATION_AT, 2},
+    {PLACE_AT, 1}, /* 7 */
+    {PLACE_AT + 1, 4},
+    {SHARD_AT + 4, 3}, /* 14 */
+    {PLACE_AT + 5, 5},
+    {SHARD_AT + 7, 1},
+    {INCARNATION_AT + 2, 1}, /* 21 */
+    {PLACE_AT + 10, 6},
+    {INCARNATION_AT + 3, 1}, /* 28 */
+    {PLACE_AT + 16, 5},
+    {INCARNATION_AT + 4, 2}, /* 35 */
+    {PLACE_AT + 21, 3},
+    {INCARNATION_AT + 6, 4}, /* 42 */
+    {INCARNATION_AT + 10, 7},
+    {INCARNATION_AT + 17, 4}, /* 53 */
+};
+
+uint64_t hf_cid_to_wire(hf_cid cid)
+{
+    uint64_t number = 0;
+    unsigned at = 0;
+
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        number |= (cid >> pieces[i].at & ((UINT64_C(1) << pieces[i].bits) - 1)) << at;
+        at += pieces[i].bits;
+    }
+    return number;
+}
+
+hf_cid hf_cid_of_wire(uint64_t number)
+{
+    hf_cid cid = 0;
+
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        cid |= (number & ((UINT64_C(1) << pieces[i].bits) - 1)) << pieces[i].at;
+        number >>= pieces[i].bits;
+    }
+    return cid;
+}
+
+/* ---- The table ---- */
+
 static uint32_t bucket_count(uint32_t capacity)
 {
     uint32_t buckets = 16;

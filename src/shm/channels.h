@@ -38,6 +38,15 @@ static inline uint32_t hf_cid_place(hf_cid cid)
     return (uint32_t)cid & 0xffffff;
 }
 
+/*
+ * The number that clients see in the binary form ("cid" in docs/protocol.md): the same bits in another order, the ones that are set first in front, so that
+ * it is written in few bytes as long as incarnation and place are small: 2 bytes with shards below 128, places below 32 and an incarnation below 4, 3 with
+ * places below 1,024 and an incarnation below 8. 0 stays 0, and no two numbers become one. hf_cid_of_wire() is the way back; what comes from a client may be
+ * any number below 2^53.
+ */
+uint64_t hf_cid_to_wire(hf_cid cid);
+hf_cid hf_cid_of_wire(uint64_t number);
+
 struct hf_channel {
     _Atomic uint64_t cid;         /* 0: free */
     _Atomic uint64_t head;        /* offset of the newest message, 0: none yet */

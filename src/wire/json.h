@@ -43,7 +43,7 @@ int hf_json_encode(struct hf_buf *out, const struct hf_msg *m);
 
 /*
  * What hf_json_encode appends for a `data` from the server. Its payload (or payloadBase64 in quotes) comes last, so that of the n bytes written the payload's
- * are those before the final '}': with HF_HAS_PAYLOAD they lie at n - 1 - m->payload.len.
+ * are those before the final '}': with HF_HAS_PAYLOAD they lie at n - 1 - m->payload.len. With payload_raw, payload is bytes, and they are written as payloadBase64.
  */
 int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m);
 

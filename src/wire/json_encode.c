@@ -152,25 +152,27 @@ static void put_part(struct hf_buf *out, const struct hf_msg *m, uint8_t part)
         hf_buf_puts(out, member->kind == HF_KIND_ARRAY ? "[]" : "null");
 }
 
-/* Which of its two forms a message that goes both ways has. */
-static bool is_from_server(const struct hf_msg *m)
+/* RFC 4648 section 4, in quotes. */
+static int put_base64(struct hf_buf *out, struct hf_str bytes)
 {
-    switch (m->type) {
-    case HF_MSG_DATA:
-        return (m->has & HF_HAS_OFFSET) != 0;
-    case HF_MSG_ACK:
-        return (m->has & HF_HAS_OFFSETS) != 0;
-    case HF_MSG_HISTORY:
-        return (m->has & HF_HAS_MESSAGES) != 0;
-    case HF_MSG_PRESENCE:
-        return (m->has & HF_HAS_MEMBERS) != 0;
-    case HF_MSG_PONG:
-        return m->server_id.data != NULL;
-    case HF_MSG_PING:
-        return false; /* The client's may have an id, and is the server's without it. */
-    default:
-        return hf_msg_parts(m->type, true) != NULL;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *at = (const unsigned char *)bytes.data;
+
+    hf_buf_puts(out, "\"");
+    for (size_t left = bytes.len; left > 0; left -= left < 3 ? left : 3, at += 3) {
+        uint32_t three =
+            (uint32_t)at[0] << 16 | (left > 1 ? (uint32_t)at[1] << 8 : 0) | (left > 2 ? at[2] : 0);
+        char four[4] = {digits[three >> 18], digits[three >> 12 & 63], digits[three >> 6 & 63],
+                        digits[three & 63]};
+
+        if (left < 3)
+            four[3] = '=';
+        if (left < 2)
+            four[2] = '=';
+        if (hf_buf_put(out, four, 4) < 0)
+            break;
     }
+    return hf_buf_puts(out, "\"");
 }
 
 int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m)
@@ -185,7 +187,10 @@ int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m)
         hf_buf_puts(out, ",\"from\":");
         hf_json_put_string(out, m->from_user);
     }
-    if ((m->has & HF_HAS_PAYLOAD64) != 0) {
+    if (m->payload_raw) {
+        hf_buf_puts(out, ",\"payloadBase64\":");
+        put_base64(out, m->payload);
+    } else if ((m->has & HF_HAS_PAYLOAD64) != 0) {
         hf_buf_puts(out, ",\"payloadBase64\":");
         hf_json_put_string(out, m->payload);
     } else {
@@ -197,12 +202,13 @@ int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m)
 
 int hf_json_encode(struct hf_buf *out, const struct hf_msg *m)
 {
-    bool from_server = is_from_server(m);
+    bool from_server = hf_msg_is_from_server(m);
     const uint8_t *parts = hf_msg_parts(m->type, from_server);
 
-    hf_assert(parts != NULL);
+    hf_assert(parts != NULL && m->encoding == HF_ENCODING_JSON);
     if (m->type == HF_MSG_DATA && from_server)
         return hf_json_put_data(out, m);
+    hf_assert(!m->payload_raw); /* Only a server's `data` has a form for bytes. */
     hf_buf_puts(out, "{\"type\":\"");
     hf_buf_puts(out, hf_msg_name(m->type));
     hf_buf_puts(out, "\"");

@@ -125,3 +125,23 @@ const uint8_t *hf_msg_parts(enum hf_msg_type type, bool from_server)
     parts = from_server ? from_server_parts[type] : from_client_parts[type];
     return parts[0] == HF_MEMBER_NONE ? NULL : parts; /* A row that is not given is all zero. */
 }
+
+bool hf_msg_is_from_server(const struct hf_msg *m)
+{
+    switch (m->type) {
+    case HF_MSG_DATA:
+        return (m->has & HF_HAS_OFFSET) != 0;
+    case HF_MSG_ACK:
+        return (m->has & HF_HAS_OFFSETS) != 0;
+    case HF_MSG_HISTORY:
+        return (m->has & HF_HAS_MESSAGES) != 0;
+    case HF_MSG_PRESENCE:
+        return (m->has & HF_HAS_MEMBERS) != 0;
+    case HF_MSG_PONG:
+        return m->server_id.data != NULL;
+    case HF_MSG_PING:
+        return false; /* The client's may have an id, and is the server's without it. */
+    default:
+        return hf_msg_parts(m->type, true) != NULL;
+    }
+}

@@ -30,7 +30,8 @@ enum hf_member_kind {
 
 /*
  * name in C, name on the wire, kind, (first) field of struct hf_msg, bit of enum hf_msg_has or 0.
- * `from` means two things: FROM_OFFSET is the gap's, and is found under FROM's name.
+ * `from` means two things: FROM_OFFSET is the gap's, and is found under FROM's name. CID and PAYLOAD_RAW are in the binary form only:
+ * no message in JSON has such a member.
  */
 #define HF_MEMBER_LIST(X)                                                                                    \
     X(TYPE, "type", STRING, type, 0)                                                                         \
@@ -79,7 +80,9 @@ enum hf_member_kind {
     X(AFTER, "after", WINDOW, after_min_ms, 0)                                                               \
     X(USER, "user", STRING, user, 0)                                                                         \
     X(INFO, "info", INFO, info, HF_HAS_INFO)                                                                 \
-    X(MEMBERS, "members", ARRAY, members, HF_HAS_MEMBERS)
+    X(MEMBERS, "members", ARRAY, members, HF_HAS_MEMBERS)                                                    \
+    X(CID, "cid", NUMBER, cid, 0)                                                                            \
+    X(PAYLOAD_RAW, "payloadRaw", BOOL, payload_raw, 0)
 
 enum hf_member_id {
     HF_MEMBER_NONE,
@@ -120,5 +123,8 @@ enum hf_part {
 
 /* The table of this type in this direction; NULL where there is no such message. */
 const uint8_t *hf_msg_parts(enum hf_msg_type type, bool from_server);
+
+/* Which of its two forms a message that goes both ways has, as hf_json_encode() tells; else who sends the type. */
+bool hf_msg_is_from_server(const struct hf_msg *m);
 
 #endif

@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* name in C, name on the wire */
+/*
+ * name in C, name on the wire. A type's place in the list, counted from 1, is its number in the binary form: add at the end only.
+ */
 #define HF_MSG_LIST(X)                                                                                       \
     X(WELCOME, "welcome")                                                                                    \
     X(SUBSCRIBE, "subscribe")                                                                                \
@@ -50,7 +52,10 @@ const char *hf_msg_name(enum hf_msg_type type);
 /* The type with this wire name, or HF_MSG_NONE. */
 enum hf_msg_type hf_msg_type(struct hf_str name);
 
-/* Codes in error, nack, unsubscribed (PROTOCOL.md "Limits"), and in gap and reconnect. */
+/*
+ * Codes in error, nack, unsubscribed (PROTOCOL.md "Limits"), and in gap and reconnect. A code's place in the list, counted from 1, is its
+ * number in the binary form: add at the end only.
+ */
 #define HF_CODE_LIST(X)                                                                                      \
     X(BAD_MESSAGE, "bad_message")                                                                            \
     X(BAD_SEQ, "bad_seq")                                                                                    \
@@ -131,16 +136,23 @@ enum hf_msg_has {
 
 enum hf_sub_mode { HF_MODE_ALL, HF_MODE_LATEST };
 
+/* The two forms on the wire: `holdfast.v1.json`, `holdfast.v1.bin`. */
+enum hf_encoding { HF_ENCODING_JSON, HF_ENCODING_BINARY };
+
 struct hf_msg {
     enum hf_msg_type type;
     uint32_t has; /* bits of enum hf_msg_has */
     struct hf_str channel, id, epoch, code, reason, re;
-    struct hf_str payload; /* raw JSON value, as written */
+    struct hf_str payload; /* raw JSON value, as written; any bytes where payload_raw */
     struct hf_str from_user, ack_id, method, token, url;
-    struct hf_str offsets, acks, messages, channels; /* raw JSON, validated; walked with json.h's iterators */
+    struct hf_str offsets, acks, messages, channels; /* as on the wire: see wire/items.h */
     uint64_t seq, offset, since_offset, last, limit, timestamp, from, to, expected, interval_ms, last_seq;
     enum hf_sub_mode mode;
     bool presence, reverse, recovered, resumed;
+    enum hf_encoding encoding; /* which form the lists are in: offsets, acks, messages, channels, members */
+    /* The binary form alone has these two. */
+    uint64_t cid;     /* the channel's number, 0: none. From a client: in place of channel */
+    bool payload_raw; /* payload is bytes, and no JSON */
     /* welcome, pong (a pong of the server's is told by server_id.data, which a client's pong has not) */
     struct hf_str session, ticket, server_id, address;
     /* join, leave: session above, and these; members is presence's answer */

@@ -507,6 +507,49 @@ static void a_wanted_channel_stays_while_the_owner_clears_up(void **state)
     close_all(&t);
 }
 
+/* The size of a number as a varint. */
+static unsigned varint_bytes(uint64_t n)
+{
+    return n < 128 ? 1 : 1 + varint_bytes(n >> 7);
+}
+
+static hf_cid numbered(uint64_t incarnation, uint64_t shard, uint64_t place)
+{
+    return incarnation << 32 | shard << 24 | place;
+}
+
+/* Each bit goes to a place of its own and comes back, so that no two channels have the same number on the wire. */
+static void a_number_on_the_wire_is_one_channels_alone(void **state)
+{
+    struct hf_rng rng = {7};
+    uint64_t all = 0;
+
+    (void)state;
+    assert_int_equal(hf_cid_to_wire(0), 0);
+    for (unsigned bit = 0; bit < 53; bit++) {
+        uint64_t number = hf_cid_to_wire(UINT64_C(1) << bit);
+
+        assert_true(number != 0 && (number & (number - 1)) == 0 && number < UINT64_C(1) << 53);
+        all |= number;
+        assert_int_equal(hf_cid_of_wire(number), UINT64_C(1) << bit);
+    }
+    assert_int_equal(all, (UINT64_C(1) << 53) - 1);
+    for (int i = 0; i < 10000; i++) {
+        hf_cid cid = hf_rng_next(&rng) >> 11;
+
+        assert_int_equal(hf_cid_of_wire(hf_cid_to_wire(cid)), cid);
+    }
+}
+
+static void a_number_on_the_wire_is_short(void **state)
+{
+    (void)state;
+    assert_int_equal(varint_bytes(hf_cid_to_wire(numbered(3, 127, 31))), 2);
+    assert_int_equal(varint_bytes(hf_cid_to_wire(numbered(1, 128, 0))), 3);
+    assert_int_equal(varint_bytes(hf_cid_to_wire(numbered(7, 255, 1023))), 3);
+    assert_int_equal(varint_bytes(hf_cid_to_wire(numbered(15, 255, 65535))), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +568,8 @@ int main(void)
         cmocka_unit_test(an_owner_dies_at_each_place_of_a_remove),
         cmocka_unit_test(without_memory_nothing_is_lost),
         cmocka_unit_test(a_wanted_channel_stays_while_the_owner_clears_up),
+        cmocka_unit_test(a_number_on_the_wire_is_one_channels_alone),
+        cmocka_unit_test(a_number_on_the_wire_is_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
