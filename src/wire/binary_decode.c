@@ -11,6 +11,7 @@
 struct decoder {
     struct hf_msg *m;
     struct hf_str rest;
+    bool from_server;
     enum hf_binary_fault fault; /* the first, or OK */
     bool broken;                /* nothing behind this place can be read */
 };
@@ -165,8 +166,8 @@ static bool take_cid(struct decoder *d)
 
     if (!take_number(d, &cid))
         return false;
-    /* The history of a channel that there is not has none. */
-    if (cid == 0 && d->m->type != HF_MSG_HISTORY)
+    /* A server's history of a channel that there is not has none. */
+    if (cid == 0 && !(d->from_server && d->m->type == HF_MSG_HISTORY))
         return refuse(d, HF_BINARY_CID);
     d->m->cid = cid;
     return true;
@@ -331,13 +332,13 @@ static void take_part(struct decoder *d, uint8_t part, bool set)
 }
 
 /* What is needed in one of two forms. */
-static bool gives_neither(const struct hf_msg *m, bool from_server)
+static bool gives_neither(const struct decoder *d)
 {
-    uint32_t has = m->has;
+    uint32_t has = d->m->has;
 
-    switch (m->type) {
+    switch (d->m->type) {
     case HF_MSG_ACK:
-        return (has & (from_server ? HF_HAS_SEQ | HF_HAS_ID : HF_HAS_OFFSET | HF_HAS_ACK_ID)) == 0;
+        return (has & (d->from_server ? HF_HAS_SEQ | HF_HAS_ID : HF_HAS_OFFSET | HF_HAS_ACK_ID)) == 0;
     case HF_MSG_REPLY:
         return (has & HF_HAS_PAYLOAD) == 0 && (~has & (HF_HAS_CODE | HF_HAS_REASON)) != 0;
     default:
@@ -345,7 +346,7 @@ static bool gives_neither(const struct hf_msg *m, bool from_server)
     }
 }
 
-static void take_body(struct decoder *d, const uint8_t *parts, bool from_server)
+static void take_body(struct decoder *d, const uint8_t *parts)
 {
     uint64_t flags = 0;
 
@@ -356,21 +357,21 @@ static void take_body(struct decoder *d, const uint8_t *parts, bool from_server)
         if ((*parts & HF_BINARY_PART_RULE) != HF_BINARY_ALWAYS)
             flags >>= 1;
     }
-    if (d->fault == HF_BINARY_OK && gives_neither(d->m, from_server))
+    if (d->fault == HF_BINARY_OK && gives_neither(d))
         fault(d, HF_BINARY_NEITHER);
 }
 
 int hf_binary_decode(struct hf_msg *m, const struct hf_binary_record *record, bool from_server,
                      enum hf_binary_fault *fault_out)
 {
-    struct decoder d = {.m = m, .rest = record->body};
+    struct decoder d = {.m = m, .rest = record->body, .from_server = from_server};
     const uint8_t *parts = hf_binary_parts(record->type, from_server);
 
     *m = (struct hf_msg){.type = record->type, .encoding = HF_ENCODING_BINARY};
     if (parts == NULL)
         fault(&d, HF_BINARY_DIRECTION);
     else
-        take_body(&d, parts, from_server);
+        take_body(&d, parts);
     if (d.fault == HF_BINARY_OK)
         return 0;
     *fault_out = d.fault;

@@ -1,6 +1,7 @@
 #include "wire/json.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "wire/json_scan.h"
 #include "wire/member.h"
 
@@ -152,25 +153,16 @@ static void put_part(struct hf_buf *out, const struct hf_msg *m, uint8_t part)
         hf_buf_puts(out, member->kind == HF_KIND_ARRAY ? "[]" : "null");
 }
 
-/* RFC 4648 section 4, in quotes. */
 static int put_base64(struct hf_buf *out, struct hf_str bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *at = (const unsigned char *)bytes.data;
+    size_t chars = hf_base64_chars(bytes.len);
+    uint8_t *at;
 
     hf_buf_puts(out, "\"");
-    for (size_t left = bytes.len; left > 0; left -= left < 3 ? left : 3, at += 3) {
-        uint32_t three =
-            (uint32_t)at[0] << 16 | (left > 1 ? (uint32_t)at[1] << 8 : 0) | (left > 2 ? at[2] : 0);
-        char four[4] = {digits[three >> 18], digits[three >> 12 & 63], digits[three >> 6 & 63],
-                        digits[three & 63]};
-
-        if (left < 3)
-            four[3] = '=';
-        if (left < 2)
-            four[2] = '=';
-        if (hf_buf_put(out, four, 4) < 0)
-            break;
+    at = hf_buf_reserve(out, chars);
+    if (at != NULL) {
+        hf_base64_encode((char *)at, bytes.data, bytes.len);
+        hf_buf_commit(out, chars);
     }
     return hf_buf_puts(out, "\"");
 }
