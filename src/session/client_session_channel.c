@@ -1,6 +1,6 @@
 #include "session/client_session_impl.h"
 
-#include "wire/json.h"
+#include "wire/items.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -366,7 +366,7 @@ static void end_inherited(struct hf_client_session *s, struct hf_str channel)
 }
 
 /* One of welcome.channels: the server goes on there, whatever we know of it. */
-static void channel_named(struct hf_client_session *s, const struct hf_json_position *at, uint64_t now_ms)
+static void channel_named(struct hf_client_session *s, const struct hf_position *at, uint64_t now_ms)
 {
     struct hf_subscription *sub = hf_subscriptions_find(&s->subs, at->channel);
 
@@ -395,24 +395,16 @@ static void channel_named(struct hf_client_session *s, const struct hf_json_posi
 
 void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
 {
-    char scratch[2 * (HF_CHANNEL_BYTES_MAX + HF_LABEL_BYTES_MAX)];
-    struct hf_json_position at;
-    struct hf_str rest = m->channels, element;
+    struct hf_items it = hf_items(m, m->channels);
+    struct hf_position at;
+    int found = 0;
 
     if ((m->has & HF_HAS_CHANNELS) == 0)
         return;
-    while (hf_json_next_element(&rest, &element)) {
-        char *room = element.len <= sizeof(scratch) ? scratch : malloc(element.len);
-
-        if (room == NULL || hf_json_position(element, room, element.len, &at) < 0)
-            hf_cs_fail(s, HF_CLOSE_POLICY, "the server named a channel in a way that cannot be read");
-        else
-            channel_named(s, &at, now_ms);
-        if (room != scratch)
-            free(room);
-        if (s->failed != NULL)
-            return;
-    }
+    while (s->failed == NULL && (found = hf_items_position(&it, &at)) == 1)
+        channel_named(s, &at, now_ms);
+    if (found < 0)
+        hf_cs_fail(s, HF_CLOSE_POLICY, "the server named a channel in a way that cannot be read");
 }
 
 /* The session does not have it: it begins again, or is at its end. */

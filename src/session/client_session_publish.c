@@ -1,6 +1,7 @@
 #include "session/client_session_impl.h"
 
 #include "base/assert.h"
+#include "wire/items.h"
 #include "wire/json.h"
 #include "ws/utf8.h"
 
@@ -168,34 +169,19 @@ static void settle(struct hf_client_session *s, uint64_t seq)
         done(s, item, 0);
 }
 
-static uint64_t count_elements(struct hf_str array)
-{
-    struct hf_str value;
-    uint64_t count = 0;
-
-    while (hf_json_next_element(&array, &value))
-        count++;
-    return count;
-}
-
 /*
  * "The last of `offsets` belongs to `seq`, the one before to `seq`-1, and so on back to the ack before … null for a refused one and
  * where a repeated one's offset is no longer known." (PROTOCOL.md, ack)
  */
 static void settle_with_offsets(struct hf_client_session *s, const struct hf_msg *m)
 {
-    struct hf_str rest = m->offsets;
-    uint64_t count = count_elements(rest);
-    uint64_t seq = m->seq - count;
-    struct hf_str value;
+    struct hf_items it = hf_items(m, m->offsets);
+    uint64_t seq = m->seq - hf_items_offsets_left(it), offset;
 
     settle(s, seq);
-    while (hf_json_next_element(&rest, &value)) {
-        uint64_t offset = 0;
+    while (hf_items_offset(&it, &offset)) {
         struct hf_outbox_item *item = hf_outbox_pop(&s->outbox, ++seq);
 
-        if (hf_json_kind(value) == HF_JSON_NUMBER && hf_json_u53(value, &offset) < 0)
-            offset = 0;
         if (item != NULL)
             done(s, item, offset);
     }
@@ -209,9 +195,7 @@ void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
         hf_cs_fail(s, HF_CLOSE_POLICY, "the server acknowledged what it was not sent");
         return;
     }
-    if ((m->has & HF_HAS_OFFSETS) == 0)
-        m->offsets = HF_STR("[]");
-    if (count_elements(m->offsets) > m->seq) {
+    if (hf_items_offsets_left(hf_items(m, m->offsets)) > m->seq) {
         hf_cs_fail(s, HF_CLOSE_POLICY, "the server acknowledged more than it was sent");
         return;
     }

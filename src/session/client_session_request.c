@@ -1,5 +1,6 @@
 #include "session/client_session_impl.h"
 
+#include "wire/items.h"
 #include "wire/json.h"
 
 #include <stdlib.h>
@@ -72,39 +73,35 @@ bool hf_cs_on_app_pong(struct hf_client_session *s, const struct hf_msg *m, uint
     return true;
 }
 
-/* One `data` object of the answer. It lies in the bytes received, and is decoded in its place. */
-static bool emit_kept(struct hf_client_session *s, const struct hf_request *r, struct hf_str element)
+/* One message of the answer. */
+static void emit_kept(struct hf_client_session *s, const struct hf_request *r, const struct hf_msg *m)
 {
     struct hf_client_session_event ev = {.type = HF_CSE_KEPT, .request_id = r->id};
-    const char *reason = "";
-    struct hf_msg m;
 
-    if (hf_json_decode(&m, (char *)(uintptr_t)element.data, element.len, true, &reason) < 0 ||
-        m.type != HF_MSG_DATA)
-        return false;
-    ev.channel = m.channel;
-    ev.offset = m.offset;
-    ev.id = m.id;
-    ev.timestamp_ms = m.timestamp;
-    ev.from_user = m.from_user;
-    ev.payload = m.payload;
-    ev.payload_base64 = (m.has & HF_HAS_PAYLOAD64) != 0;
+    ev.channel = m->channel;
+    ev.offset = m->offset;
+    ev.id = m->id;
+    ev.timestamp_ms = m->timestamp;
+    ev.from_user = m->from_user;
+    ev.payload = m->payload;
+    ev.payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0;
     hf_cs_emit(s, &ev);
-    return true;
 }
 
 static void emit_history(struct hf_client_session *s, const struct hf_request *r, const struct hf_msg *m)
 {
     struct hf_client_session_event ev = {.type = HF_CSE_HISTORY, .request_id = r->id, .channel = r->channel};
-    struct hf_str rest = m->messages, element;
+    struct hf_items it = hf_items(m, m->messages);
+    struct hf_msg kept;
+    int found;
 
-    while (ev.code.len == 0 && hf_json_next_element(&rest, &element)) {
-        if (emit_kept(s, r, element)) {
-            ev.count++;
-        } else {
-            ev.code = HF_STR("bad_message");
-            ev.reason = HF_STR("the server's answer cannot be understood");
-        }
+    while ((found = hf_items_message(&it, &kept)) == 1) {
+        emit_kept(s, r, &kept);
+        ev.count++;
+    }
+    if (found < 0) {
+        ev.code = HF_STR("bad_message");
+        ev.reason = HF_STR("the server's answer cannot be understood");
     }
     ev.epoch = m->epoch;
     ev.offset = m->offset;

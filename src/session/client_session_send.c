@@ -1,5 +1,6 @@
 #include "session/client_session_impl.h"
 
+#include "wire/items.h"
 #include "wire/json.h"
 
 enum {
@@ -135,12 +136,11 @@ void hf_cs_put_acks(struct hf_client_session *s, uint64_t now_ms)
     acks_flushed(s, true);
 }
 
-/* Gather {channel: offset…}, as far as it goes into one pong; what is left is acknowledged in its time. */
+/* Gather (channel, offset)…, as far as it goes into one pong; what is left is acknowledged in its time. */
 static bool gather_acks(struct hf_client_session *s, struct hf_buf *acks)
 {
     struct hf_list *node;
 
-    hf_buf_puts(acks, "{");
     for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
         struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
 
@@ -148,11 +148,8 @@ static bool gather_acks(struct hf_client_session *s, struct hf_buf *acks)
             continue;
         if (acks->len > ACKS_BYTES_MAX)
             return false;
-        if (acks->len > 1)
-            hf_buf_puts(acks, ",");
-        hf_json_put_string(acks, hf_subscription_channel(sub));
-        hf_buf_puts(acks, ":");
-        hf_buf_put_u64(acks, hf_inbox_position(&sub->inbox));
+        hf_items_put_ack(acks, HF_ENCODING_JSON, hf_subscription_channel(sub), 0,
+                         hf_inbox_position(&sub->inbox));
         hf_inbox_acked(&sub->inbox);
     }
     return true;
@@ -168,8 +165,9 @@ void hf_cs_put_pong(struct hf_client_session *s)
         return;
     hf_buf_init(&acks, (size_t)2 * ACKS_BYTES_MAX);
     if (s->ack_at_ms != HF_NEVER) {
+        hf_items_begin(&acks, HF_ENCODING_JSON, HF_ITEMS_OBJECT);
         acks_flushed(s, gather_acks(s, &acks));
-        hf_buf_puts(&acks, "}");
+        hf_items_end(&acks, HF_ENCODING_JSON, HF_ITEMS_OBJECT);
         m.has = HF_HAS_ACKS;
         m.acks = hf_buf_str(&acks);
     }

@@ -157,29 +157,3 @@ int hf_json_fields(struct hf_str object, struct hf_json_field *fields, unsigned 
             return HF_EBADMSG;
     return 0;
 }
-
-/* A string member, unescaped to where *scratch begins, which moves behind it. */
-static int position_string(struct hf_str raw, char **scratch, size_t *cap, struct hf_str *out)
-{
-    int len = hf_json_unquote(raw, *scratch, *cap);
-
-    if (len < 0)
-        return HF_EBADMSG;
-    *out = (struct hf_str){*scratch, (size_t)len};
-    *scratch += len;
-    *cap -= (size_t)len;
-    return 0;
-}
-
-int hf_json_position(struct hf_str element, char *scratch, size_t cap, struct hf_json_position *out)
-{
-    struct hf_json_field fields[] = {
-        {.name = HF_STR("channel")}, {.name = HF_STR("epoch")}, {.name = HF_STR("offset")}};
-
-    if (hf_json_fields(element, fields, 3) < 0 ||
-        position_string(fields[0].value, &scratch, &cap, &out->channel) < 0 ||
-        position_string(fields[1].value, &scratch, &cap, &out->epoch) < 0 ||
-        hf_json_u53(fields[2].value, &out->offset) < 0)
-        return HF_EBADMSG;
-    return hf_channel_name_valid(out->channel) && out->epoch.len <= HF_LABEL_BYTES_MAX ? 0 : HF_EBADMSG;
-}

@@ -27,7 +27,7 @@ enum { HF_JSON_DEPTH_MAX = 128 };
  * Numbers must be integers in [0, 2^53); -0, 1.0 and 1e3 are refused. A string with a lone surrogate escape is refused in the envelope (but passes in a
  * payload). null for an optional member is "absent"; a payload may be null, and then is the value null.
  * channel must be hf_channel_name_valid(); id, ackId and epoch at most HF_LABEL_BYTES_MAX bytes. offsets, acks are checked to the last element; messages and
- * channels are some array, whose elements hf_json_decode (with from_server) and hf_json_position check.
+ * channels are some array, whose elements the walkers of wire/items.h check.
  * from_server: decode what a server sends (a client's use), else what a client sends.
  */
 int hf_json_decode(struct hf_msg *m, char *data, size_t len, bool from_server,
@@ -94,14 +94,5 @@ struct hf_json_field {
     struct hf_str value;
 };
 int hf_json_fields(struct hf_str object, struct hf_json_field *fields, unsigned count) HF_MUST_CHECK;
-
-/* welcome.channels: one element {channel, epoch, offset}. channel and epoch are unescaped into the caller's scratch (>= element's length).
- * Returns 0 or HF_EBADMSG. */
-struct hf_json_position {
-    struct hf_str channel, epoch;
-    uint64_t offset;
-};
-int hf_json_position(struct hf_str element, char *scratch, size_t cap,
-                     struct hf_json_position *out) HF_MUST_CHECK;
 
 #endif

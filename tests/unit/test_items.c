@@ -252,16 +252,25 @@ static void messages(void **state)
 /* Elements that no decoder has looked at yet. */
 static void an_element_that_is_none_is_refused(void **state)
 {
-    static const char *const json[] = {"[1]", "[{\"channel\":\"c\",\"epoch\":\"e\"}]",
-                                       "[{\"channel\":1,\"epoch\":\"e\",\"offset\":1}]",
-                                       "[{\"channel\":\"\",\"epoch\":\"e\",\"offset\":1}]"};
+    static const char *const bad[] = {
+        "[1]",
+        "[{}]",
+        "[{\"channel\":\"c\",\"epoch\":\"e\"}]",
+        "[{\"channel\":\"c\",\"epoch\":\"e\",\"offset\":null}]",
+        "[{\"channel\":\"\",\"epoch\":\"e\",\"offset\":1}]",
+        "[{\"channel\":\"\\n\",\"epoch\":\"e\",\"offset\":1}]",
+        "[{\"channel\":\"\\ud800\",\"epoch\":\"e\",\"offset\":1}]",
+        "[{\"channel\":1,\"epoch\":\"e\",\"offset\":1}]",
+        "[{\"channel\":\"c\",\"epoch\":2,\"offset\":1}]",
+        "[{\"channel\":\"c\",\"epoch\":\"e\",\"offset\":1,\"offset\":2}]",
+    };
     struct hf_position p;
     struct hf_items_member member;
     struct hf_msg m;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(json) / sizeof(json[0]); i++) {
-        char *text = strdup(json[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *text = strdup(bad[i]);
         struct hf_items it = {hf_str_from(text), HF_ENCODING_JSON};
 
         assert_non_null(text);
@@ -274,6 +283,36 @@ static void an_element_that_is_none_is_refused(void **state)
     }
 }
 
+/* An epoch of `bytes` bytes, all of them escaped, which makes it six times as long on the wire. */
+static int position_with_epoch(unsigned bytes)
+{
+    struct hf_position p;
+    struct hf_items it = {.encoding = HF_ENCODING_JSON};
+    struct hf_buf text;
+    int found;
+
+    hf_buf_init(&text, 1u << 16);
+    hf_buf_puts(&text, "[{\"x\":[],\"offset\":4,\"channel\":\"c\\u00e9\",\"epoch\":\"");
+    for (unsigned i = 0; i < bytes; i++)
+        hf_buf_puts(&text, "\\u0065");
+    assert_int_equal(hf_buf_puts(&text, "\"}]"), 0);
+    it.rest = hf_buf_str(&text);
+    found = hf_items_position(&it, &p);
+    if (found == 1)
+        assert_true(hf_str_eq(p.channel, HF_STR("c\xc3\xa9")) && p.epoch.len == bytes &&
+                    p.epoch.data[0] == 'e');
+    hf_buf_release(&text);
+    return found;
+}
+
+static void a_position_may_be_escaped_and_is_bounded(void **state)
+{
+    (void)state;
+    assert_int_equal(position_with_epoch(1), 1);
+    assert_int_equal(position_with_epoch(HF_LABEL_BYTES_MAX), 1);
+    assert_int_equal(position_with_epoch(HF_LABEL_BYTES_MAX + 1), HF_EBADMSG);
+}
+
 int main(void)
 {
     static enum hf_encoding json = HF_ENCODING_JSON, binary = HF_ENCODING_BINARY;
@@ -283,10 +322,15 @@ int main(void)
 #test " in binary", test, NULL, NULL, &binary                                                        \
     }
     const struct CMUnitTest tests[] = {
-        IN_BOTH(offsets),   IN_BOTH(no_offsets),
-        IN_BOTH(acks),      cmocka_unit_test(an_ack_for_a_name_that_is_too_long),
-        IN_BOTH(positions), IN_BOTH(members),
-        IN_BOTH(messages),  cmocka_unit_test(an_element_that_is_none_is_refused),
+        IN_BOTH(offsets),
+        IN_BOTH(no_offsets),
+        IN_BOTH(acks),
+        cmocka_unit_test(an_ack_for_a_name_that_is_too_long),
+        IN_BOTH(positions),
+        IN_BOTH(members),
+        IN_BOTH(messages),
+        cmocka_unit_test(an_element_that_is_none_is_refused),
+        cmocka_unit_test(a_position_may_be_escaped_and_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

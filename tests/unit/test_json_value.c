@@ -362,39 +362,6 @@ static void numbers_are_whole_and_below_two_to_the_53(void **state)
         assert_int_equal(hf_json_u53(hf_str_from(bad[i]), &n), HF_EBADMSG);
 }
 
-static void positions_of_a_welcome_are_read(void **state)
-{
-    static const char *const bad[] = {
-        "1",
-        "{}",
-        "{\"channel\":\"c\",\"epoch\":\"e\"}",
-        "{\"channel\":\"c\",\"epoch\":\"e\",\"offset\":null}",
-        "{\"channel\":\"\",\"epoch\":\"e\",\"offset\":1}",
-        "{\"channel\":\"\\n\",\"epoch\":\"e\",\"offset\":1}",
-        "{\"channel\":\"\\ud800\",\"epoch\":\"e\",\"offset\":1}",
-        "{\"channel\":1,\"epoch\":\"e\",\"offset\":1}",
-        "{\"channel\":\"c\",\"epoch\":2,\"offset\":1}",
-        "{\"channel\":\"c\",\"epoch\":\"e\",\"offset\":1,\"offset\":2}",
-    };
-    char scratch[128];
-    struct hf_json_position p;
-
-    (void)state;
-    assert_int_equal(
-        hf_json_position(HF_STR("{\"x\":[],\"offset\":4,\"epoch\":\"e\\t\",\"channel\":\"c\\u00e9\"}"),
-                         scratch, sizeof(scratch), &p),
-        0);
-    assert_true(hf_str_eq(p.channel, HF_STR("c\xc3\xa9")));
-    assert_true(hf_str_eq(p.epoch, HF_STR("e\t")));
-    assert_int_equal(p.offset, 4);
-    for (size_t i = 0; i < COUNT(bad); i++)
-        assert_int_equal(hf_json_position(hf_str_from(bad[i]), scratch, sizeof(scratch), &p), HF_EBADMSG);
-    /* Both strings share the scratch, and 3 bytes are not enough for 4. */
-    assert_int_equal(
-        hf_json_position(HF_STR("{\"channel\":\"ab\",\"epoch\":\"cd\",\"offset\":1}"), scratch, 3, &p),
-        HF_EBADMSG);
-}
-
 static void strings_are_put_in_quotes(void **state)
 {
     static const struct {
@@ -449,7 +416,6 @@ int main(void)
         cmocka_unit_test(strings_are_unquoted),
         cmocka_unit_test(what_is_no_string_is_not_unquoted),
         cmocka_unit_test(numbers_are_whole_and_below_two_to_the_53),
-        cmocka_unit_test(positions_of_a_welcome_are_read),
         cmocka_unit_test(strings_are_put_in_quotes),
         cmocka_unit_test(a_cut_string_is_not_read_beyond_its_end),
     };
