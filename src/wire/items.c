@@ -229,7 +229,9 @@ void hf_items_end(struct hf_buf *out, enum hf_encoding encoding, enum hf_items_k
 
 void hf_items_separate(struct hf_buf *out, enum hf_encoding encoding)
 {
-    if (encoding == HF_ENCODING_JSON && out->len > 1)
+    uint8_t last = out->len == 0 ? '[' : out->data[out->len - 1];
+
+    if (encoding == HF_ENCODING_JSON && last != '[' && last != '{') /* No value ends with one of these. */
         hf_buf_puts(out, ",");
 }
 

@@ -58,8 +58,8 @@ struct hf_items_member {
 int hf_items_member(struct hf_items *it, struct hf_items_member *member) HF_MUST_CHECK;
 
 /*
- * Making a list for a message of this encoding, in a buffer of its own: begin, put as many as there are, end; then the list is hf_buf_str(out), and
- * the message's encoding must be set. A fault is the buffer's: look at `failed` after the end.
+ * Making a list for a message of this encoding, behind what the buffer has: begin, put as many as there are, end. In a buffer of its own the list is then
+ * hf_buf_str(out), and the message's encoding must be set. A fault is the buffer's: look at `failed` after the end.
  */
 enum hf_items_kind { HF_ITEMS_ARRAY, HF_ITEMS_OBJECT /* acks */ };
 void hf_items_begin(struct hf_buf *out, enum hf_encoding encoding, enum hf_items_kind kind);
