@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/routes.h"
 #include "base/assert.h"
+#include "base/base64.h"
 #include "wire/json.h"
 #include "ws/frame.h"
 
@@ -93,6 +94,34 @@ static void begin_publish(struct hf_api_request *r, struct piece *piece,
     hf_service_publish(r->api->hub, publish, piece_done, piece);
 }
 
+/*
+ * "payloadBase64 in place of payload": bytes, decoded where their text lies. Returns whether there is one of the two; else the request is
+ * answered.
+ */
+static bool choose_payload(struct hf_api_request *r, const struct hf_api_member *json,
+                           const struct hf_api_member *base64, struct hf_str *payload, bool *raw)
+{
+    uint8_t *bytes = (uint8_t *)(uintptr_t)base64->value.data;
+    int len;
+
+    *raw = base64->present;
+    *payload = json->value;
+    if (json->present == base64->present) {
+        hf_api_answer_error(r, HF_CODE_BAD_MESSAGE,
+                            json->present ? "payload and payloadBase64 are both given: give one of them"
+                                          : "payload: is missing, and so is payloadBase64");
+        return false;
+    }
+    if (!base64->present)
+        return true;
+    len = hf_base64_decode(base64->value, bytes);
+    *payload = (struct hf_str){(const char *)bytes, len < 0 ? 0 : (size_t)len};
+    if (len < 0)
+        hf_api_answer_error(r, HF_CODE_BAD_MESSAGE,
+                            "payloadBase64: must be base64 (RFC 4648 section 4), with its padding");
+    return len >= 0;
+}
+
 /* Returns whether the payload may be published; else the request is answered. */
 static bool check_payload(struct hf_api_request *r, struct hf_str payload)
 {
@@ -108,14 +137,16 @@ void hf_api_publish(struct hf_api_request *r)
 {
     struct hf_api_member m[] = {
         {.name = "channel", .kind = HF_API_TEXT, .required = true},
-        {.name = "payload", .kind = HF_API_ANY, .required = true},
+        {.name = "payload", .kind = HF_API_ANY},
         {.name = "id", .kind = HF_API_TEXT, .bytes_max = HF_LABEL_BYTES_MAX},
         {.name = "key", .kind = HF_API_TEXT, .bytes_max = HF_LABEL_BYTES_MAX},
+        {.name = "payloadBase64", .kind = HF_API_TEXT},
     };
+    struct hf_service_publish publish = {0};
     char reason[HF_API_REASON_MAX];
     struct pieces *pieces;
 
-    if (hf_api_body_read(hf_buf_str(&r->body), m, 4, reason) < 0) {
+    if (hf_api_body_read(hf_buf_str(&r->body), m, 5, reason) < 0) {
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, reason);
         return;
     }
@@ -123,7 +154,8 @@ void hf_api_publish(struct hf_api_request *r)
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, channel_reason);
         return;
     }
-    if (!check_payload(r, m[1].value))
+    if (!choose_payload(r, &m[1], &m[4], &publish.payload, &publish.raw) ||
+        !check_payload(r, publish.payload))
         return;
     pieces = pieces_new(r, 1);
     if (pieces == NULL) {
@@ -131,8 +163,10 @@ void hf_api_publish(struct hf_api_request *r)
         return;
     }
     r->finish = finish_publish;
-    begin_publish(r, &pieces->list[0],
-                  &(struct hf_service_publish){m[0].value, m[2].value, m[1].value, m[3].value});
+    publish.channel = m[0].value;
+    publish.id = m[2].value;
+    publish.key = m[3].value;
+    begin_publish(r, &pieces->list[0], &publish);
 }
 
 /* --- broadcast --- */

@@ -19,8 +19,9 @@
 
 struct hf_publish {
     struct hf_str channel; /* valid name */
-    struct hf_str payload; /* raw JSON value */
-    struct hf_str id;      /* data NULL: none */
+    struct hf_str payload; /* raw JSON value; any bytes where `raw` */
+    bool raw;
+    struct hf_str id; /* data NULL: none */
     bool has_timestamp;
     uint64_t timestamp; /* the publisher's; else the server's time stands in the message */
     uint64_t session;   /* number; 0: none, and no seq */

@@ -5,9 +5,11 @@
 #include "engine/engine.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "base/buf.h"
 #include "engine/dedupe.h"
 #include "shm/crash.h"
+#include "wire/binary.h"
 #include "wire/json.h"
 #include "ws/frame.h"
 
@@ -33,7 +35,8 @@ struct memory_engine {
     struct hf_engine base;
     struct hf_engine_config config;
     struct shard *shards;   /* all; only own ones are open */
-    struct hf_buf scratch;  /* the frame being made */
+    struct hf_buf scratch;  /* the JSON frame being made */
+    struct hf_buf head;     /* of the binary one: see shm/log.h */
     struct hf_carry *carry; /* what is carried over from a segment */
     uint32_t carry_cap;
 };
@@ -142,25 +145,18 @@ static int memory_open(struct hf_engine *base, uint32_t shard, struct hf_str nam
 /* ---- Publishing ---- */
 
 /* The frame as every JSON subscriber gets it, into scratch. *json_at: where the object begins. */
-static int encode(struct memory_engine *e, struct hf_channel *c, const struct hf_publish *p, uint64_t offset,
-                  struct hf_now now, size_t *frame_at, size_t *json_at)
+static int encode_json(struct memory_engine *e, struct hf_msg m, hf_cid cid, size_t *frame_at,
+                       size_t *json_at)
 {
     char default_id[64];
-    struct hf_msg m = {.type = HF_MSG_DATA,
-                       .has = HF_HAS_CHANNEL | HF_HAS_OFFSET | HF_HAS_ID | HF_HAS_TIMESTAMP | HF_HAS_PAYLOAD,
-                       .channel = p->channel,
-                       .offset = offset,
-                       .id = p->id,
-                       .payload = p->payload};
     uint8_t header[HF_WS_HEADER_MAX];
     size_t header_len;
 
-    m.timestamp = p->has_timestamp ? p->timestamp : now.wall_ms;
-    if (p->id.data == NULL) { /* "id: the publisher's, else epoch-offset" */
-        size_t len = hf_region_epoch(e->config.region, atomic_load(&c->cid), default_id);
+    if (!(m.has & HF_HAS_ID)) { /* "id: the publisher's, else epoch-offset" */
+        size_t len = hf_region_epoch(e->config.region, cid, default_id);
 
         default_id[len++] = '-';
-        len += hf_u64_digits(default_id + len, offset);
+        len += hf_u64_digits(default_id + len, m.offset);
         m.id = (struct hf_str){default_id, len};
     }
     hf_buf_reset(&e->scratch);
@@ -175,6 +171,41 @@ static int encode(struct memory_engine *e, struct hf_channel *c, const struct hf
     *json_at = HF_WS_HEADER_MAX;
     memcpy(e->scratch.data + *frame_at, header, header_len);
     return 0;
+}
+
+/* The message in both encodings: encode_json(), and of the binary one the head. */
+static int encode(struct memory_engine *e, struct hf_channel *c, const struct hf_publish *p, uint64_t offset,
+                  struct hf_now now, size_t *frame_at, size_t *json_at)
+{
+    hf_cid cid = atomic_load_explicit(&c->cid, memory_order_relaxed);
+    struct hf_msg m = {.type = HF_MSG_DATA,
+                       .has = HF_HAS_CHANNEL | HF_HAS_OFFSET | HF_HAS_TIMESTAMP | HF_HAS_PAYLOAD,
+                       .channel = p->channel,
+                       .cid = hf_cid_to_wire(cid),
+                       .offset = offset,
+                       .timestamp = p->has_timestamp ? p->timestamp : now.wall_ms,
+                       .payload = p->payload,
+                       .payload_raw = p->raw,
+                       .id = p->id};
+
+    if (p->id.data != NULL)
+        m.has |= HF_HAS_ID;
+    hf_buf_reset(&e->head);
+    if (hf_binary_put_data_head(&e->head, &m, true) < 0)
+        return HF_ENOMEM;
+    return encode_json(e, m, cid, frame_at, json_at);
+}
+
+/* Where it is in the frame it stands last, before the brace. */
+static void put_payload(struct hf_record *r, const struct hf_publish *p)
+{
+    r->payload_len = (uint32_t)p->payload.len;
+    r->payload_at = r->frame_at + r->frame_len - 1 - r->payload_len;
+    if (!p->raw)
+        return;
+    r->payload_at = r->id_at + r->id_len;
+    if (p->payload.len > 0)
+        memcpy((uint8_t *)r + r->payload_at, p->payload.data, p->payload.len);
 }
 
 static void fill_identity(struct hf_record *r, const struct shard *s, const struct hf_publish *p)
@@ -198,13 +229,14 @@ static int append(struct memory_engine *e, struct shard *s, struct hf_channel *c
 {
     hf_ref before_ref = atomic_load_explicit(&c->newest, memory_order_relaxed), ref;
     struct hf_record *before = hf_log_own(&s->log, before_ref), *r;
-    size_t frame_at, json_at, frame_len, size;
+    size_t frame_at, json_at, frame_len, head_len, size;
 
     *offset = atomic_load_explicit(&c->head, memory_order_relaxed) + 1;
     if (encode(e, c, p, *offset, now, &frame_at, &json_at) < 0)
         return HF_EAGAIN; /* No memory now: as with a full log, the publisher waits. */
     frame_len = e->scratch.len - frame_at;
-    size = sizeof(*r) + frame_len + p->id.len;
+    head_len = e->head.len;
+    size = sizeof(*r) + head_len + frame_len + p->id.len + (p->raw ? p->payload.len : 0);
     r = reserve(e, s, size, &ref);
     if (r == NULL)
         return HF_EAGAIN;
@@ -213,17 +245,17 @@ static int append(struct memory_engine *e, struct shard *s, struct hf_channel *c
     r->cid = atomic_load_explicit(&c->cid, memory_order_relaxed);
     r->offset = *offset;
     r->appended_ms = now.wall_ms;
-    r->frame_at = sizeof(*r);
+    r->head_len = (uint32_t)head_len;
+    r->frame_at = (uint32_t)(sizeof(*r) + head_len);
     r->frame_len = (uint32_t)frame_len;
-    r->json_at = (uint32_t)(sizeof(*r) + json_at - frame_at);
-    r->payload_len = (uint32_t)p->payload.len;
-    r->payload_at =
-        (uint32_t)(sizeof(*r) + frame_len - 1 - p->payload.len); /* It stands last, before the brace. */
-    r->id_at = (uint32_t)(sizeof(*r) + frame_len);
+    r->json_at = (uint32_t)(r->frame_at + json_at - frame_at);
+    r->id_at = (uint32_t)(r->frame_at + frame_len);
     r->id_len = (uint32_t)p->id.len;
+    memcpy(r + 1, e->head.data, head_len);
     memcpy((uint8_t *)r + r->frame_at, e->scratch.data + frame_at, frame_len);
     if (p->id.len > 0)
         memcpy((uint8_t *)r + r->id_at, p->id.data, p->id.len);
+    put_payload(r, p);
     fill_identity(r, s, p);
     hf_log_link(&s->log, r, before, before_ref);
     hf_log_commit(&s->log, r, ref, size);
@@ -410,6 +442,7 @@ static void memory_free(struct hf_engine *base)
         hf_channels_release(&e->shards[i].channels);
     }
     hf_buf_release(&e->scratch);
+    hf_buf_release(&e->head);
     free(e->carry);
     free(e->shards);
     free(e);
@@ -432,7 +465,8 @@ struct hf_engine *hf_memory_engine_new(const struct hf_engine_config *config)
         return NULL;
     e->base.ops = &memory_ops;
     e->config = *config;
-    hf_buf_init(&e->scratch, config->message_bytes_max + ENVELOPE_BYTES);
+    hf_buf_init(&e->scratch, hf_base64_chars(config->message_bytes_max) + ENVELOPE_BYTES);
+    hf_buf_init(&e->head, ENVELOPE_BYTES);
     /* hf_log_reserve() keeps a quarter of a segment free for these. */
     e->carry_cap = (config->region->config->segment_bytes / 4 - (uint32_t)sizeof(struct hf_record)) /
                    (uint32_t)sizeof(struct hf_carry);

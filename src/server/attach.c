@@ -6,6 +6,7 @@
 #include "server/hub_state.h"
 
 #include "base/assert.h"
+#include "wire/items.h"
 #include "wire/json.h"
 #include "ws/handshake.h"
 
@@ -80,6 +81,18 @@ static void take_ticket(struct hf_upgrade *u, struct hf_str text, bool *given)
     u->has_ticket = ticket_read(text, u->ticket);
 }
 
+/* "The server picks one of the two": binary where it is offered at all, for it costs both sides less. Returns whether the token was one of them. */
+static bool take_encoding(struct hf_upgrade *u, struct hf_str token)
+{
+    bool binary = hf_str_eq(token, HF_STR(HF_PROTOCOL_BINARY));
+
+    if (!binary && !hf_str_eq(token, HF_STR(HF_PROTOCOL_JSON)))
+        return false;
+    u->named = true;
+    u->binary = u->binary || binary;
+    return true;
+}
+
 /* Returns NULL, or what is wrong with it. *given: a ticket was given, of whatever kind. */
 static const char *read_protocols(struct hf_upgrade *u, const struct hf_handshake *h, bool *given)
 {
@@ -89,15 +102,15 @@ static const char *read_protocols(struct hf_upgrade *u, const struct hf_handshak
     if (h->protocols.data == NULL)
         return NULL;
     while (wrong == NULL && hf_handshake_next_token(&rest, &token)) {
-        if (hf_str_eq(token, HF_STR("holdfast.v1.json")))
-            u->named = true;
-        else if (strip_prefix(&token, "hf.resume."))
+        if (take_encoding(u, token))
+            continue;
+        if (strip_prefix(&token, "hf.resume."))
             take_ticket(u, token, given);
         else if (strip_prefix(&token, "hf.attempt."))
             wrong = take_attempt(u, token);
     }
     if (wrong == NULL && !u->named)
-        wrong = "Sec-WebSocket-Protocol must offer holdfast.v1.json";
+        wrong = "Sec-WebSocket-Protocol must offer " HF_PROTOCOL_BINARY " or " HF_PROTOCOL_JSON;
     return wrong;
 }
 
@@ -126,11 +139,21 @@ static const char *read_request(struct hf_upgrade *u, const struct hf_handshake 
 
 /* ---- Answers ---- */
 
+static struct hf_str protocol_of(const struct hf_upgrade *u)
+{
+    if (!u->named)
+        return (struct hf_str){0};
+    return u->binary ? HF_STR(HF_PROTOCOL_BINARY) : HF_STR(HF_PROTOCOL_JSON);
+}
+
 static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
 {
-    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN},
-                                  u->named ? HF_STR("holdfast.v1.json") : (struct hf_str){0}, &u->deflate);
+    (void)hf_handshake_put_accept(hf_conn_out(c), (struct hf_str){u->key, HF_WS_KEY_LEN}, protocol_of(u),
+                                  &u->deflate);
     c->named = u->named;
+    c->binary = u->binary;
+    if (c->binary)
+        hf_count(c->hub->counters, HF_COUNT_BINARY_CONNECTIONS, 1);
     c->window_bits = u->deflate.server_window_bits;
     if (c->window_bits > 0) {
         hf_ws_allow_deflate(&c->ws);
@@ -183,15 +206,15 @@ void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why)
     refuse_busy(c, c->upgrade, why);
 }
 
-static void put_position(struct hf_buf *out, struct hf_hub *hub, const struct hf_sub *s)
+static void put_position(struct hf_buf *out, const struct hf_conn *c, const struct hf_sub *s)
 {
     char epoch[32];
+    struct hf_position position = {.channel = hf_topic_name(s->topic),
+                                   .offset = atomic_load(&s->cell->acked),
+                                   .cid = hf_cid_to_wire(s->topic->cid)};
 
-    hf_buf_puts(out, out->len > 1 ? ",{\"channel\":" : "{\"channel\":");
-    hf_json_put_string(out, hf_topic_name(s->topic));
-    hf_region_epoch(hub->region, s->topic->cid, epoch);
-    hf_buf_putf(out, ",\"epoch\":\"%s\",\"offset\":%llu}", epoch,
-                (unsigned long long)atomic_load(&s->cell->acked));
+    position.epoch = (struct hf_str){epoch, hf_region_epoch(c->hub->region, s->topic->cid, epoch)};
+    hf_items_put_position(out, hf_conn_encoding(c), &position);
 }
 
 struct welcome {
@@ -205,8 +228,9 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
     const struct hf_config *config = hub->config;
     uint8_t ticket[HF_TICKET_BYTES];
     char ticket_text[TICKET_TEXT], session_text[SESSION_TEXT + 1], server_id[SESSION_TEXT + 1];
-    struct hf_buf channels;
+    struct hf_buf *channels = &hub->items;
     struct hf_msg m = {.type = HF_MSG_WELCOME,
+                       .encoding = hf_conn_encoding(c),
                        .has = HF_HAS_CHANNELS | (w->last_seq_known ? HF_HAS_LAST_SEQ : 0),
                        .resumed = w->resumed,
                        .last_seq = w->last_seq,
@@ -226,17 +250,16 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
     m.ticket = (struct hf_str){ticket_text, sizeof(ticket_text)};
     m.session = hf_str_from(session_text);
     m.server_id = hf_str_from(server_id);
-    hf_buf_init(&channels, 1u << 20);
-    hf_buf_puts(&channels, "[");
+    hf_buf_reset(channels);
+    hf_items_begin(channels, m.encoding, HF_ITEMS_ARRAY);
     for (const struct hf_sub *s = c->subs; s != NULL; s = s->next)
-        put_position(&channels, hub, s);
-    hf_buf_puts(&channels, "]");
-    m.channels = hf_buf_str(&channels);
-    if (channels.failed)
+        put_position(channels, c, s);
+    hf_items_end(channels, m.encoding, HF_ITEMS_ARRAY);
+    m.channels = hf_buf_str(channels);
+    if (channels->failed)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
     else
         hf_conn_send(c, &m);
-    hf_buf_release(&channels);
 }
 
 /* ---- Attaching ---- */

@@ -21,6 +21,7 @@ enum {
 struct entry {
     hf_ref ref; /* with cid, of the record that it was made from */
     uint64_t cid;
+    bool binary;   /* the encoding of what was compressed */
     uint64_t turn; /* the last that it was handed out in; 0: none */
     uint32_t at;   /* in the ring */
     uint32_t len;  /* 0: it is sent plain */
@@ -39,6 +40,7 @@ struct hf_compressed {
     uint32_t count;
     struct entry *entries;
     struct hf_map by_record; /* record_key() -> number of the entry */
+    struct hf_buf whole;     /* a binary message, which lies in two pieces, to be compressed */
 };
 
 struct hf_compressed *hf_compressed_new(const struct hf_config *config, size_t message_bytes_max,
@@ -53,6 +55,7 @@ struct hf_compressed *hf_compressed_new(const struct hf_config *config, size_t m
     z->min = config->compression_min;
     z->ring_bytes = config->compression_cache_bytes;
     hf_map_init(&z->by_record);
+    hf_buf_init(&z->whole, UINT32_MAX);
     z->entries = calloc(ENTRIES, sizeof(*z->entries));
     z->deflate = hf_deflate_new((int)config->compression_level, (int)config->compression_memory);
     z->inflate = hf_inflate_new(message_bytes_max);
@@ -70,6 +73,7 @@ void hf_compressed_free(struct hf_compressed *z)
     hf_deflate_free(z->deflate);
     hf_inflate_free(z->inflate);
     hf_map_release(&z->by_record);
+    hf_buf_release(&z->whole);
     free(z->entries);
     free(z->ring);
     free(z);
@@ -120,10 +124,10 @@ int hf_compressed_put(struct hf_compressed *z, uint8_t window_bits, struct hf_bu
 /* ---- The frames that are shared ---- */
 
 /* Never 0. Two records may have the same one, by chance of 2^-64: entries say which they are of. */
-static uint64_t record_key(hf_ref ref, uint64_t cid)
+static uint64_t record_key(hf_ref ref, uint64_t cid, bool binary)
 {
-    uint64_t key =
-        (ref ^ (cid << 32 | cid >> 32)) * UINT64_C(0x9e3779b97f4a7c15); /* Knuth's 2^64 / golden ratio */
+    uint64_t key = (ref ^ (cid << 32 | cid >> 32) ^ (uint64_t)binary << 63) *
+                   UINT64_C(0x9e3779b97f4a7c15); /* Knuth's 2^64 / golden ratio */
 
     return key == 0 ? 1 : key;
 }
@@ -140,7 +144,7 @@ static bool drop_oldest(struct hf_compressed *z)
 
     if (z->count == 0 || e->turn == z->turn)
         return false;
-    hf_map_remove(&z->by_record, record_key(e->ref, e->cid));
+    hf_map_remove(&z->by_record, record_key(e->ref, e->cid, e->binary));
     z->first++;
     z->count--;
     return true;
@@ -181,8 +185,8 @@ static bool make_room(struct hf_compressed *z, uint32_t len, uint32_t *at)
 }
 
 /* Returns NULL where the ring is full of what this turn has handed out, or memory is short. */
-static struct entry *add_entry(struct hf_compressed *z, hf_ref ref, uint64_t cid, const uint8_t *frame,
-                               uint32_t len)
+static struct entry *add_entry(struct hf_compressed *z, hf_ref ref, uint64_t cid, bool binary,
+                               const uint8_t *frame, uint32_t len)
 {
     uint64_t number;
     uint32_t at;
@@ -191,10 +195,10 @@ static struct entry *add_entry(struct hf_compressed *z, hf_ref ref, uint64_t cid
     if (!make_room(z, len, &at))
         return NULL;
     number = z->first + z->count;
-    if (hf_map_put(&z->by_record, record_key(ref, cid), number, 0) < 0)
+    if (hf_map_put(&z->by_record, record_key(ref, cid, binary), number, 0) < 0)
         return NULL;
     e = entry_of(z, number);
-    *e = (struct entry){.ref = ref, .cid = cid, .at = at, .len = len};
+    *e = (struct entry){.ref = ref, .cid = cid, .binary = binary, .at = at, .len = len};
     if (len > 0)
         memcpy(z->ring + at, frame, len);
     z->at = at + len;
@@ -202,42 +206,57 @@ static struct entry *add_entry(struct hf_compressed *z, hf_ref ref, uint64_t cid
     return e;
 }
 
-/* The entry of a record, made where there is none; NULL: it has to go out plain. */
-static struct entry *get_entry(struct hf_compressed *z, const struct hf_record *r, hf_ref ref)
+/* In one piece, as zlib would have it; good until the next one. data NULL: no memory. */
+static struct hf_str in_one_piece(struct hf_compressed *z, const struct hf_pieces *message)
 {
-    struct hf_map_entry *known = hf_map_get(&z->by_record, record_key(ref, r->cid));
+    if (message->piece[1].len == 0)
+        return message->piece[0];
+    hf_buf_reset(&z->whole);
+    if (hf_buf_put_str(&z->whole, message->piece[0]) < 0 || hf_buf_put_str(&z->whole, message->piece[1]) < 0)
+        return (struct hf_str){0};
+    return hf_buf_str(&z->whole);
+}
+
+/* The entry of a record, made where there is none; NULL: it has to go out plain. */
+static struct entry *get_entry(struct hf_compressed *z, const struct hf_record *r, hf_ref ref, bool binary,
+                               const struct hf_pieces *plain, const struct hf_pieces *message)
+{
+    struct hf_map_entry *known = hf_map_get(&z->by_record, record_key(ref, r->cid, binary));
     const uint8_t *frame = NULL;
+    struct hf_str whole;
     struct entry *e;
     uint32_t len, room;
 
     if (known != NULL) {
         e = entry_of(z, known->a);
-        return e->ref == ref && e->cid == r->cid ? e : NULL;
+        return e->ref == ref && e->cid == r->cid && e->binary == binary ? e : NULL;
     }
     /* First the room, at most as much as the plain frame takes: without it the work would be done for each subscriber anew. */
-    if (!make_room(z, r->frame_len, &room)) {
+    if (!make_room(z, (uint32_t)hf_pieces_len(plain), &room)) {
         hf_count(z->counters, HF_COUNT_DEFLATE_NO_ROOM, 1);
         return NULL;
     }
-    len = compress(z, HF_WS_TEXT, (const uint8_t *)r + r->json_at, r->frame_at + r->frame_len - r->json_at,
-                   &frame);
-    return add_entry(z, ref, r->cid, frame, len);
+    whole = in_one_piece(z, message);
+    if (whole.data == NULL)
+        return NULL;
+    len = compress(z, binary ? HF_WS_BINARY : HF_WS_TEXT, whole.data, whole.len, &frame);
+    return add_entry(z, ref, r->cid, binary, frame, len);
 }
 
-struct hf_str hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits, const struct hf_record *r,
-                                   hf_ref ref)
+struct hf_pieces hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits, bool binary,
+                                      const struct hf_record *r, hf_ref ref)
 {
-    struct hf_str plain = {(const char *)r + r->frame_at, r->frame_len};
+    struct hf_pieces plain = hf_record_frame(r, binary), message = hf_pieces_message(plain);
     struct entry *e;
 
-    if (!is_eligible(z->min, window_bits, r->frame_at + r->frame_len - r->json_at))
+    if (!is_eligible(z->min, window_bits, hf_pieces_len(&message)))
         return plain;
-    e = get_entry(z, r, ref);
+    e = get_entry(z, r, ref, binary, &plain, &message);
     if (e == NULL || e->len == 0)
         return plain;
     e->turn = z->turn;
     hf_count(z->counters, HF_COUNT_DEFLATE_SHARED, 1);
-    return (struct hf_str){(const char *)z->ring + e->at, e->len};
+    return (struct hf_pieces){{{(const char *)z->ring + e->at, e->len}}};
 }
 
 /* ---- What comes in ---- */

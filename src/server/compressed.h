@@ -2,7 +2,7 @@
  * compressed.h - what a worker needs for permessage-deflate: one compressor, one inflater, and the frames that it has compressed. Only
  * where compression.enabled is set; a worker without has none of it.
  *
- * A channel's message is compressed once and its frame shared by all subscribers of the worker that take it. The frames lie in one block, a ring: the
+ * A channel's message is compressed once for each encoding, and its frame shared by all subscribers of the worker that take it. The frames lie in one block, a ring: the
  * oldest make room for new ones. A frame that was handed out stays where it is until the turn ends, so it may be gathered
  * and written like the record that it was made from. Where a turn needs more than the ring holds, messages are sent plain.
  *
@@ -29,19 +29,19 @@ struct hf_compressed *hf_compressed_new(const struct hf_config *config, size_t m
 void hf_compressed_free(struct hf_compressed *z);
 
 /* hf_compressed_frame() for a connection that negotiated compression. */
-struct hf_str hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits, const struct hf_record *r,
-                                   hf_ref ref);
+struct hf_pieces hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits, bool binary,
+                                      const struct hf_record *r, hf_ref ref);
 
 /*
- * The frame of a message's record for one connection: compressed where that was negotiated (window_bits, 8 to 15; 0: it was not), and where it
+ * The frame of a message's record for one connection, in its encoding: compressed where that was negotiated (window_bits, 8 to 15; 0: it was not), and where it
  * pays. Good until hf_compressed_turn_ended(), and until the record is unpinned.
  */
-static inline struct hf_str hf_compressed_frame(struct hf_compressed *z, uint8_t window_bits,
-                                                const struct hf_record *r, hf_ref ref)
+static inline struct hf_pieces hf_compressed_frame(struct hf_compressed *z, uint8_t window_bits, bool binary,
+                                                   const struct hf_record *r, hf_ref ref)
 {
     if (window_bits == 0)
-        return (struct hf_str){(const char *)r + r->frame_at, r->frame_len};
-    return hf_compressed_shared(z, window_bits, r, ref);
+        return hf_record_frame(r, binary);
+    return hf_compressed_shared(z, window_bits, binary, r, ref);
 }
 
 /* Everything gathered has been written, or copied: frames that were handed out may go. */

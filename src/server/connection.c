@@ -5,6 +5,7 @@
 #include "server/hub_state.h"
 
 #include "base/assert.h"
+#include "wire/binary.h"
 #include "wire/json.h"
 #include "ws/handshake.h"
 
@@ -202,9 +203,14 @@ static int put_message(struct hf_conn *c, enum hf_ws_opcode opcode, const void *
     return hf_ws_put_frame(hf_conn_out(c), opcode, data, len, NULL);
 }
 
-void hf_conn_send_text(struct hf_conn *c, struct hf_str text)
+int hf_conn_encode(const struct hf_conn *c, struct hf_buf *out, const struct hf_msg *m)
 {
-    if (put_message(c, HF_WS_TEXT, text.data, text.len) < 0) {
+    return c->binary ? hf_binary_encode(out, m) : hf_json_encode(out, m);
+}
+
+void hf_conn_send_encoded(struct hf_conn *c, struct hf_str message)
+{
+    if (put_message(c, hf_conn_opcode(c), message.data, message.len) < 0) {
         hf_conn_drop(c,
                      HF_CLOSE_INTERNAL); /* No memory for what it must be told: it comes back and resumes. */
         return;
@@ -217,11 +223,11 @@ void hf_conn_send(struct hf_conn *c, const struct hf_msg *m)
     struct hf_buf *scratch = &c->hub->scratch;
 
     hf_buf_reset(scratch);
-    if (hf_json_encode(scratch, m) < 0) {
+    if (hf_conn_encode(c, scratch, m) < 0) {
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
         return;
     }
-    hf_conn_send_text(c, hf_buf_str(scratch));
+    hf_conn_send_encoded(c, hf_buf_str(scratch));
 }
 
 /* ---- Input ---- */
@@ -259,10 +265,12 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
         hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
         if (c->echo)
             echo_message(c, ev);
-        else if (ev->type == HF_WS_EV_TEXT)
-            hf_dispatch_text(c, (char *)ev->data, ev->len);
+        else if (c->binary == (ev->type == HF_WS_EV_BINARY))
+            hf_dispatch(c, ev->data, ev->len);
         else /* PROTOCOL.md "Opening": "The other kind of message on either: close 1003." */
-            hf_conn_close(c, HF_CLOSE_UNSUPPORTED, "this connection speaks JSON: send text messages");
+            hf_conn_close(c, HF_CLOSE_UNSUPPORTED,
+                          c->binary ? "this connection speaks " HF_PROTOCOL_BINARY ": send binary messages"
+                                    : "this connection speaks JSON: send text messages");
         break;
     case HF_WS_EV_PING:
         if (hf_ws_put_frame(hf_conn_out(c), HF_WS_PONG, ev->data, ev->len, NULL) == 0)
@@ -392,6 +400,8 @@ static void take_handshake(struct hf_conn *c)
 
 void hf_conn_resume_input(struct hf_conn *c)
 {
+    if (c->stall != NULL && hf_stall_on_output(c->stall) && !hf_dispatch_retry(c))
+        return;
     if (c->in != NULL && takes_input(c)) {
         size_t used = take_frames(c, c->in->data, c->in->len);
 

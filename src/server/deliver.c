@@ -6,21 +6,23 @@
 #include "server/hub_state.h"
 
 #include "base/assert.h"
-#include "wire/json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    GATHER_ITEMS = 256,        /* pieces of one write; IOV_MAX is 1,024 */
+    GATHER_ITEMS = 256,        /* messages, runs and gaps of one write */
+    GATHER_PIECES = 384,       /* of these; a binary message has two. IOV_MAX is 1,024 */
     GATHER_BYTES = 256 * 1024, /* and bytes: more than a socket takes at once */
     GAP_TEXT_BYTES = 2048,     /* one `gap` with a long name, escaped */
     GAPS = 16,                 /* gaps in one write */
 };
 
-/* What one piece means for its subscription once it has been written. */
+/* What is written, and what it means for its subscription once it has been. */
 struct item {
-    struct hf_sub *sub;       /* NULL: control output */
+    struct hf_sub *sub; /* NULL: control output */
+    size_t len;         /* of its pieces */
+    int pieces;
     uint64_t offset;          /* of the message, or a run's last; of a gap: the last one missing */
     uint64_t missing;         /* of a gap: how many; else 0 */
     hf_ref ref;               /* of the message; 0 behind a gap */
@@ -28,9 +30,9 @@ struct item {
 };
 
 struct hf_gather {
-    struct iovec iov[GATHER_ITEMS];
+    struct iovec iov[GATHER_PIECES];
     struct item item[GATHER_ITEMS];
-    int count;
+    int count, pieces;
     size_t bytes;
     int gap_count;
     uint8_t gap_text[GAPS][GAP_TEXT_BYTES];
@@ -48,14 +50,31 @@ void hf_gather_free(struct hf_gather *g)
 
 static bool gather_full(const struct hf_gather *g)
 {
-    return g->count >= GATHER_ITEMS || g->bytes >= GATHER_BYTES || g->gap_count >= GAPS;
+    return g->count >= GATHER_ITEMS || g->pieces > GATHER_PIECES - 2 || g->bytes >= GATHER_BYTES ||
+           g->gap_count >= GAPS;
+}
+
+/* Add the item's next piece. */
+static void add_piece(struct hf_gather *g, struct item *item, const void *data, size_t len)
+{
+    g->iov[g->pieces++] = (struct iovec){(void *)(uintptr_t)data, len};
+    item->pieces++;
+    item->len += len;
+    g->bytes += len;
 }
 
 static void gather(struct hf_gather *g, const void *data, size_t len, struct item item)
 {
-    g->iov[g->count] = (struct iovec){(void *)(uintptr_t)data, len};
+    add_piece(g, &item, data, len);
     g->item[g->count++] = item;
-    g->bytes += len;
+}
+
+static void gather_message(struct hf_gather *g, const struct hf_pieces *frame, struct item item)
+{
+    add_piece(g, &item, frame->piece[0].data, frame->piece[0].len);
+    if (frame->piece[1].len > 0)
+        add_piece(g, &item, frame->piece[1].data, frame->piece[1].len);
+    g->item[g->count++] = item;
 }
 
 /* "gap: offsets from…to cannot be had"; here always: evicted. */
@@ -66,6 +85,7 @@ static bool gather_gap(struct hf_gather *g, struct hf_sub *s, uint64_t from, uin
     struct hf_msg m = {.type = HF_MSG_GAP,
                        .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_FROM | HF_HAS_TO | HF_HAS_CODE,
                        .channel = hf_topic_name(s->topic),
+                       .cid = hf_cid_to_wire(s->topic->cid),
                        .from = from,
                        .to = to,
                        .code = hf_str_from(hf_code_name(HF_CODE_EVICTED))};
@@ -74,12 +94,14 @@ static bool gather_gap(struct hf_gather *g, struct hf_sub *s, uint64_t from, uin
 
     m.epoch = (struct hf_str){epoch, hf_region_epoch(hub->region, s->topic->cid, epoch)};
     hf_buf_reset(&hub->scratch);
-    if (hf_json_encode(&hub->scratch, &m) < 0 || hub->scratch.len + HF_WS_HEADER_MAX > GAP_TEXT_BYTES)
+    if (hf_conn_encode(s->conn, &hub->scratch, &m) < 0 ||
+        hub->scratch.len + HF_WS_HEADER_MAX > GAP_TEXT_BYTES)
         return false;
-    header_len = hf_ws_header(text, HF_WS_TEXT, hub->scratch.len, NULL);
+    header_len = hf_ws_header(text, hf_conn_opcode(s->conn), hub->scratch.len, NULL);
     memcpy(text + header_len, hub->scratch.data, hub->scratch.len);
     g->gap_count++;
-    gather(g, text, header_len + hub->scratch.len, (struct item){s, to, to - from + 1, 0, NULL});
+    gather(g, text, header_len + hub->scratch.len,
+           (struct item){.sub = s, .offset = to, .missing = to - from + 1});
     return true;
 }
 
@@ -101,8 +123,10 @@ struct hf_record *hf_topic_record(struct hf_hub *hub, struct hf_topic *t, uint64
 /* Other subscribers are likely to stand at the same place: what they share is brought together once. Compressed frames are shared one by one. */
 static const struct hf_run *shared_run(const struct hf_sub *s, uint64_t next, hf_ref before)
 {
-    return s->topic->count < 2 || s->conn->window_bits > 0 ? NULL
-                                                           : hf_run_get(s->conn->hub, s->topic, next, before);
+    const struct hf_conn *c = s->conn;
+
+    return s->topic->count < 2 || c->window_bits > 0 ? NULL
+                                                     : hf_run_get(c->hub, s->topic, c->binary, next, before);
 }
 
 /* Gather all that is due to one subscription. Returns false where the gather is full before the head is reached. */
@@ -121,7 +145,7 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
         hf_ref ref = 0;
         const struct hf_run *run;
         struct hf_record *r;
-        struct hf_str frame;
+        struct hf_pieces frame;
 
         if (gather_full(g))
             return false;
@@ -129,7 +153,8 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
         if (run != NULL) {
             next += run->count;
             last = run->last;
-            gather(g, run->data, run->end[run->count - 1], (struct item){s, next - 1, 0, last, run});
+            gather(g, run->data, run->end[run->count - 1],
+                   (struct item){.sub = s, .offset = next - 1, .ref = last, .run = run});
             continue;
         }
         r = hf_topic_record(hub, s->topic, next, last, &ref);
@@ -144,15 +169,15 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
             last = 0;
             continue;
         }
-        frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, r, ref);
-        gather(g, frame.data, frame.len, (struct item){s, next, 0, ref, NULL});
+        frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, s->conn->binary, r, ref);
+        gather_message(g, &frame, (struct item){.sub = s, .offset = next, .ref = ref});
         last = ref;
         next++;
     }
     return true;
 }
 
-/* All of this piece is written. */
+/* All of this item is written. */
 static void commit(struct hf_hub *hub, const struct item *it)
 {
     if (it->sub == NULL)
@@ -179,30 +204,46 @@ static size_t commit_cut_run(struct hf_hub *hub, const struct item *it, size_t w
     return run->end[count - 1];
 }
 
+/*
+ * Of an item that was cut keep what is behind `written`, up to `end`. "unread output held for a connection: none beyond the socket's own
+ * buffer and the message under way"
+ */
+static void keep_cut(struct hf_conn *c, const struct iovec *piece, size_t written, size_t end)
+{
+    for (size_t at = 0; at < end; at += piece->iov_len, piece++) {
+        size_t from = written > at ? written - at : 0;
+        size_t to = end - at < piece->iov_len ? end - at : piece->iov_len;
+
+        if (from < to && hf_buf_put(&c->out, (const uint8_t *)piece->iov_base + from, to - from) < 0) {
+            hf_conn_drop(c, HF_CLOSE_INTERNAL);
+            return;
+        }
+    }
+}
+
 /* Of what was gathered `written` bytes are gone. What was cut in the middle is kept, the rest stays in the logs. */
 static void settle(struct hf_conn *c, const struct hf_gather *g, size_t written)
 {
-    size_t control = g->count > 0 && g->item[0].sub == NULL ? g->iov[0].iov_len : 0;
+    size_t control = g->count > 0 && g->item[0].sub == NULL ? g->item[0].len : 0;
+    const struct iovec *piece = g->iov + (control > 0);
 
     if (control > 0)
         hf_buf_drop(&c->out, written < control ? written : control);
     written -= written < control ? written : control;
     for (int i = control > 0; i < g->count && written > 0; i++) {
         const struct item *it = &g->item[i];
-        size_t end = g->iov[i].iov_len;
+        size_t end = it->len;
 
         if (written < end && it->run != NULL)
             end = commit_cut_run(c->hub, it, written);
         else
             commit(c->hub, it);
-        if (written >= g->iov[i].iov_len) {
-            written -= g->iov[i].iov_len;
-            continue;
+        if (written < it->len) {
+            keep_cut(c, piece, written, end);
+            return;
         }
-        /* "unread output held for a connection: none beyond the socket's own buffer and the message under way" */
-        if (hf_buf_put(&c->out, (uint8_t *)g->iov[i].iov_base + written, end - written) < 0)
-            hf_conn_drop(c, HF_CLOSE_INTERNAL);
-        return;
+        written -= it->len;
+        piece += it->pieces;
     }
 }
 
@@ -267,7 +308,7 @@ bool hf_deliver_flush(struct hf_conn *c)
         hf_publish_ack(c);
     if (c->phase == HF_CONN_DEAD)
         return false;
-    g->count = g->gap_count = 0;
+    g->count = g->pieces = g->gap_count = 0;
     g->bytes = 0;
     hf_runs_take_back(&hub->runs);
     if (c->out.len > 0)
@@ -278,7 +319,7 @@ bool hf_deliver_flush(struct hf_conn *c)
         finish(c);
         return true;
     }
-    written = hub->transport->write(hub->transport->ctx, hf_conn_socket(c), g->iov, g->count);
+    written = hub->transport->write(hub->transport->ctx, hf_conn_socket(c), g->iov, g->pieces);
     if (written < 0 && written != HF_EAGAIN) {
         hf_conn_drop(c, HF_CLOSE_ABNORMAL);
         return false;

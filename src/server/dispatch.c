@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 #include "server/history.h"
+#include "wire/binary.h"
+#include "wire/items.h"
 #include "wire/json.h"
 
 #include <stdlib.h>
@@ -47,31 +49,47 @@ static struct hf_str copy_text(char **at, struct hf_str s)
     return copy;
 }
 
-/* Keep a message for later. Returns false without memory. */
-static bool stall(struct hf_conn *c, const struct hf_msg *m, bool seq_added, bool opening)
+/* Keep a message for later, and what is behind it. Returns NULL without memory: the connection is closed. */
+static struct hf_stall *stall(struct hf_conn *c, const struct hf_msg *m, struct hf_str rest)
 {
-    struct hf_stall *s = malloc(sizeof(*s) + m->channel.len + m->id.len + m->epoch.len + m->payload.len);
+    struct hf_stall *s =
+        malloc(sizeof(*s) + m->channel.len + m->id.len + m->epoch.len + m->payload.len + rest.len);
     char *at = (char *)(s + 1);
 
-    if (s == NULL)
-        return false;
-    *s = (struct hf_stall){.conn = c, .msg = *m, .seq_added = seq_added, .opening = opening};
+    if (s == NULL) {
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
+        return NULL;
+    }
+    *s = (struct hf_stall){.conn = c, .msg = *m};
     s->msg.channel = copy_text(&at, m->channel);
     s->msg.id = copy_text(&at, m->id);
     s->msg.epoch = copy_text(&at, m->epoch);
     s->msg.payload = copy_text(&at, m->payload);
-    hf_list_add_tail(&c->hub->stalled, &s->link);
+    s->rest = copy_text(&at, rest);
+    hf_list_init(&s->link);
     c->stall = s;
-    return true;
+    return s;
+}
+
+/* Parted from its connection. */
+static struct hf_stall *stall_detach(struct hf_conn *c)
+{
+    struct hf_stall *s = c->stall;
+
+    hf_list_del(&s->link);
+    c->stall = NULL;
+    return s;
 }
 
 void hf_stall_free(struct hf_conn *c)
 {
-    if (c->stall == NULL)
-        return;
-    hf_list_del(&c->stall->link);
-    free(c->stall);
-    c->stall = NULL;
+    if (c->stall != NULL)
+        free(stall_detach(c));
+}
+
+bool hf_stall_on_output(const struct hf_stall *s)
+{
+    return s->msg.type == HF_MSG_NONE;
 }
 
 /* ---- Subscribe ---- */
@@ -108,6 +126,7 @@ static void send_gap(struct hf_conn *c, const struct hf_sub *s, enum hf_code cod
     struct hf_msg m = {.type = HF_MSG_GAP,
                        .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_CODE,
                        .channel = hf_topic_name(s->topic),
+                       .cid = hf_cid_to_wire(s->topic->cid),
                        .code = hf_str_from(hf_code_name(code)),
                        .from = from,
                        .to = to};
@@ -126,6 +145,7 @@ static void send_subscribed(struct hf_conn *c, const struct hf_sub *s, uint64_t 
     struct hf_msg m = {.type = HF_MSG_SUBSCRIBED,
                        .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_OFFSET,
                        .channel = hf_topic_name(s->topic),
+                       .cid = hf_cid_to_wire(s->topic->cid),
                        .offset = head,
                        .recovered = recovered};
 
@@ -265,9 +285,14 @@ static void unsubscribe(struct hf_conn *c, const struct hf_msg *m)
 
 /* ---- Acknowledgements ---- */
 
-static void acknowledge(struct hf_conn *c, struct hf_str channel, uint64_t offset)
+/* cid: as the client has it; 0: by name */
+static struct hf_sub *acked_sub(const struct hf_conn *c, struct hf_str channel, uint64_t cid)
 {
-    struct hf_sub *s = hf_sub_find(c, channel);
+    return cid != 0 ? hf_sub_of_cid(c, hf_cid_of_wire(cid)) : hf_sub_find(c, channel);
+}
+
+static void acknowledge(struct hf_conn *c, struct hf_sub *s, uint64_t offset)
+{
     uint64_t acked;
 
     if (s != NULL) {
@@ -313,31 +338,24 @@ static bool offset_of_id(const struct hf_sub *s, struct hf_str id, uint64_t *off
 
 static void ack(struct hf_conn *c, const struct hf_msg *m)
 {
-    struct hf_sub *s = hf_sub_find(c, m->channel);
+    struct hf_sub *s = acked_sub(c, m->channel, m->cid);
     uint64_t offset = m->offset;
 
     if (m->has & HF_HAS_OFFSET || (s != NULL && offset_of_id(s, m->ack_id, &offset)))
-        acknowledge(c, m->channel, offset);
+        acknowledge(c, s, offset);
     else
         hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
 }
 
 static void pong(struct hf_conn *c, const struct hf_msg *m)
 {
-    struct hf_str rest = m->acks, key, value;
-    char name[HF_CHANNEL_NAME_MAX];
+    struct hf_items acks = hf_items(m, m->acks);
+    struct hf_items_ack ack;
 
     if (!(m->has & HF_HAS_ACKS))
         return;
-    while (hf_json_next_member(&rest, &key, &value)) {
-        int len = hf_json_unquote(key, name, sizeof(name));
-        uint64_t offset;
-
-        if (len >= 0 && hf_json_u53(value, &offset) == 0)
-            acknowledge(c, (struct hf_str){name, (size_t)len}, offset);
-        else
-            hf_count(c->hub->counters, HF_COUNT_ACKS_IGNORED, 1);
-    }
+    while (hf_items_ack(&acks, &ack))
+        acknowledge(c, acked_sub(c, ack.channel, ack.cid), ack.offset);
 }
 
 static void sync_request(struct hf_conn *c, const struct hf_msg *m)
@@ -393,24 +411,34 @@ static void history(struct hf_conn *c, const struct hf_msg *m)
                                  .since_offset = m->since_offset,
                                  .limit = m->has & HF_HAS_LIMIT ? m->limit : HISTORY_LIMIT,
                                  .reverse = m->reverse};
-    struct hf_buf out;
+    struct hf_msg answer = {.type = HF_MSG_HISTORY,
+                            .has =
+                                HF_HAS_ID | HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_OFFSET | HF_HAS_MESSAGES,
+                            .encoding = hf_conn_encoding(c),
+                            .id = m->id,
+                            .channel = m->channel};
+    struct hf_history h;
+    struct hf_buf messages, out;
 
     if (q.limit < 1 || q.limit > HISTORY_LIMIT_MAX) {
         hf_send_error(c, m, HF_CODE_BAD_MESSAGE, "limit must be 1 to 1000");
         return;
     }
+    hf_history_find(c->hub, m->channel, &h);
+    answer.cid = hf_cid_to_wire(h.cid);
+    answer.epoch = hf_str_from(h.epoch);
+    answer.offset = h.offset;
+    hf_buf_init(&messages, UINT32_MAX);
     hf_buf_init(&out, UINT32_MAX);
-    hf_buf_puts(&out, "{\"type\":\"history\",\"id\":");
-    hf_json_put_string(&out, m->id);
-    hf_buf_puts(&out, ",\"channel\":");
-    hf_json_put_string(&out, m->channel);
-    hf_buf_puts(&out, ",");
-    (void)hf_service_history(c->hub, &q, &out);
-    hf_buf_puts(&out, "}");
-    if (out.failed)
+    hf_history_put(c->hub, &q, &h, answer.encoding, &messages);
+    answer.messages = hf_buf_str(&messages);
+    if (messages.failed || hf_conn_encode(c, &out, &answer) < 0) {
         hf_send_error(c, m, HF_CODE_OVERLOADED, "the answer does not fit into memory now");
-    else
-        hf_conn_send_text(c, hf_buf_str(&out));
+    } else {
+        hf_buf_release(&messages);
+        hf_conn_send_encoded(c, hf_buf_str(&out));
+    }
+    hf_buf_release(&messages);
     hf_buf_release(&out);
 }
 
@@ -424,11 +452,13 @@ static void bye(struct hf_conn *c)
 
 /* ---- Dispatch ---- */
 
-/* Carry a message out. Returns false where it must wait: *seq_added, *opening say what has been done already. */
+/*
+ * Carry a message out; its channel has its name. Returns false where it must wait: *seq_added, *opening say what has been done
+ * already.
+ */
 static bool carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stalled, bool *seq_added,
                       bool *opening)
 {
-    *seq_added = *opening = false;
     switch (m->type) {
     case HF_MSG_SUBSCRIBE:
         if (stalled != NULL && stalled->open_err < 0) {
@@ -471,10 +501,9 @@ static bool carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall
 }
 
 /* "Unknown type, broken JSON, a wrong field type: error bad_message (a data with a readable seq: nack); after 32 … close 1008" */
-static bool bad_message(struct hf_conn *c, const struct hf_msg *m, const char *reason,
-                        struct hf_stall *stalled)
+static bool bad_message(struct hf_conn *c, const struct hf_msg *m, const char *reason, bool again)
 {
-    if (stalled == NULL) {
+    if (!again) {
         hf_count(c->hub->counters, HF_COUNT_BAD_MESSAGES, 1);
         c->bad_messages++;
     }
@@ -489,28 +518,145 @@ static bool bad_message(struct hf_conn *c, const struct hf_msg *m, const char *r
     return true;
 }
 
-void hf_dispatch_text(struct hf_conn *c, char *data, size_t len)
+/* ---- Channels by number ---- */
+
+/* The name of a channel that a client names by its cid: one of its subscriptions, or another that lives. */
+static bool name_of_cid(struct hf_conn *c, hf_cid cid, struct hf_str *name)
+{
+    struct hf_hub *hub = c->hub;
+    const struct hf_sub *s = hf_sub_of_cid(c, cid);
+    uint32_t shard = hf_cid_shard(cid);
+    const struct hf_channel *channel = s != NULL ? s->topic->channel : NULL;
+
+    if (channel == NULL && shard < hub->shards)
+        channel = hf_channels_get(&hub->channels[shard], cid);
+    if (channel == NULL)
+        return false;
+    *name = hf_channel_name(channel);
+    memcpy(hub->channel_name, name->data, name->len);
+    name->data = hub->channel_name;
+    /* Its place may have gone to another while the name was read. */
+    return s != NULL || hf_channel_last_cid(&hub->channels[shard], channel) == cid;
+}
+
+/* carry_out() for a message whose channel has a number in place of its name. An `ack` has no need of the name. */
+static bool carry_out_by_cid(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stalled,
+                             bool *seq_added, bool *opening)
+{
+    struct hf_msg named = *m;
+
+    if (m->type == HF_MSG_ACK)
+        return carry_out(c, m, stalled, seq_added, opening);
+    named.cid = 0;
+    if (name_of_cid(c, hf_cid_of_wire(m->cid), &named.channel)) {
+        named.has |= HF_HAS_CHANNEL;
+        return carry_out(c, &named, stalled, seq_added, opening);
+    }
+    if (m->type == HF_MSG_DATA)
+        return hf_publish_refuse(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND), *seq_added);
+    hf_send_error(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND));
+    return true;
+}
+
+/* ---- Messages ---- */
+
+/* Whether a message is carried out, or refused, and does not have to wait. malformed: why it is to be refused; NULL: it is not. */
+static bool handle(struct hf_conn *c, const struct hf_msg *m, const char *malformed, struct hf_stall *stalled,
+                   bool *seq_added, bool *opening)
+{
+    if (malformed != NULL)
+        return bad_message(c, m, malformed, stalled != NULL);
+    if (m->cid != 0)
+        return carry_out_by_cid(c, m, stalled, seq_added, opening);
+    return carry_out(c, m, stalled, seq_added, opening);
+}
+
+/* A message, and the records behind it. Returns whether these may be taken now. */
+static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malformed, struct hf_str rest)
+{
+    bool seq_added = false, opening = false;
+    struct hf_stall *s;
+
+    if (handle(c, m, malformed, NULL, &seq_added, &opening) || c->phase != HF_CONN_OPEN)
+        return c->phase == HF_CONN_OPEN;
+    s = stall(c, m, rest);
+    if (s == NULL)
+        return false;
+    s->seq_added = seq_added;
+    s->opening = opening;
+    s->malformed = malformed;
+    hf_list_add_tail(&c->hub->stalled, &s->link);
+    return false;
+}
+
+/* "seq: a publish's place in its session, 1, 2, 3 …" */
+static const char *check_seq(struct hf_msg *m)
+{
+    if (!(m->has & HF_HAS_SEQ) || m->seq > 0)
+        return NULL;
+    m->has &= ~(uint32_t)HF_HAS_SEQ;
+    return "seq begins at 1";
+}
+
+static void take_text(struct hf_conn *c, char *data, size_t len)
 {
     struct hf_msg m;
-    const char *reason = NULL;
-    bool seq_added = false, opening = false, done;
+    const char *malformed = NULL;
 
-    if (hf_json_decode(&m, data, len, false, &reason) < 0) {
-        done = bad_message(c, &m, reason, NULL);
-    } else if ((m.has & HF_HAS_SEQ) && m.seq == 0) {
-        m.has &= ~(uint32_t)HF_HAS_SEQ;
-        done = bad_message(c, &m, "seq begins at 1", NULL);
-    } else {
-        done = carry_out(c, &m, NULL, &seq_added, &opening);
-        reason = NULL;
+    if (hf_json_decode(&m, data, len, false, &malformed) == 0)
+        malformed = check_seq(&m);
+    (void)take(c, &m, malformed, (struct hf_str){0});
+}
+
+/*
+ * Records, each like a message in JSON. Their answers are bounded as those of messages are: where too much of them waits, the next record waits
+ * too. Otherwise a message full of small requests would bring a thousand times its size.
+ */
+static void take_records(struct hf_conn *c, struct hf_str records)
+{
+    struct hf_binary_reader reader;
+    struct hf_binary_record record;
+    enum hf_binary_fault fault;
+
+    hf_binary_reader_init(&reader, records.data, records.len);
+    for (;;) {
+        const char *malformed;
+        struct hf_msg m = {0};
+        int got;
+
+        if (c->out.len >= HF_OUT_SOFT_BYTES && reader.rest.len > 0) {
+            (void)stall(c, &m, reader.rest);
+            return;
+        }
+        got = hf_binary_next(&reader, &record, &fault);
+        if (got == 0)
+            return;
+        if (got < 0 || hf_binary_decode(&m, &record, false, &fault) < 0)
+            malformed = hf_binary_fault_text(fault);
+        else
+            malformed = check_seq(&m);
+        if (!take(c, &m, malformed, reader.rest))
+            return;
     }
-    if (done || c->phase != HF_CONN_OPEN)
-        return;
-    if (!stall(c, &m, seq_added, opening)) {
-        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
-        return;
-    }
-    c->stall->malformed = reason;
+}
+
+void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len)
+{
+    if (c->binary)
+        take_records(c, (struct hf_str){(const char *)data, len});
+    else
+        take_text(c, (char *)data, len);
+}
+
+/* The stalled message is done: go on with what is behind it. Returns whether nothing waits any more. */
+static bool go_on(struct hf_conn *c)
+{
+    struct hf_stall *s = stall_detach(c);
+
+    if (s->rest.len > 0 && c->phase == HF_CONN_OPEN)
+        take_records(c, s->rest);
+    free(s);
+    return c->stall == NULL;
 }
 
 bool hf_dispatch_retry(struct hf_conn *c)
@@ -518,15 +664,14 @@ bool hf_dispatch_retry(struct hf_conn *c)
     struct hf_stall *s = c->stall;
     bool seq_added = s->seq_added, opening = false, done;
 
+    if (hf_stall_on_output(s))
+        return c->out.len < HF_OUT_SOFT_BYTES && go_on(c);
     if (s->opening)
         return false;
-    done = s->malformed != NULL ? bad_message(c, &s->msg, s->malformed, s)
-                                : carry_out(c, &s->msg, s, &seq_added, &opening);
+    done = handle(c, &s->msg, s->malformed, s, &seq_added, &opening);
     if (c->stall != s)
         return true; /* The connection has ended meanwhile, and the stall with it. */
     s->seq_added = seq_added;
     s->opening = opening;
-    if (done)
-        hf_stall_free(c);
-    return done;
+    return done && go_on(c);
 }

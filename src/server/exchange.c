@@ -31,7 +31,7 @@ enum kind {
 struct letter {
     uint32_t kind;
     uint16_t close_code;
-    uint8_t has_timestamp, has_key, has_id, from_service, repeated, conflict;
+    uint8_t has_timestamp, has_key, has_id, from_service, repeated, conflict, raw;
     int32_t err;
     uint32_t name_len, id_len, payload_len;
     uint64_t token, session, generation, seq;
@@ -100,6 +100,7 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     l->key[1] = p->key[1];
     l->body_hash = p->body_hash;
     l->has_id = p->id.data != NULL;
+    l->raw = p->raw;
     l->from_service = p->session == 0 && generation == 0;
     l->name_len = (uint32_t)p->channel.len;
     l->id_len = (uint32_t)p->id.len;
@@ -108,7 +109,8 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     memcpy(text, p->channel.data, p->channel.len);
     if (p->id.len > 0)
         memcpy(text + p->channel.len, p->id.data, p->id.len);
-    memcpy(text + p->channel.len + p->id.len, p->payload.data, p->payload.len);
+    if (p->payload.len > 0) /* Bytes may be none. */
+        memcpy(text + p->channel.len + p->id.len, p->payload.data, p->payload.len);
     send_letter(hub, HF_RING_REQUEST, to, text_len);
     return true;
 }
@@ -249,6 +251,7 @@ static struct hf_publish publish_of(struct letter *l)
     return (struct hf_publish){.channel = {text, l->name_len},
                                .id = {l->has_id ? text + l->name_len : NULL, l->id_len},
                                .payload = {text + l->name_len + l->id_len, l->payload_len},
+                               .raw = l->raw,
                                .has_timestamp = l->has_timestamp,
                                .timestamp = l->timestamp,
                                .session = l->session,

@@ -105,6 +105,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_list_init(&hub->dead);
     hf_wheel_init(&hub->wheel, now.mono_ms);
     hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
+    hf_buf_init(&hub->items, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
@@ -168,6 +169,7 @@ void hf_hub_free(struct hf_hub *hub)
     hf_sessions_release(&hub->sessions);
     hf_conns_release(&hub->conns);
     hf_buf_release(&hub->scratch);
+    hf_buf_release(&hub->items);
     hf_gather_free(hub->gather);
     hf_compressed_free(hub->compressed);
     hf_runs_release(&hub->runs);
@@ -286,7 +288,7 @@ static void flush_due(struct hf_hub *hub)
         if (c == NULL)
             continue;
         c->due_at = 0;
-        held_back = c->paused && c->stall == NULL;
+        held_back = c->paused && (c->stall == NULL || hf_stall_on_output(c->stall));
         if (hf_deliver_flush(c) && held_back && c->phase == HF_CONN_OPEN)
             hf_conn_resume_input(c); /* It was not read because its output had grown. */
     }

@@ -28,6 +28,10 @@
 #include <assert.h>
 #include <stddef.h>
 
+/* PROTOCOL.md "Opening": the names of the two encodings. */
+#define HF_PROTOCOL_JSON "holdfast.v1.json"
+#define HF_PROTOCOL_BINARY "holdfast.v1.bin"
+
 enum {
     HF_READ_BYTES =
         256 * 1024, /* one read of the worker; also the most that waits unparsed on a stalled connection */
@@ -84,11 +88,15 @@ struct hf_topic {
     bool moved; /* the head may have moved since the walk began */
 };
 
-/* A message that could not be carried out yet. Nothing else of its connection is read until it is. */
+/*
+ * A message that could not be carried out yet. Nothing else of its connection is read until it is, also not what stands behind it in the same
+ * WebSocket message. With msg.type NONE there is only that, and it waits for the connection's output to become less.
+ */
 struct hf_stall {
-    struct hf_list link; /* in hub->stalled */
+    struct hf_list link; /* in hub->stalled; in no list where only output is waited for */
     struct hf_conn *conn;
     struct hf_msg msg;     /* its strings lie behind this struct */
+    struct hf_str rest;    /* the records behind it, likewise */
     bool seq_added;        /* the window has it already */
     bool opening;          /* the owner was asked to make the channel, and has not answered */
     int open_err;          /* its answer, if that was no */
@@ -103,7 +111,7 @@ struct hf_upgrade {
     char address[HF_ADDRESS_BYTES]; /* the client's, as far as it is known */
     /* What the request asks for. */
     char key[HF_WS_KEY_LEN];
-    bool named, from_browser, has_ticket, has_attempt;
+    bool named, binary, from_browser, has_ticket, has_attempt;
     uint8_t ticket[HF_TICKET_BYTES];
     uint64_t attempt;
     struct hf_deflate_terms deflate;
@@ -131,6 +139,7 @@ struct hf_conn {
     bool blocked : 1;    /* the socket took less than it was given */
     bool paused : 1;     /* not read */
     bool acks_due : 1;   /* the window has answers */
+    bool binary : 1;     /* it speaks holdfast.v1.bin, else JSON */
 
     struct hf_ws ws;
     uint64_t received_ms; /* last byte from the peer */
@@ -216,9 +225,11 @@ struct hf_hub {
     uint64_t interest_at;             /* the same for its interest in channels */
     bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
-    struct hf_buf scratch;            /* a message being encoded */
-    struct hf_gather *gather;         /* deliver.c's */
-    struct hf_compressed *compressed; /* NULL: compression is off */
+    struct hf_buf scratch;                  /* a message being encoded */
+    struct hf_buf items;                    /* a list in it */
+    char channel_name[HF_CHANNEL_NAME_MAX]; /* of the channel that the present message names by its cid */
+    struct hf_gather *gather;               /* deliver.c's */
+    struct hf_compressed *compressed;       /* NULL: compression is off */
     struct hf_runs runs;
     struct hf_loan loan;
     uint32_t
@@ -230,10 +241,21 @@ struct hf_hub {
 size_t hf_conn_message_bytes_max(const struct hf_config *config);
 /* Where control output is appended to, at once. */
 struct hf_buf *hf_conn_out(struct hf_conn *c);
+/* How the connection's messages are encoded. */
+static inline enum hf_encoding hf_conn_encoding(const struct hf_conn *c)
+{
+    return c->binary ? HF_ENCODING_BINARY : HF_ENCODING_JSON;
+}
+static inline enum hf_ws_opcode hf_conn_opcode(const struct hf_conn *c)
+{
+    return c->binary ? HF_WS_BINARY : HF_WS_TEXT;
+}
+/* Append a message in the connection's encoding; of its lists it must have them already. Returns 0 or the buffer's error. */
+int hf_conn_encode(const struct hf_conn *c, struct hf_buf *out, const struct hf_msg *m) HF_MUST_CHECK;
 /* Encode a message into the connection's output and make it due. */
 void hf_conn_send(struct hf_conn *c, const struct hf_msg *m);
-/* The same for text that is encoded already. */
-void hf_conn_send_text(struct hf_conn *c, struct hf_str text);
+/* The same for one that is encoded already. */
+void hf_conn_send_encoded(struct hf_conn *c, struct hf_str message);
 void hf_conn_due(struct hf_conn *c);
 /* Say goodbye and end the connection; its session is parked. */
 void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason);
@@ -264,9 +286,12 @@ void hf_attach_supersede(struct hf_conn *c);
 void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 
 /* ---- dispatch.c ---- */
-void hf_dispatch_text(struct hf_conn *c, char *data, size_t len);
-/* Try the stalled message again. Returns whether it is done. */
+/* A message in the connection's encoding; text is valid UTF-8. data may be written to. */
+void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len);
+/* Try the stalled message again, and go on with what is behind it. Returns whether nothing waits any more. */
 bool hf_dispatch_retry(struct hf_conn *c);
+/* Whether it only waits until the connection's output has become less. */
+bool hf_stall_on_output(const struct hf_stall *s);
 void hf_stall_free(struct hf_conn *c);
 void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code code, const char *reason);
 
@@ -279,6 +304,7 @@ void hf_topic_dirty(struct hf_hub *hub, struct hf_topic *t);
 /* A channel by name, wherever it lives; NULL: not found here. */
 struct hf_channel *hf_hub_find_channel(const struct hf_hub *hub, struct hf_str name);
 struct hf_sub *hf_sub_find(const struct hf_conn *c, struct hf_str channel);
+struct hf_sub *hf_sub_of_cid(const struct hf_conn *c, hf_cid cid);
 /* Add a subscription whose cell stands in the session already. Returns NULL without memory. */
 struct hf_sub *hf_sub_add(struct hf_conn *c, struct hf_topic *t, struct hf_session_sub *cell, bool latest);
 /* Remove it from connection and topic; the cell stays. */

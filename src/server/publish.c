@@ -5,9 +5,7 @@
 #include "server/hub_state.h"
 
 #include "base/assert.h"
-#include "wire/json.h"
-
-#include <stdio.h>
+#include "wire/items.h"
 
 const char *hf_refusal_reason(enum hf_code code)
 {
@@ -16,6 +14,8 @@ const char *hf_refusal_reason(enum hf_code code)
         return "the payload is larger than maxMessage";
     case HF_CODE_BAD_MESSAGE:
         return "the message was malformed";
+    case HF_CODE_NOT_FOUND:
+        return "no channel has this cid";
     case HF_CODE_LIMIT:
         return "the server holds as many channels as it may";
     case HF_CODE_RATE_LIMITED:
@@ -59,19 +59,37 @@ enum hf_forward hf_publish_forward(struct hf_hub *hub, const struct hf_publish *
 
 /* ---- Answers to the client ---- */
 
+/* The offsets of an ack are put together in the hub's memory for lists. */
+static struct hf_buf *begin_offsets(struct hf_conn *c)
+{
+    struct hf_buf *offsets = &c->hub->items;
+
+    hf_buf_reset(offsets);
+    hf_items_begin(offsets, hf_conn_encoding(c), HF_ITEMS_ARRAY);
+    return offsets;
+}
+
+static void send_offsets(struct hf_conn *c, struct hf_msg *ack, struct hf_buf *offsets)
+{
+    hf_items_end(offsets, hf_conn_encoding(c), HF_ITEMS_ARRAY);
+    ack->encoding = hf_conn_encoding(c);
+    ack->offsets = hf_buf_str(offsets);
+    if (offsets->failed)
+        hf_conn_drop(c, HF_CLOSE_INTERNAL);
+    else
+        hf_conn_send(c, ack);
+}
+
 static void send_ack(struct hf_conn *c, const struct hf_msg *about, const struct hf_published *result)
 {
-    char offsets[32];
-    int len = result->offset == 0
-                  ? snprintf(offsets, sizeof(offsets), "[null]")
-                  : snprintf(offsets, sizeof(offsets), "[%llu]", (unsigned long long)result->offset);
+    struct hf_buf *offsets = begin_offsets(c);
     struct hf_msg ack = {.type = HF_MSG_ACK,
                          .has = HF_HAS_OFFSETS | (about->has & (HF_HAS_SEQ | HF_HAS_ID)),
                          .seq = about->seq,
-                         .id = about->id,
-                         .offsets = {offsets, (size_t)len}};
+                         .id = about->id};
 
-    hf_conn_send(c, &ack);
+    hf_items_put_offset(offsets, hf_conn_encoding(c), result->offset);
+    send_offsets(c, &ack, offsets);
 }
 
 static void send_nack(struct hf_conn *c, uint32_t has, uint64_t seq, struct hf_str id, enum hf_code code,
@@ -93,37 +111,26 @@ static void send_nack(struct hf_conn *c, uint32_t has, uint64_t seq, struct hf_s
  */
 void hf_publish_ack(struct hf_conn *c)
 {
-    struct hf_buf offsets;
-    uint64_t seq = 0, offset;
+    struct hf_msg ack = {.type = HF_MSG_ACK, .has = HF_HAS_SEQ | HF_HAS_OFFSETS};
+    struct hf_buf *offsets;
+    uint64_t offset;
 
     c->acks_due = false;
     if (c->session == NULL || !hf_window_ready(&c->window))
         return;
-    hf_buf_init(&offsets, 1u << 24);
-    hf_buf_puts(&offsets, "[");
-    while (c->session != NULL && hf_window_pop(&c->window, &seq, &offset)) {
-        if (offsets.len > 1)
-            hf_buf_puts(&offsets, ",");
-        if (offset & (HF_WINDOW_REFUSED | HF_WINDOW_UNKNOWN))
-            hf_buf_puts(&offsets, "null");
-        else
-            hf_buf_put_u64(&offsets, offset);
-        atomic_store(&c->session->last_seq, seq);
+    offsets = begin_offsets(c);
+    while (c->session != NULL && hf_window_pop(&c->window, &ack.seq, &offset)) {
+        hf_items_put_offset(offsets, hf_conn_encoding(c),
+                            offset & (HF_WINDOW_REFUSED | HF_WINDOW_UNKNOWN) ? 0 : offset);
+        atomic_store(&c->session->last_seq, ack.seq);
         if (offset & HF_WINDOW_REFUSED) { /* "A nack comes before the ack that covers it." */
             enum hf_code code = (enum hf_code)(offset & 0xff);
 
-            send_nack(c, HF_HAS_SEQ, seq, (struct hf_str){0}, code, hf_refusal_reason(code));
+            send_nack(c, HF_HAS_SEQ, ack.seq, (struct hf_str){0}, code, hf_refusal_reason(code));
         }
     }
-    hf_buf_puts(&offsets, "]");
-    if (offsets.failed)
-        hf_conn_drop(c, HF_CLOSE_INTERNAL);
-    else if (c->phase == HF_CONN_OPEN)
-        hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_ACK,
-                                         .has = HF_HAS_SEQ | HF_HAS_OFFSETS,
-                                         .seq = seq,
-                                         .offsets = hf_buf_str(&offsets)});
-    hf_buf_release(&offsets);
+    if (c->phase == HF_CONN_OPEN)
+        send_offsets(c, &ack, offsets);
     if (c->too_big && c->phase == HF_CONN_OPEN && hf_window_count(&c->window) == 0)
         hf_conn_close(c, HF_CLOSE_TOO_BIG, "the message is larger than the server takes");
 }
@@ -225,6 +232,7 @@ static struct hf_publish publish_of(const struct hf_conn *c, const struct hf_msg
 {
     return (struct hf_publish){.channel = m->channel,
                                .payload = m->payload,
+                               .raw = m->payload_raw,
                                .id = m->has & HF_HAS_ID ? m->id : (struct hf_str){0},
                                .has_timestamp = (m->has & HF_HAS_TIMESTAMP) != 0,
                                .timestamp = m->timestamp,

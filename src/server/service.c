@@ -86,13 +86,16 @@ static uint64_t hash_body(const struct hf_service_publish *p)
     uint64_t h = hf_channel_hash(p->payload);
 
     hash_key(p->id, pair);
-    return (h ^ pair[1]) * 0xc2b2ae3d27d4eb4fu ^ hf_channel_hash(p->channel);
+    return (h ^ pair[1]) * 0xc2b2ae3d27d4eb4fu ^ hf_channel_hash(p->channel) ^ p->raw;
 }
 
 static struct hf_publish publish_of(const struct hf_service_publish *sp)
 {
-    struct hf_publish p = {
-        .channel = sp->channel, .payload = sp->payload, .id = sp->id, .has_key = sp->key.data != NULL};
+    struct hf_publish p = {.channel = sp->channel,
+                           .payload = sp->payload,
+                           .raw = sp->raw,
+                           .id = sp->id,
+                           .has_key = sp->key.data != NULL};
 
     if (p.has_key) {
         hash_key(sp->key, p.key);

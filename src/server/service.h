@@ -30,8 +30,9 @@ typedef void hf_service_done(void *ctx, const struct hf_service_result *result);
 struct hf_service_publish {
     struct hf_str channel; /* valid by hf_channel_name_valid() */
     struct hf_str id;      /* data NULL: none */
-    struct hf_str payload; /* raw JSON value, at most the configured size */
+    struct hf_str payload; /* raw JSON value, or any bytes; at most the configured size */
     struct hf_str key;     /* idempotency key, 1 to 255 bytes; data NULL: none */
+    bool raw;              /* payload is bytes, and no JSON */
 };
 
 /*

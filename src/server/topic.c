@@ -139,6 +139,15 @@ struct hf_sub *hf_sub_find(const struct hf_conn *c, struct hf_str channel)
     return s;
 }
 
+struct hf_sub *hf_sub_of_cid(const struct hf_conn *c, hf_cid cid)
+{
+    struct hf_sub *s = c->subs;
+
+    while (s != NULL && s->topic->cid != cid)
+        s = s->next;
+    return s;
+}
+
 static int topic_append(struct hf_topic *t, struct hf_sub *s)
 {
     if (t->count == t->cap) {

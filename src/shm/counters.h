@@ -68,6 +68,7 @@
       "connections lost at accept, for want of descriptors or memory")                                       \
     X(WORKERS_FULL, "workers_full_total", "",                                                                \
       "times that a worker had as many connections as it has room for, so that others get the new ones")     \
+    X(BINARY_CONNECTIONS, "binary_connections_total", "", "connections accepted with holdfast.v1.bin")       \
     X(DEFLATE_CONNECTIONS, "deflate_connections_total", "", "connections accepted with permessage-deflate")  \
     X(DEFLATED, "deflated_messages_total", "", "messages compressed, each once for all its receivers")       \
     X(DEFLATE_BYTES_PLAIN, "deflate_bytes_total", "{form=\"plain\"}",                                        \

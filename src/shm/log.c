@@ -188,6 +188,11 @@ void hf_log_link(struct hf_log *log, struct hf_record *r, const struct hf_record
     }
 }
 
+size_t hf_log_record_bytes_max(uint32_t segment_bytes)
+{
+    return segment_bytes - segment_bytes / 4;
+}
+
 static uint64_t segno_of(const struct hf_log *log, uint32_t slot)
 {
     return atomic_load_explicit(&log->segments[slot].segno, memory_order_relaxed);
@@ -269,7 +274,7 @@ static bool has_room(const struct hf_log *log, size_t size, bool carry)
     if (log->current == log->shm->segment_count)
         return false;
     if (!hf_log_has_spare(log) && !carry)
-        limit -= limit / 4;
+        limit = hf_log_record_bytes_max(log->shm->segment_bytes);
     return atomic_load_explicit(&log->segments[log->current].used, memory_order_relaxed) + size <= limit;
 }
 
@@ -279,7 +284,7 @@ struct hf_record *hf_log_reserve(struct hf_log *log, size_t size, bool carry, hf
     uint32_t used;
 
     size = (size + 7) & ~(size_t)7;
-    hf_assert(size >= sizeof(struct hf_record) && size <= log->shm->segment_bytes / 2);
+    hf_assert(size >= sizeof(struct hf_record) && size <= hf_log_record_bytes_max(log->shm->segment_bytes));
     if (!has_room(log, size, carry)) {
         if (!hf_log_has_spare(log))
             return NULL;

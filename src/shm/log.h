@@ -16,6 +16,8 @@
 #define HF_SHM_LOG_H
 
 #include "base/err.h"
+#include "base/str.h"
+#include "ws/frame.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -38,15 +40,19 @@ enum hf_record_flag {
 /*
  * One record. Sizes and places in bytes from the record's start. A message's JSON `data` object stands there as one whole unmasked
  * WebSocket text frame: frame_at, frame_len; the object without the frame's header from json_at to the frame's end.
+ *
+ * The message in binary is two pieces, so that its payload need not be there twice: its head, which is a WebSocket frame's header and the record
+ * up to the payload, lies right before the JSON frame, head_len bytes long; the payload lies in the JSON object, or behind all else where it
+ * is bytes that are no JSON, and the object has it in base64.
  */
 struct hf_record {
     uint32_t size; /* of the whole record, a multiple of 8; written last but one, before `used` */
     uint16_t kind;
     uint16_t flags;
     uint32_t frame_at, frame_len, json_at;
-    uint32_t payload_at, payload_len; /* the raw JSON payload inside the frame */
+    uint32_t payload_at, payload_len; /* the payload as the publisher wrote it: see above */
     uint32_t id_at, id_len;           /* the publisher's id, unescaped, behind the frame; id_len 0: none */
-    uint32_t unused;
+    uint32_t head_len;
     uint64_t cid;
     uint64_t offset;
     hf_ref prev; /* offset - 1 */
@@ -60,6 +66,36 @@ struct hf_record {
     uint64_t key[2];       /* hash of the idempotency key */
     uint64_t body_hash;
 };
+
+/* A message's frame in one of its encodings, as it lies in the log: the pieces in their order; the second of JSON is empty. */
+struct hf_pieces {
+    struct hf_str piece[2];
+};
+
+static inline struct hf_pieces hf_record_frame(const struct hf_record *r, bool binary)
+{
+    const char *start = (const char *)r;
+
+    if (binary)
+        return (struct hf_pieces){
+            {{start + r->frame_at - r->head_len, r->head_len}, {start + r->payload_at, r->payload_len}}};
+    return (struct hf_pieces){{{start + r->frame_at, r->frame_len}}};
+}
+
+/* The message that a frame carries: the same without the frame's header. */
+static inline struct hf_pieces hf_pieces_message(struct hf_pieces frame)
+{
+    size_t header_len = hf_ws_header_len((const uint8_t *)frame.piece[0].data);
+
+    frame.piece[0].data += header_len;
+    frame.piece[0].len -= header_len;
+    return frame;
+}
+
+static inline size_t hf_pieces_len(const struct hf_pieces *p)
+{
+    return p->piece[0].len + p->piece[1].len;
+}
 
 struct hf_segment {
     _Atomic uint64_t segno; /* 0: empty, or being recycled */
@@ -94,6 +130,9 @@ void hf_log_format(struct hf_log_shm *shm, uint32_t segment_bytes, uint32_t segm
 void hf_log_open(struct hf_log *log, struct hf_log_shm *shm, uint32_t worker);
 /* Take away a dead worker's pins. Supervisor only, after the process has gone. */
 void hf_log_clear_pins(struct hf_log_shm *shm, uint32_t worker);
+
+/* The longest record: what always finds room in an empty segment, see hf_log_reserve(). */
+size_t hf_log_record_bytes_max(uint32_t segment_bytes);
 
 /*
  * Owner: room for a record of `size` bytes (rounded up to 8), header zeroed, in the current segment or, where it is full, in the

@@ -139,6 +139,12 @@ void hf_ws_fail(struct hf_ws *ws, struct hf_ws_event *ev, uint16_t code, const c
 size_t hf_ws_header(uint8_t out[HF_WS_HEADER_MAX], enum hf_ws_opcode opcode, uint64_t len,
                     const uint8_t mask[4]);
 
+/* The size of the unmasked header of well-formed length that stands at data: 2, 4 or 10. */
+static inline size_t hf_ws_header_len(const uint8_t *data)
+{
+    return data[1] < 126 ? 2 : data[1] == 126 ? 4 : 10;
+}
+
 /* XOR len bytes with the mask; phase is the number of payload bytes already masked before these. In place. */
 void hf_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], uint64_t phase);
 

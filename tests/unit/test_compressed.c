@@ -60,6 +60,13 @@ static struct hf_record *new_record(uint64_t cid, size_t len, unsigned seed, boo
     return r;
 }
 
+/* The frame for a JSON subscriber. */
+static struct hf_str json_frame(struct hf_compressed *z, uint8_t window_bits, const struct hf_record *r,
+                                hf_ref ref)
+{
+    return hf_compressed_frame(z, window_bits, false, r, ref).piece[0];
+}
+
 static bool is_plain(struct hf_str frame, const struct hf_record *r)
 {
     return frame.data == (const char *)r + r->frame_at && frame.len == r->frame_len;
@@ -90,7 +97,7 @@ static void a_message_is_compressed_once_and_shared(void **state)
 {
     struct hf_compressed *z = new_compressed();
     struct hf_record *r = new_record(7, 1000, 1, false);
-    struct hf_str first = hf_compressed_frame(z, 15, r, 99), again;
+    struct hf_str first = json_frame(z, 15, r, 99), again;
 
     (void)state;
     assert_false(is_plain(first, r));
@@ -98,11 +105,11 @@ static void a_message_is_compressed_once_and_shared(void **state)
     assert_says(z, first, r);
     for (int turn = 0; turn < 3; turn++) {
         for (int i = 0; i < 10; i++) {
-            again = hf_compressed_frame(z, (uint8_t)(10 + i % 6), r, 99);
+            again = json_frame(z, (uint8_t)(10 + i % 6), r, 99);
             assert_ptr_equal(again.data, first.data);
             assert_int_equal(again.len, first.len);
         }
-        assert_true(is_plain(hf_compressed_frame(z, 0, r, 99), r)); /* It was not negotiated. */
+        assert_true(is_plain(json_frame(z, 0, r, 99), r)); /* It was not negotiated. */
         hf_compressed_turn_ended(z);
     }
     assert_int_equal(counted(HF_COUNT_DEFLATED), 1);
@@ -120,11 +127,11 @@ static void small_ones_and_small_windows_stay_plain(void **state)
     struct hf_record *r256 = new_record(1, 256, 1, false), *r257 = new_record(1, 257, 1, false);
 
     (void)state;
-    assert_true(is_plain(hf_compressed_frame(z, 15, small, 1), small));
-    assert_false(is_plain(hf_compressed_frame(z, 15, least, 2), least));
-    assert_false(is_plain(hf_compressed_frame(z, 8, r256, 3), r256));
-    assert_true(is_plain(hf_compressed_frame(z, 8, r257, 4), r257));
-    assert_false(is_plain(hf_compressed_frame(z, 9, r257, 4), r257));
+    assert_true(is_plain(json_frame(z, 15, small, 1), small));
+    assert_false(is_plain(json_frame(z, 15, least, 2), least));
+    assert_false(is_plain(json_frame(z, 8, r256, 3), r256));
+    assert_true(is_plain(json_frame(z, 8, r257, 4), r257));
+    assert_false(is_plain(json_frame(z, 9, r257, 4), r257));
     hf_compressed_free(z);
     free(small);
     free(least);
@@ -140,7 +147,7 @@ static void what_does_not_get_smaller_is_plain(void **state)
 
     (void)state;
     for (int i = 0; i < 5; i++)
-        assert_true(is_plain(hf_compressed_frame(z, 15, r, 1), r));
+        assert_true(is_plain(json_frame(z, 15, r, 1), r));
     assert_int_equal(counted(HF_COUNT_DEFLATE_USELESS), 1);
     assert_int_equal(counted(HF_COUNT_DEFLATED) + counted(HF_COUNT_DEFLATE_SHARED), 0);
     hf_compressed_free(z);
@@ -155,8 +162,8 @@ static void records_of_two_shards_are_told_apart(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        assert_says(z, hf_compressed_frame(z, 15, a, 1), a);
-        assert_says(z, hf_compressed_frame(z, 15, b, 1), b);
+        assert_says(z, json_frame(z, 15, a, 1), a);
+        assert_says(z, json_frame(z, 15, b, 1), b);
     }
     hf_compressed_free(z);
     free(a);
@@ -178,7 +185,7 @@ static void frames_stay_until_the_turn_ends(void **state)
             size_t len = seed % 17 == 0 ? 9000 : MIN + seed * 37 % 3000;
 
             records[i] = new_record(1, len, seed, seed % 5 == 0);
-            frames[i] = hf_compressed_frame(z, 15, records[i], seed);
+            frames[i] = json_frame(z, 15, records[i], seed);
         }
         for (int i = 0; i < PER_TURN; i++) {
             if (!is_plain(frames[i], records[i]))
@@ -204,7 +211,7 @@ static void a_full_ring_sends_plain(void **state)
     (void)state;
     for (unsigned i = 0; i < MANY; i++) {
         records[i] = new_record(1, 4000, i, false);
-        frames[i] = hf_compressed_frame(z, 15, records[i], i + 1);
+        frames[i] = json_frame(z, 15, records[i], i + 1);
         plain += is_plain(frames[i], records[i]);
     }
     assert_true(plain > MANY / 2 && plain < MANY);
@@ -213,7 +220,7 @@ static void a_full_ring_sends_plain(void **state)
         if (!is_plain(frames[i], records[i]))
             assert_says(z, frames[i], records[i]);
     hf_compressed_turn_ended(z);
-    assert_false(is_plain(hf_compressed_frame(z, 15, records[MANY - 1], MANY), records[MANY - 1]));
+    assert_false(is_plain(json_frame(z, 15, records[MANY - 1], MANY), records[MANY - 1]));
     for (unsigned i = 0; i < MANY; i++)
         free(records[i]);
     hf_compressed_free(z);
@@ -242,8 +249,7 @@ static void ask_again(bool alike)
         for (unsigned i = 0; i < KEPT && records[i] != NULL; i++) {
             bool asked = (i * 7 + (unsigned)turn) % 5 == 0;
 
-            old[i] =
-                asked ? hf_compressed_frame(z, 15, records[i], n - (n - 1 - i) % KEPT) : (struct hf_str){0};
+            old[i] = asked ? json_frame(z, 15, records[i], n - (n - 1 - i) % KEPT) : (struct hf_str){0};
         }
         for (unsigned i = 0; i < KEPT && records[i] != NULL; i++)
             if (old[i].data != NULL && !is_plain(old[i], records[i]))
@@ -255,7 +261,7 @@ static void ask_again(bool alike)
             free(*place);
             *place =
                 alike ? record_alike(n) : new_record(1, n % 23 == 0 ? 12000 : MIN + n * 37 % 3000, n, false);
-            assert_says(z, hf_compressed_frame(z, 15, *place, n + 1), *place);
+            assert_says(z, json_frame(z, 15, *place, n + 1), *place);
         }
         hf_compressed_turn_ended(z);
     }
@@ -279,8 +285,8 @@ static void keys_that_meet(void **state)
     struct hf_record *a = new_record(a_cid, 500, 1, false), *b = new_record(b_cid, 500, 2, false);
 
     (void)state;
-    assert_says(z, hf_compressed_frame(z, 15, a, ref), a);
-    assert_true(is_plain(hf_compressed_frame(z, 15, b, ref ^ a_cid << 32 ^ b_cid << 32), b));
+    assert_says(z, json_frame(z, 15, a, ref), a);
+    assert_true(is_plain(json_frame(z, 15, b, ref ^ a_cid << 32 ^ b_cid << 32), b));
     hf_compressed_free(z);
     free(a);
     free(b);
@@ -294,11 +300,11 @@ static void entries_are_bounded(void **state)
 
     (void)state;
     for (unsigned i = 1; i <= 5000; i++)
-        assert_true(is_plain(hf_compressed_frame(z, 15, noise, i), noise));
+        assert_true(is_plain(json_frame(z, 15, noise, i), noise));
     assert_int_equal(counted(HF_COUNT_DEFLATE_NO_ROOM), 0); /* Entries without bytes are handed to nobody. */
     assert_int_equal(counted(HF_COUNT_DEFLATE_USELESS), 5000);
     hf_compressed_turn_ended(z);
-    assert_true(is_plain(hf_compressed_frame(z, 15, huge, 9000), huge));
+    assert_true(is_plain(json_frame(z, 15, huge, 9000), huge));
     hf_compressed_free(z);
     free(noise);
     free(huge);
@@ -382,12 +388,12 @@ static void without_memory(void **state)
 
         fault_arm(n);
         z = hf_compressed_new(&config, MESSAGE_MAX, &counters);
-        frame = z == NULL ? (struct hf_str){0} : hf_compressed_frame(z, 15, r, 1);
+        frame = z == NULL ? (struct hf_str){0} : json_frame(z, 15, r, 1);
         failed = fault_disarm();
         if (z == NULL)
             continue;
         assert_int_equal(is_plain(frame, r), failed);
-        assert_says(z, hf_compressed_frame(z, 15, r, 2), r);
+        assert_says(z, json_frame(z, 15, r, 2), r);
         hf_compressed_free(z);
     }
     free(r);

@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
+#include "base/base64.h"
 #include "fault_malloc.h"
+#include "wire/binary.h"
 #include "ws/frame.h"
 
 #include <setjmp.h>
@@ -192,6 +194,52 @@ static const char *text_of(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
+/* What a frame carries; copy has room for it. */
+static struct hf_str unframe(struct hf_ws *ws, const struct hf_pieces *frame, enum hf_ws_event_type want,
+                             uint8_t *copy)
+{
+    struct hf_ws_event ev;
+
+    memcpy(copy, frame->piece[0].data, frame->piece[0].len);
+    if (frame->piece[1].len > 0)
+        memcpy(copy + frame->piece[0].len, frame->piece[1].data, frame->piece[1].len);
+    hf_ws_init(ws, HF_WS_CLIENT, 400000);
+    assert_int_equal(hf_ws_recv(ws, copy, hf_pieces_len(frame), &ev), hf_pieces_len(frame));
+    assert_int_equal(ev.type, want);
+    return (struct hf_str){(const char *)ev.data, ev.len};
+}
+
+/* The pieces of the binary form are one frame with one record, which says the same. */
+static void binary_frame_is(struct bench *b, const struct hf_publish *p, const struct hf_record *r)
+{
+    struct hf_pieces frame = hf_record_frame(r, true), bare = hf_pieces_message(frame);
+    uint8_t *copy = malloc(hf_pieces_len(&frame));
+    struct hf_binary_reader reader;
+    struct hf_binary_record record;
+    enum hf_binary_fault why;
+    struct hf_str message;
+    struct hf_ws ws;
+    struct hf_msg m;
+
+    assert_non_null(copy);
+    message = unframe(&ws, &frame, HF_WS_EV_BINARY, copy);
+    assert_int_equal(message.len, hf_pieces_len(&bare));
+    hf_binary_reader_init(&reader, message.data, message.len);
+    assert_int_equal(hf_binary_next(&reader, &record, &why), 1);
+    assert_int_equal(reader.rest.len, 0);
+    assert_int_equal(record.type, HF_MSG_DATA);
+    assert_int_equal(hf_binary_decode(&m, &record, true, &why), 0);
+    assert_int_equal(hf_cid_of_wire(m.cid), r->cid);
+    assert_int_equal(m.offset, r->offset);
+    assert_int_equal(m.timestamp, p->has_timestamp ? p->timestamp : b->now.wall_ms);
+    assert_int_equal((m.has & HF_HAS_ID) != 0, p->id.data != NULL);
+    assert_true(p->id.data == NULL || hf_str_eq(m.id, p->id));
+    assert_int_equal(m.payload_raw, p->raw);
+    assert_true(hf_str_eq(m.payload, p->payload));
+    hf_ws_release(&ws);
+    free(copy);
+}
+
 /* "one whole unmasked WebSocket text frame", whose object has the fields of a `data` */
 static void frame_is(struct bench *b, const struct hf_publish *p, uint64_t offset)
 {
@@ -232,6 +280,7 @@ static void frame_is(struct bench *b, const struct hf_publish *p, uint64_t offse
     assert_true(p->id.len == 0 || memcmp(at + r->id_at, p->id.data, p->id.len) == 0);
     assert_true(r->kind == HF_RECORD_MESSAGE && r->cid == atomic_load(&c->cid) && r->offset == offset);
     assert_int_equal(r->appended_ms, b->now.wall_ms);
+    binary_frame_is(b, p, r);
     json_decref(payload);
     json_decref(object);
     hf_ws_release(&ws);
@@ -290,6 +339,71 @@ static void every_length_of_frame_header_is_right(void **state)
 /* ---- Once ---- */
 
 /* "a publish with (session, seq) … is applied once, however often it is given"; "after recover() all … is known again" */
+/* Bytes that are no JSON: whole for who speaks binary, in base64 for who does not, however many there are. */
+static void bytes_stand_in_the_log_in_both_forms(void **state)
+{
+    struct bench b;
+    uint8_t bytes[1000];
+
+    (void)state;
+    bench_init(&b, 65536);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 31);
+    for (size_t len = 0; len <= sizeof(bytes); len = len < 5 ? len + 1 : len * 5) {
+        struct hf_publish p = message("demo", "");
+        struct hf_log log;
+        const struct hf_record *r;
+        uint8_t copy[4096];
+        char text[2000];
+        struct hf_str object;
+        struct hf_pieces frame;
+        json_t *json;
+        struct hf_ws ws;
+
+        p.payload = (struct hf_str){(const char *)bytes, len};
+        p.raw = true;
+        p.id = len % 2 == 0 ? (struct hf_str){0} : HF_STR("mine");
+        (void)applied(&b, &p);
+        log = log_of(&b);
+        r = hf_log_at(&log, atomic_load(&channel(&b, "demo")->newest));
+        assert_int_equal(r->payload_len, len);
+        binary_frame_is(&b, &p, r);
+        frame = hf_record_frame(r, false);
+        object = unframe(&ws, &frame, HF_WS_EV_TEXT, copy);
+        json = json_loadb(object.data, object.len, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(json);
+        hf_base64_encode(text, bytes, len);
+        text[hf_base64_chars(len)] = '\0';
+        assert_string_equal(text_of(json, "payloadBase64"), text);
+        assert_null(json_object_get(json, "payload"));
+        assert_true(p.id.data == NULL || strcmp(text_of(json, "id"), "mine") == 0);
+        json_decref(json);
+        hf_ws_release(&ws);
+        hf_log_unpin_all(&log);
+    }
+    bench_release(&b);
+}
+
+/* The largest payload that limits.message may allow for a segment, in the form that takes most room. */
+static void the_largest_bytes_fit_a_segment(void **state)
+{
+    struct bench b;
+    uint32_t segment_bytes = 4 * 16384 + (64 << 10); /* config.c, check_segment() */
+    uint8_t *bytes = malloc(16384);
+    struct hf_publish p = message("demo", "");
+
+    (void)state;
+    assert_non_null(bytes);
+    memset(bytes, 0xff, 16384);
+    bench_init(&b, segment_bytes);
+    p.payload = (struct hf_str){(const char *)bytes, 16384};
+    p.raw = true;
+    for (uint64_t n = 1; n <= 3 * SEGMENTS; n++) /* Room is made for each, again and again. */
+        assert_int_equal(applied(&b, &p), n);
+    bench_release(&b);
+    free(bytes);
+}
+
 static void a_repeated_seq_is_answered_and_not_applied(void **state)
 {
     struct bench b;
@@ -803,7 +917,7 @@ static void a_publish_without_memory_is_applied_once_in_the_end(void **state)
         assert_int_equal(chain_is_whole(&b, "demo"), 1);
         bench_release(&b);
     }
-    assert_true(again == 1 && ended == 3); /* The frame; two tables and a key. */
+    assert_true(again == 2 && ended == 3); /* The head and the frame; two tables and a key. */
 }
 
 int main(void)
@@ -811,6 +925,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_stands_in_the_log_as_a_frame),
         cmocka_unit_test(every_length_of_frame_header_is_right),
+        cmocka_unit_test(bytes_stand_in_the_log_in_both_forms),
+        cmocka_unit_test(the_largest_bytes_fit_a_segment),
         cmocka_unit_test(a_repeated_seq_is_answered_and_not_applied),
         cmocka_unit_test(an_unsettled_publish_outlives_its_segment),
         cmocka_unit_test(a_repeated_key_gets_the_first_answer),
