@@ -10,8 +10,10 @@ python3-websockets, which we did not write.
 """
 import asyncio
 import json
+import os
 import time
 
+from holdfast_binary import BinaryWs
 from holdfast_test import CheckFailed, DEADLINE_S, check, check_equal, check_in, shorten
 from raw_ws import Closed, ConnectionEnded, RawWs, Refused
 
@@ -218,11 +220,15 @@ class Channel:
         self.wire, self.subscribed = entry['offset'], True
 
 
+# Whole files of tests run in either encoding; a connection that a test opens by itself is in JSON all the same.
+DEFAULT_TRANSPORT = {'json': RawWs, 'binary': BinaryWs}[os.environ.get('HF_TEST_ENCODING', 'json')]
+
+
 class Client:
     """One session, over as many connections as the test likes."""
 
-    def __init__(self, port, transport=RawWs, ack_every=0):
-        self.port, self.transport = port, transport
+    def __init__(self, port, transport=None, ack_every=0):
+        self.port, self.transport = port, transport or DEFAULT_TRANSPORT
         self.ack_every = ack_every  # acknowledge after so many messages of a channel; 0: only when the test says so
         self.ws = None
         self.welcome = None

@@ -234,7 +234,7 @@ def bad_messages_are_told_and_the_connection_stands(t):
 
 @test
 def after_32_bad_messages_1008_and_the_session_survives(t):
-    c = client(t)
+    c = client(t, transport=raw_ws.RawWs)  # text that is written by hand
     room = fresh()
     c.subscribe(room, wait=True)
     for n in range(31):
@@ -305,7 +305,7 @@ def raw_payload(text):
 @test
 def payloads_pass_as_written(t):
     room = fresh()
-    c = client(t)
+    c = client(t, transport=raw_ws.RawWs)  # text that is written by hand
     c.subscribe(room, wait=True)
     for n, payload in enumerate(VERBATIM, 1):
         c.ws.send_text(f'{{"type":"data","channel":"{room}","seq":{n},"payload":{payload}}}')
