@@ -262,7 +262,7 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
     switch (ev->type) {
     case HF_WS_EV_TEXT:
     case HF_WS_EV_BINARY:
-        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
+        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, !c->binary); /* Records are counted one by one. */
         if (c->echo)
             echo_message(c, ev);
         else if (c->binary == (ev->type == HF_WS_EV_BINARY))

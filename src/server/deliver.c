@@ -12,7 +12,7 @@
 
 enum {
     GATHER_ITEMS = 256,        /* messages, runs and gaps of one write */
-    GATHER_PIECES = 384,       /* of these; a binary message has two. IOV_MAX is 1,024 */
+    GATHER_PIECES = 512,       /* of these: a binary message has two. IOV_MAX is 1,024 */
     GATHER_BYTES = 256 * 1024, /* and bytes: more than a socket takes at once */
     GAP_TEXT_BYTES = 2048,     /* one `gap` with a long name, escaped */
     GAPS = 16,                 /* gaps in one write */
@@ -28,6 +28,8 @@ struct item {
     hf_ref ref;               /* of the message; 0 behind a gap */
     const struct hf_run *run; /* several messages; NULL: one, or a gap */
 };
+
+static_assert(GATHER_PIECES >= 2 * GATHER_ITEMS, "room for whatever the items are");
 
 struct hf_gather {
     struct iovec iov[GATHER_PIECES];
@@ -50,8 +52,7 @@ void hf_gather_free(struct hf_gather *g)
 
 static bool gather_full(const struct hf_gather *g)
 {
-    return g->count >= GATHER_ITEMS || g->pieces > GATHER_PIECES - 2 || g->bytes >= GATHER_BYTES ||
-           g->gap_count >= GAPS;
+    return g->count >= GATHER_ITEMS || g->bytes >= GATHER_BYTES || g->gap_count >= GAPS;
 }
 
 /* Add the item's next piece. */

@@ -631,6 +631,7 @@ static void take_records(struct hf_conn *c, struct hf_str records)
         got = hf_binary_next(&reader, &record, &fault);
         if (got == 0)
             return;
+        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
         if (got < 0 || hf_binary_decode(&m, &record, false, &fault) < 0)
             malformed = hf_binary_fault_text(fault);
         else

@@ -6,7 +6,7 @@ client, which knows JSON, checks the same promises in it.
 import base64
 import json
 
-from holdfast_test import CheckFailed, check, check_equal, shorten
+from holdfast_test import CheckFailed, DEADLINE_S, check, check_equal, shorten
 from raw_ws import BINARY, RawWs
 
 PROTOCOL = 'holdfast.v1.bin'
@@ -345,7 +345,7 @@ class BinaryWs(RawWs):
     def __init__(self, port, **options):
         super().__init__(port, **options)
         self.names = Names()
-        self.waiting = []  # messages of the last WebSocket message that have not been asked for
+        self.waiting = []  # records of the last WebSocket message that have not been asked for
         self.sent = 0
 
     @classmethod
@@ -366,13 +366,26 @@ class BinaryWs(RawWs):
         """Several messages as the records of one WebSocket message."""
         self.send_frame(BINARY, b''.join(self.encoded(message) for message in messages))
 
-    def recv_text(self, deadline_s=None):
+    def recv_record(self, deadline_s=DEADLINE_S):
+        """The next record: (type's number, body)."""
         while not self.waiting:
-            opcode, data = self.recv_message(*([] if deadline_s is None else [deadline_s]))
+            opcode, data = self.recv_message(deadline_s)
             check_equal(opcode, BINARY, 'opcode of the message')
             try:
-                records = split_records(data)
+                self.waiting = split_records(data)
             except Malformed as malformed:
                 raise CheckFailed(f'the server broke the framing of records ({malformed}): {data.hex()}') from None
-            self.waiting = [message for message in (self.names.message(*record) for record in records) if message]
-        return json.dumps(self.waiting.pop(0), ensure_ascii=False)
+        return self.waiting.pop(0)
+
+    def recv_fields(self, kind, deadline_s=DEADLINE_S):
+        """The fields of the next record, which must be of this type, as they are on the wire."""
+        number, body = self.recv_record(deadline_s)
+        message = self.names.message(number, body)
+        check_equal(message and message['type'], kind, f'type of {shorten(message)}')
+        return take_body(SERVER[kind], body, True, kind)
+
+    def recv_text(self, deadline_s=DEADLINE_S):
+        message = None
+        while message is None:
+            message = self.names.message(*self.recv_record(deadline_s))
+        return json.dumps(message, ensure_ascii=False)

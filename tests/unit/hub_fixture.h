@@ -86,28 +86,38 @@ static inline void publish_text(struct hf_hub *hub, const char *channel, const c
     assert_int_equal(result.code, HF_CODE_NONE);
 }
 
-/* What a client sends: text in one masked frame. */
-static inline size_t put_text(uint8_t *out, const char *text)
+/* What a client sends: a message in one masked frame. */
+static inline size_t put_message(uint8_t *out, enum hf_ws_opcode opcode, const void *data, size_t len)
 {
     static const uint8_t mask[4] = {1, 2, 3, 4};
-    size_t len = strlen(text), header = hf_ws_header(out, HF_WS_TEXT, len, mask);
+    size_t header = hf_ws_header(out, opcode, len, mask);
 
-    memcpy(out + header, text, len);
+    memcpy(out + header, data, len);
     hf_ws_mask(out + header, len, mask, 0);
     return header + len;
 }
 
+static inline size_t put_text(uint8_t *out, const char *text)
+{
+    return put_message(out, HF_WS_TEXT, text, strlen(text));
+}
+
 /* And its request; ticket "": none. */
-static inline size_t put_request(char *out, size_t cap, const char *ticket)
+static inline size_t put_request_for(char *out, size_t cap, const char *protocol, const char *ticket)
 {
     int len = snprintf(out, cap,
                        "GET /ws%s%s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Protocol: holdfast.v1.json\r\n\r\n",
-                       ticket[0] == '\0' ? "" : "?resume=", ticket);
+                       "Sec-WebSocket-Protocol: %s\r\n\r\n",
+                       ticket[0] == '\0' ? "" : "?resume=", ticket, protocol);
 
     assert_true(len > 0 && (size_t)len < cap);
     return (size_t)len;
+}
+
+static inline size_t put_request(char *out, size_t cap, const char *ticket)
+{
+    return put_request_for(out, cap, HF_PROTOCOL_JSON, ticket);
 }
 
 #endif

@@ -27,6 +27,7 @@ struct peer {
     struct hf_conn *conn;
     struct hf_buf got; /* all that was written to it; ends in NUL when it is looked at */
     bool deaf;         /* it takes nothing */
+    size_t takes;      /* so many bytes of a write at the most; 0: all */
     bool closed;
 };
 
@@ -45,8 +46,11 @@ static long peer_write(void *ctx, void *socket, const struct iovec *iov, int cou
     if (p->deaf)
         return HF_EAGAIN;
     for (int i = 0; i < count; i++) {
-        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, iov[i].iov_len), 0);
-        written += (long)iov[i].iov_len;
+        size_t left = p->takes == 0 ? SIZE_MAX : p->takes - (size_t)written;
+        size_t len = iov[i].iov_len < left ? iov[i].iov_len : left;
+
+        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, len), 0);
+        written += (long)len;
     }
     return written;
 }
@@ -124,10 +128,11 @@ static void peer_say(struct place *place, struct peer *p, const char *text)
 }
 
 /* Connect to a worker and send the request; what becomes of it shows in the worker's next turns. */
-static void peer_open(struct peer *p, struct place *place, uint32_t slot, const char *ticket)
+static void peer_open_for(struct peer *p, struct place *place, uint32_t slot, const char *protocol,
+                          const char *ticket)
 {
     char request[1024];
-    size_t len = put_request(request, sizeof(request), ticket);
+    size_t len = put_request_for(request, sizeof(request), protocol, ticket);
 
     *p = (struct peer){0};
     hf_buf_init(&p->got, GOT_BYTES_MAX);
@@ -137,6 +142,11 @@ static void peer_open(struct peer *p, struct place *place, uint32_t slot, const 
     hf_hub_input(p->conn, (uint8_t *)request, len, place->now);
     if (!p->closed)
         turn(place, slot);
+}
+
+static void peer_open(struct peer *p, struct place *place, uint32_t slot, const char *ticket)
+{
+    peer_open_for(p, place, slot, HF_PROTOCOL_JSON, ticket);
 }
 
 static void peer_subscribe(struct place *place, uint32_t slot, struct peer *p, const char *channel)
@@ -208,6 +218,107 @@ static void channels_with_much_take_turns(void **state)
     assert_int_equal(left, 4 * GATHER_ITEMS);
     place_release(&place);
     hf_buf_release(&p.got);
+}
+
+/* ---- Messages that the socket takes in parts ---- */
+
+enum { READERS_MAX = 3 };
+
+static void publish_bytes(struct hf_hub *hub, const char *channel, size_t len)
+{
+    struct hf_service_result result = {.code = HF_CODE_TIMEOUT};
+    char bytes[1000];
+
+    assert_true(len <= sizeof(bytes));
+    memset(bytes, 0xff, len);
+    hf_service_publish(
+        hub,
+        &(struct hf_service_publish){.channel = hf_str_from(channel), .payload = {bytes, len}, .raw = true},
+        note_offset, &result);
+    assert_int_equal(result.code, HF_CODE_NONE);
+}
+
+/*
+ * Readers subscribe, as many to a channel as there are, and messages of many kinds are published. Each takes `takes` bytes of a write, one byte more than the one
+ * before it; all else is the same in every run. What the first got is copied to got, what it got of the messages begins at *begin.
+ */
+static void read_in_parts(bool binary, uint32_t readers, size_t takes, struct hf_buf *got, uint32_t *begin)
+{
+    struct place place;
+    struct peer peers[READERS_MAX];
+
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    for (uint32_t i = 0; i < readers; i++) {
+        static const char record[] = "\2\6\0\4demo"; /* subscribe */
+        uint8_t frame[64];
+
+        peer_open_for(&peers[i], &place, 0, binary ? HF_PROTOCOL_BINARY : HF_PROTOCOL_JSON, "");
+        if (binary)
+            hf_hub_input(peers[i].conn, frame, put_message(frame, HF_WS_BINARY, record, sizeof(record) - 1),
+                         place.now);
+        else
+            peer_say(&place, &peers[i], "{\"type\":\"subscribe\",\"channel\":\"demo\"}");
+        turn(&place, 0);
+        peers[i].takes = takes == 0 ? 0 : takes + i;
+    }
+    *begin = peers[0].got.len;
+    for (uint32_t i = 0; i < 2; i++) {
+        publish_text(place.hub[0], "demo", "\"a text\"");
+        publish_bytes(place.hub[0], "demo", 0);
+        publish_bytes(place.hub[0], "demo", 60);
+        publish_text(place.hub[0], "demo", "1");
+        publish_bytes(place.hub[0], "demo", 500);
+    }
+    for (bool all = false; !all;) { /* Until all is written: the socket is always writable again. */
+        uint32_t before = 0, after = 0;
+
+        for (uint32_t i = 0; i < readers; i++)
+            before += peers[i].got.len;
+        turn(&place, 0);
+        for (uint32_t i = 0; i < readers; i++) {
+            after += peers[i].got.len;
+            hf_hub_writable(peers[i].conn, place.now);
+        }
+        all = before == after;
+    }
+    for (uint32_t i = 1; i < readers; i++) { /* The same messages, whatever each took at a time. */
+        assert_int_equal(peers[i].got.len, peers[0].got.len);
+        assert_memory_equal(peers[i].got.data + *begin, peers[0].got.data + *begin,
+                            peers[0].got.len - *begin);
+    }
+    assert_int_equal(hf_buf_put(got, peers[0].got.data, peers[0].got.len), 0);
+    place_release(&place);
+    for (uint32_t i = 0; i < readers; i++)
+        hf_buf_release(&peers[i].got);
+}
+
+/* Alone a reader is sent the pieces in the log, with others a run of messages: wherever a write ends, the bytes go on there. */
+static void what_is_written_in_parts_is_whole(void **state)
+{
+    static const struct {
+        bool binary;
+        uint32_t readers;
+    } cases[] = {{false, 1}, {false, 3}, {true, 1}, {true, 3}};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct hf_buf want, got;
+        uint32_t begin;
+
+        hf_buf_init(&want, GOT_BYTES_MAX);
+        hf_buf_init(&got, GOT_BYTES_MAX);
+        read_in_parts(cases[i].binary, cases[i].readers, 0, &want, &begin);
+        assert_true(want.len > begin + 2 * 500);
+        for (size_t takes = 1; takes < 700; takes += 1 + takes / 16) {
+            hf_buf_reset(&got);
+            read_in_parts(cases[i].binary, cases[i].readers, takes, &got, &begin);
+            assert_int_equal(got.len, want.len);
+            assert_memory_equal(got.data, want.data, want.len);
+        }
+        hf_buf_release(&want);
+        hf_buf_release(&got);
+    }
 }
 
 /* ---- limits.write ---- */
@@ -434,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_channel_with_much_holds_no_other_back),
         cmocka_unit_test(channels_with_much_take_turns),
+        cmocka_unit_test(what_is_written_in_parts_is_whole),
         cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
         cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
         cmocka_unit_test(the_session_of_an_owner_that_dies_is_taken),
