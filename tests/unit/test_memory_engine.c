@@ -384,19 +384,21 @@ static void bytes_stand_in_the_log_in_both_forms(void **state)
     bench_release(&b);
 }
 
-/* The largest payload that limits.message may allow for a segment, in the form that takes most room. */
+/* The largest payload that limits.message may allow for a segment, in the form that takes most room: more than half of it. */
 static void the_largest_bytes_fit_a_segment(void **state)
 {
+    enum { MESSAGE_BYTES_MAX = 100000, PAGE = 4096 };
     struct bench b;
-    uint32_t segment_bytes = 4 * 16384 + (64 << 10); /* config.c, check_segment() */
-    uint8_t *bytes = malloc(16384);
+    uint32_t segment_bytes = 4 * MESSAGE_BYTES_MAX + (64 << 10); /* config.c, check_segment() */
+    uint8_t *bytes = malloc(MESSAGE_BYTES_MAX);
     struct hf_publish p = message("demo", "");
 
     (void)state;
     assert_non_null(bytes);
-    memset(bytes, 0xff, 16384);
-    bench_init(&b, segment_bytes);
-    p.payload = (struct hf_str){(const char *)bytes, 16384};
+    memset(bytes, 0xff, MESSAGE_BYTES_MAX);
+    bench_init(&b, (segment_bytes + PAGE - 1) / PAGE * PAGE);
+    assert_int_equal(b.config.message_bytes_max, MESSAGE_BYTES_MAX);
+    p.payload = (struct hf_str){(const char *)bytes, MESSAGE_BYTES_MAX};
     p.raw = true;
     for (uint64_t n = 1; n <= 3 * SEGMENTS; n++) /* Room is made for each, again and again. */
         assert_int_equal(applied(&b, &p), n);
