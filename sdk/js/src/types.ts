@@ -393,7 +393,7 @@ export interface ConnectionEvents {
 
 export interface Connection {
   /** Send a message, be it before the other side takes it or not. */
-  send(data: string | Uint8Array<ArrayBuffer>): void;
+  send(data: string | Uint8Array): void;
   /** Bytes that the system has not taken yet. */
   readonly bufferedAmount: number;
   /** End it: no event comes after this call. With a code the other side is told. */
@@ -407,15 +407,13 @@ export interface Transport {
 
 /** What the platform tells a client about the system. */
 export interface PlatformSignals {
-  /** Something on the way to the server changed; `online` false: there is no way. */
-  network(online: boolean): void;
-  /** The machine slept, or the page was frozen. `lost`: its connections are known to be gone (the back-forward cache closes them). */
-  wokeUp(lost: boolean): void;
-  /** The page is about to be frozen or left, and may not come back: nothing can be relied on from here. */
+  /** Something on the way to the server changed. `online` false: there is no way; `moved`: a new connection would take another than before. */
+  network(online: boolean, moved: boolean): void;
+  /** The machine slept, or the page was frozen, or it is back after `leaving()`. */
+  wokeUp(): void;
+  /** The page is left, and may come back (the back-forward cache takes none with an open connection) or not: connections are closed until wokeUp(), the session stays. */
   leaving(): void;
   background(background: boolean): void;
-  /** The network in use, as far as the platform tells; empty: not known. */
-  networkKey(key: string): void;
 }
 
 export interface Platform {
@@ -429,6 +427,7 @@ export interface Platform {
   random(): number;
   online(): boolean;
   background(): boolean;
+  /** What the platform knows of the network in use (its kind, say); empty: nothing. With the address that the server sees it tells one network from another. */
   networkKey(): string;
   /** Tell from now on. The answer ends it. */
   watch(signals: PlatformSignals): () => void;
@@ -444,7 +443,7 @@ export interface StoredPublish {
   readonly channel: string;
   readonly id: string | undefined;
   /** JSON text; or binary. */
-  readonly payload: string | Uint8Array<ArrayBuffer>;
+  readonly payload: string | Uint8Array;
 }
 
 /** What a successor must know of the outbox. Invariant: seqBase < firstId <= sentId + 1. A new one has firstId 1 and else nothing. */

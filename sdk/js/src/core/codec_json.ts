@@ -1,0 +1,163 @@
+/** codec_json.ts - the JSON form of PROTOCOL.md, which is the normative one: one object per text message. */
+import { BadMessage, WrongKind, type Codec, type CodecKind } from './codec.js';
+import { isNumber, type ClientMessage, type DataMessage, type ServerMessage, type ServerType } from './message.js';
+
+/* --- encoding --- */
+
+/**
+ * PROTOCOL.md's members in PROTOCOL.md's order; a payload is JSON text already, and is put in as it is.
+ */
+function encode(message: ClientMessage): string {
+  switch (message.type) {
+    case 'data': {
+      const { channel, payload, seq, id } = message;
+      const rest = id === undefined ? '' : `,"id":${JSON.stringify(id)}`;
+      return `{"type":"data","channel":${JSON.stringify(channel)},"payload":${text(payload)},"seq":${seq}${rest}}`;
+    }
+    case 'call': {
+      const { id, method, payload } = message;
+      return `{"type":"call","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},"payload":${text(payload)}}`;
+    }
+    case 'pong':
+      return JSON.stringify(
+        message.acks === undefined ? { type: 'pong' } : { type: 'pong', acks: Object.fromEntries(message.acks) },
+      );
+    default:
+      return JSON.stringify(message);
+  }
+}
+
+/** Whoever publishes bytes has checked that the encoding takes them: see Session.publish(). */
+function text(payload: string | Uint8Array): string {
+  return typeof payload === 'string' ? payload : 'null';
+}
+
+/* --- decoding --- */
+
+type Members = Record<string, unknown>;
+
+/**
+ * The members that are checked, by type: name, and s: text, n: number, b: truth, a: array, o: object. With ? it may be left out, or be null. What a type has beyond
+ * that is not looked at: "Unknown fields are ignored."
+ */
+const shapes: Readonly<Record<ServerType, string>> = {
+  welcome:
+    'session:s ticket:s resumed:b lastSeq:n? ttl:n serverId:s serverTime:n heartbeat:o lossSpread:n maxMessage:n address:s channels:a',
+  subscribed: 'channel:s epoch:s offset:n recovered:b',
+  unsubscribed: 'channel:s code:s? reason:s?',
+  data: 'channel:s offset:n id:s timestamp:n from:s? payloadBase64:s?',
+  gap: 'channel:s epoch:s from:n? to:n? code:s',
+  ack: 'seq:n? offsets:a? id:s?',
+  nack: 'seq:n? id:s? code:s reason:s',
+  ping: '',
+  pong: 'id:s?',
+  heartbeat: 'interval:n',
+  reconnect: 'after:a code:s url:s?',
+  history: 'id:s channel:s epoch:s offset:n messages:a',
+  presence: 'id:s channel:s members:a',
+  join: 'channel:s session:s user:s',
+  leave: 'channel:s session:s user:s',
+  reply: 'id:s code:s? reason:s?',
+  error: 'code:s reason:s re:s? id:s? channel:s? expected:n?',
+};
+
+const fits: Readonly<Record<string, (value: unknown) => boolean>> = {
+  s: (value) => typeof value === 'string',
+  n: isNumber,
+  b: (value) => typeof value === 'boolean',
+  a: Array.isArray,
+  o: isMembers,
+};
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What is wrong with the members of an object; undefined: nothing. What is null and may be is left out. */
+function fault(members: Members, shape: string): string | undefined {
+  for (const rule of shape.split(' ')) {
+    const [name = '', kind = ''] = rule.split(':');
+    const value = members[name];
+    if (name === '') continue;
+    if (value === undefined || value === null) {
+      if (!kind.endsWith('?')) return `"${name}" is missing`;
+      if (value === null && name !== 'lastSeq' && name !== 'from' && name !== 'to') delete members[name];
+    } else if (fits[kind.charAt(0)]?.(value) !== true) return `"${name}" is of a wrong type`;
+  }
+  return undefined;
+}
+
+function allFit(list: readonly unknown[], shape: string): boolean {
+  return list.every((element) => isMembers(element) && fault(element, shape) === undefined);
+}
+
+/** What the shapes do not tell. */
+function deeperFault(members: Members, type: ServerType): string | undefined {
+  const list = (name: string): readonly unknown[] => (members[name] as readonly unknown[] | undefined) ?? [];
+  switch (type) {
+    case 'welcome':
+      if (fault(members['heartbeat'] as Members, 'interval:n min:n max:n') !== undefined) return '"heartbeat" is of a wrong type';
+      return allFit(list('channels'), 'channel:s epoch:s offset:n') ? undefined : '"channels" is of a wrong type';
+    case 'ack':
+      return list('offsets').every((offset) => offset === null || isNumber(offset)) ? undefined : '"offsets" is of a wrong type';
+    case 'reconnect':
+      return list('after').length === 2 && list('after').every(isNumber) ? undefined : '"after" is of a wrong type';
+    case 'presence':
+      return allFit(list('members'), 'session:s user:s') ? undefined : '"members" is of a wrong type';
+    case 'history':
+      return list('messages').every((each) => isMembers(each) && fault(each, shapes.data) === undefined && finishData(each) === undefined)
+        ? undefined
+        : '"messages" is of a wrong type';
+    case 'data':
+      return finishData(members);
+    default:
+      return undefined;
+  }
+}
+
+/** "a binary publisher's payload that is no JSON reaches JSON subscribers as `payloadBase64` instead" */
+function finishData(members: Members): string | undefined {
+  const base64 = members['payloadBase64'];
+  if (typeof base64 === 'string') {
+    try {
+      members['payload'] = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    } catch {
+      return '"payloadBase64" is no base64';
+    }
+    delete members['payloadBase64'];
+  }
+  return 'payload' in members ? undefined : '"payload" is missing';
+}
+
+function decodeOne(data: string): ServerMessage | BadMessage {
+  let members: unknown;
+  try {
+    members = JSON.parse(data);
+  } catch {
+    return new BadMessage('it is no JSON');
+  }
+  if (!isMembers(members)) return new BadMessage('it is no JSON object');
+  const type = members['type'] as ServerType;
+  if (typeof type !== 'string' || !Object.hasOwn(shapes, type)) return new BadMessage('its "type" is missing or unknown');
+  const wrong = fault(members, shapes[type]) ?? deeperFault(members, type);
+  if (wrong !== undefined) return new BadMessage(wrong);
+  const message = members as unknown as ServerMessage;
+  // "In a `data` message `payload` is the last member, always": so its size is known without writing it again.
+  if (message.type === 'data') (message as DataMessage).bytes = data.length - data.indexOf('"payload') - 11;
+  return message;
+}
+
+class JsonCodec implements Codec {
+  readonly kind = jsonCodec;
+  readonly encode = encode;
+
+  decode(data: string | Uint8Array): (ServerMessage | BadMessage)[] {
+    return [typeof data === 'string' ? decodeOne(data) : new WrongKind('a binary message where JSON was agreed on')];
+  }
+}
+
+export const jsonCodec: CodecKind = {
+  protocol: 'holdfast.v1.json',
+  encoding: 'json',
+  create: () => new JsonCodec(),
+};
