@@ -1,0 +1,157 @@
+/** subscription.ts - what an application holds of a channel. */
+import { gapNumbers, type GapCode } from './codes.js';
+import { Emitter } from './emitter.js';
+import { errorCode, HoldfastError } from './errors.js';
+import { DeliveryQueue } from './queue.js';
+import type {
+  Delivery,
+  Gap,
+  History,
+  HistoryOptions,
+  IterateOptions,
+  Member,
+  Message,
+  Off,
+  Position,
+  Presence,
+  Published,
+  PublishOptions,
+  Subscribed,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionEvents,
+  Unsubscribed,
+} from './types.js';
+
+/** What a subscription needs of its client. */
+export interface SubscriptionOwner {
+  unsubscribe(channel: string): void;
+  publish(channel: string, payload: unknown, options?: PublishOptions): Promise<Published>;
+  history(channel: string, options?: HistoryOptions): Promise<History>;
+  presence(channel: string): Promise<readonly Member[]>;
+}
+
+export class ChannelSubscription<P = unknown> implements Subscription<P> {
+  state: Subscription['state'] = 'pending';
+  position: Position | null = null;
+  /** unsubscribe() was called: nothing is told any more but the end. */
+  leaving = false;
+  private readonly emitter = new Emitter<SubscriptionEvents<P>>();
+  private readonly queues = new Set<DeliveryQueue<P>>();
+  private readonly ends: (() => void)[] = [];
+  private began: Subscribed | null = null;
+  private ended: Unsubscribed | null = null;
+
+  constructor(
+    readonly channel: string,
+    readonly options: SubscribeOptions,
+    private readonly owner: SubscriptionOwner,
+  ) {
+    this.position = options.since ?? null;
+  }
+
+  on<E extends keyof SubscriptionEvents<P>>(event: E, handler: (event: SubscriptionEvents<P>[E]) => void): Off {
+    return this.emitter.on(event, handler);
+  }
+
+  ready(): Promise<Subscribed> {
+    if (this.began !== null) return Promise.resolve(this.began);
+    return new Promise((resolve, reject) => {
+      if (this.ended !== null) reject(endError(this.channel, this.ended));
+      const offs = [
+        this.on('subscribed', (event) => {
+          for (const off of offs) off();
+          resolve(event);
+        }),
+        this.on('unsubscribed', (event) => reject(endError(this.channel, event))),
+      ];
+    });
+  }
+
+  unsubscribe(): Promise<void> {
+    if (this.state === 'ended') return Promise.resolve();
+    return new Promise((resolve) => {
+      this.ends.push(resolve);
+      if (this.leaving) return;
+      this.leaving = true;
+      for (const queue of [...this.queues]) queue.end();
+      this.owner.unsubscribe(this.channel);
+    });
+  }
+
+  iterate(options: IterateOptions = {}): AsyncIterableIterator<Delivery<P>> {
+    const queue: DeliveryQueue<P> = new DeliveryQueue<P>(options, () => this.queues.delete(queue));
+    if (this.state === 'ended' || this.leaving) queue.end(this.ended?.error ?? null);
+    else this.queues.add(queue);
+    return queue;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery<P>> {
+    return this.iterate();
+  }
+
+  publish(payload: P, options?: PublishOptions): Promise<Published> {
+    return this.owner.publish(this.channel, payload, options);
+  }
+
+  history(options?: HistoryOptions): Promise<History<P>> {
+    return this.owner.history(this.channel, options) as Promise<History<P>>;
+  }
+
+  presence(): Promise<readonly Member[]> {
+    return this.owner.presence(this.channel);
+  }
+
+  /* --- told by the client --- */
+
+  subscribed(event: Subscribed): void {
+    this.state = 'active';
+    this.began = event;
+    this.position = { epoch: event.epoch, offset: event.offset };
+    this.emitter.emit('subscribed', event);
+  }
+
+  message(message: Message<P>): void {
+    if (this.leaving) return;
+    this.position = { epoch: message.epoch, offset: message.offset };
+    for (const queue of [...this.queues]) queue.push(message);
+    this.emitter.emit('message', message);
+  }
+
+  /** Whether anybody was there to hear it. */
+  gap(gap: Gap): boolean {
+    if (this.leaving) return true;
+    this.position = { epoch: gap.epoch, offset: gap.to ?? 0 };
+    const heard = this.queues.size > 0 || this.emitter.has('gap');
+    for (const queue of [...this.queues]) queue.push(gap);
+    this.emitter.emit('gap', gap);
+    return heard;
+  }
+
+  presenceChanged(kind: 'join' | 'leave', event: Presence): void {
+    if (!this.leaving) this.emitter.emit(kind, event);
+  }
+
+  unsubscribed(error: HoldfastError | undefined): void {
+    if (this.state === 'ended') return;
+    const event = error === undefined ? { channel: this.channel } : { channel: this.channel, error };
+    this.state = 'ended';
+    this.ended = event;
+    for (const queue of [...this.queues]) queue.end(error ?? null);
+    this.emitter.emit('unsubscribed', event);
+    for (const resolve of this.ends.splice(0)) resolve();
+  }
+}
+
+function endError(channel: string, event: Unsubscribed): HoldfastError {
+  return event.error ?? new HoldfastError('closed', `the subscription to "${channel}" was ended before it began`);
+}
+
+/** From a code as the server writes it. */
+export function serverError(code: string, reason: string): HoldfastError {
+  return new HoldfastError(errorCode(code), reason === '' ? `the server says: ${code}` : reason, code);
+}
+
+export function gapCode(code: string): GapCode {
+  return Object.hasOwn(gapNumbers, code) ? (code as GapCode) : 'unknown';
+}
