@@ -143,7 +143,9 @@ int hf_client_session_new(const struct hf_client_session_config *config, uint64_
     if (s == NULL)
         return HF_ENOMEM;
     s->config = *config;
-    s->rng.state = config->seed;
+    s->delay_rng.state = config->seed;
+    s->rng.state = ~config->seed;
+    s->rng.state = hf_rng_next(&s->rng); /* Else it would be the other one's sequence, somewhere else. */
     hf_backoff_init(&s->backoff);
     hf_backoff_background(&s->backoff, config->background);
     hf_heartbeat_init(&s->heartbeat, config->heartbeat_policy);

@@ -156,7 +156,7 @@ static void schedule(struct hf_client_session *s, const struct hf_ending *e, boo
                                        .min_ms = e->min_ms,
                                        .max_ms = e->max_ms};
 
-    s->attempt_at_ms = now_ms + hf_backoff_ended(&s->backoff, &end, &s->rng, now_ms);
+    s->attempt_at_ms = now_ms + hf_backoff_ended(&s->backoff, &end, &s->delay_rng, now_ms);
     s->attempt_cause = HF_BY_DUE;
     s->told_until_ms = 0;
     if (end.cause == HF_CAUSE_ADVICE || end.cause == HF_CAUSE_RETRY)

@@ -332,7 +332,7 @@ static void subscribe_refused(struct hf_client_session *s, struct hf_subscriptio
     hf_subscription_move(sub, HF_SUB_WANTED);
     sub->deferred = true;
     if (s->resub_at_ms == HF_NEVER)
-        s->resub_at_ms = now_ms + RESUB_MS_MIN + hf_rng_below(&s->rng, RESUB_MS_MIN);
+        s->resub_at_ms = now_ms + RESUB_MS_MIN + hf_rng_below(&s->delay_rng, RESUB_MS_MIN);
 }
 
 bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)

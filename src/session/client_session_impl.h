@@ -53,7 +53,8 @@ enum hf_cs_probe {
 struct hf_client_session {
     enum hf_client_session_state state;
     struct hf_client_session_config config;
-    struct hf_rng rng;
+    struct hf_rng delay_rng; /* all delays, so that they are the same whatever is written: tests/vectors */
+    struct hf_rng rng;       /* keys and masks */
     struct hf_backoff backoff;
     struct hf_heartbeat heartbeat;
     struct hf_outbox outbox;

@@ -74,7 +74,7 @@ static void on_reconnect(struct hf_client_session *s, struct hf_msg *m, uint64_t
     uint64_t spread = max > min ? max - min : 0;
 
     hf_heartbeat_disturbed(&s->heartbeat);
-    s->leave_at_ms = now_ms + min + hf_rng_below(&s->rng, spread + 1);
+    s->leave_at_ms = now_ms + min + hf_rng_below(&s->delay_rng, spread + 1);
 }
 
 /* --- welcome --- */

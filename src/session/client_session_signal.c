@@ -80,7 +80,7 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
  */
 static void bring_forward(struct hf_client_session *s, enum hf_client_session_cause cause, uint64_t now_ms)
 {
-    uint64_t at_ms = now_ms + hf_backoff_signal_ms(&s->rng);
+    uint64_t at_ms = now_ms + hf_backoff_signal_ms(&s->delay_rng);
 
     if (s->told_until_ms > now_ms + HF_BACKOFF_CAP_MS)
         s->told_until_ms = now_ms + HF_BACKOFF_CAP_MS;
@@ -111,7 +111,7 @@ static void disturbed(struct hf_client_session *s, uint64_t now_ms)
 
 void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms)
 {
-    uint64_t spread_ms = hf_rng_below(&s->rng, HF_BACKOFF_RANDOM_MS_MAX + 1);
+    uint64_t spread_ms = hf_rng_below(&s->delay_rng, HF_BACKOFF_RANDOM_MS_MAX + 1);
 
     s->attempt_at_ms = max_u64(now_ms + HF_OFFLINE_PROBE_MS + spread_ms, s->told_until_ms);
     s->attempt_cause = HF_BY_PROBE;
