@@ -6,7 +6,7 @@ import { HeartbeatMemory } from './core/heartbeat_memory.js';
 import type { CodecKind } from './core/codec.js';
 import { jsonCodec } from './core/codec_json.js';
 import type { EndingEvent, SessionEvent } from './core/events.js';
-import { historyLimitMax, isChannelName, isHeaderToken, isLabel, isNumber, type DataMessage, type Raw } from './core/message.js';
+import { isChannelName, isHeaderToken, isLabel, type DataMessage, type Raw } from './core/message.js';
 import { randomFrom } from './core/random.js';
 import type { RequestWhat } from './core/requests.js';
 import type { SessionConfig } from './core/session.js';
@@ -255,7 +255,6 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   }
 
   presence(channel: ChannelName<M>): Promise<readonly Member[]> {
-    if (!isChannelName(channel)) return Promise.reject(invalid(`"${channel}" names no channel`));
     return this.ask({ type: 'presence', channel }) as Promise<readonly Member[]>;
   }
 
@@ -446,10 +445,6 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   }
 
   private historyOf(channel: string, { since, limit = 100, reverse = false }: HistoryOptions = {}): Promise<History> {
-    if (!isChannelName(channel)) return Promise.reject(invalid(`"${channel}" names no channel`));
-    if (!isNumber(limit) || limit < 1 || limit > historyLimitMax) return Promise.reject(invalid(`"limit" is no number from 1 to ${historyLimitMax}`));
-    if (since !== undefined && !(isLabel(since.epoch) && isNumber(since.offset)))
-      return Promise.reject(invalid('"since" is no position: give one as a subscription had it, {epoch, offset}'));
     return this.ask({ type: 'history', channel, since, limit, reverse }) as Promise<History>;
   }
 

@@ -1,12 +1,23 @@
 /** questions.ts - a session's requests: history, presence, pings of the application's, calls (src/session/client_session_request.c). */
 import { HoldfastError } from '../errors.js';
-import type { ErrorMessage, Of } from './message.js';
+import { historyLimitMax, isChannelName, isLabel, isNumber, type ErrorMessage, type Of } from './message.js';
 import { Requests, requestsMax, type Request, type RequestWhat } from './requests.js';
 import type { Session } from './session.js';
 import { isConnected } from './state.js';
 
 const lostCall =
   'the connection broke before the answer: the call may have reached the backend. Make it again only if twice does no harm';
+
+/** What cannot be asked, and why; undefined: nothing. */
+function fault(what: RequestWhat): string | undefined {
+  if ('channel' in what && !isChannelName(what.channel)) return `"${what.channel}" names no channel`;
+  if (what.type !== 'history') return undefined;
+  const { since, limit } = what;
+  if (!isNumber(limit) || limit < 1 || limit > historyLimitMax) return `"limit" is no number from 1 to ${historyLimitMax}`;
+  return since === undefined || (isLabel(since.epoch) && isNumber(since.offset))
+    ? undefined
+    : '"since" is no position: give one as a subscription had it, {epoch, offset}';
+}
 
 export class Questions {
   private readonly requests = new Requests();
@@ -19,8 +30,10 @@ export class Questions {
     return this.requests.asked;
   }
 
-  /** Ask; an event will name the number that is the answer here. Throws `closed`, `requests_full`. */
+  /** Ask; an event will name the number that is the answer here. Throws `invalid`, `closed`, `requests_full`. */
   ask(what: RequestWhat, now: number): number {
+    const wrong = fault(what);
+    if (wrong !== undefined) throw new HoldfastError('invalid', wrong);
     if (this.s.closing) throw new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
     if (this.requests.full)
       throw new HoldfastError('requests_full', `${requestsMax} requests wait for their answers: ask again when one has come`);
