@@ -261,13 +261,12 @@ void hf_cs_reset_connection(struct hf_client_session *s)
 
 /*
  * Make before break: the server has taken `next` for the session's connection, and its welcome is behind the end of the old one, on another way. For the application nothing is broken
- * until `next` fails.
+ * until `next` fails; what it asks for meanwhile goes nowhere, as on a connection that is dead without anybody knowing, and is asked for again after the welcome.
  */
 void hf_cs_live_superseded(struct hf_client_session *s)
 {
     hf_cs_reset_connection(s);
     s->superseded = true;
-    s->greeting = true;
 }
 
 /* The live connection is no more. Its link is CLOSING already, or is dropped here. */

@@ -93,9 +93,9 @@ struct hf_client_session {
     uint64_t payload_bytes_max; /* the server's maxMessage; 0: not known yet */
     uint32_t connections, retries;
 
-    /* The live connection was closed in favour of `next`, as it seems: nothing is told, and nothing said, until that is welcomed or fails. */
+    /* The live connection was closed in favour of `next`, as it seems: nothing is told until that is welcomed or fails. */
     bool superseded;
-    bool greeting; /* a welcome is being looked at, or superseded: requests wait until it has been */
+    bool greeting; /* a welcome is being looked at: requests wait until it has been */
     /* Publishes up to settle_seq are done; which of them were refused is known with the pong. */
     bool settling;
     bool refuse_oldest; /* "after 1009 takes its oldest unanswered publish for refused" */

@@ -259,10 +259,6 @@ static void signalled(struct hf_client_session *s, enum hf_client_session_cause 
         break;
     case HF_CLIENT_LIVE:
     case HF_CLIENT_DOUBTFUL:
-        if (s->superseded) {
-            redial(s, cause, now_ms);
-            break;
-        }
         if (s->next_held)
             hf_cs_drop_next(s); /* It was prepared on what was. */
         hf_cs_doubt(s, cause, now_ms);

@@ -720,7 +720,7 @@ TEST(superseded_by_an_attempt_without_an_answer_it_is_told)
 
     (void)superseded(f);
     begun_ms = f->now_ms;
-    while (hf_client_session_state(f->s) == HF_CLIENT_LIVE)
+    while (hf_client_session_state(f->s) == HF_CLIENT_LIVE && f->now_ms < begun_ms + 10000)
         advance(f, 1);
     assert_in_range(f->now_ms - begun_ms, 3900, 4000);
     MOVED(f, "live connecting superseded\nconnecting waiting timed_out\n");
@@ -738,6 +738,44 @@ TEST(superseded_by_an_attempt_whose_address_is_gone_it_is_told)
     network(f, false, HF_PATH_GONE);
     MOVED(f, "live connecting superseded\nconnecting waiting address_gone\n");
     HEARD(f, "disconnected 4001\nretrying 0 0\n");
+}
+
+/* Nobody got what was published on the connection that was closed: a server that has forgotten the session leaves no doubt about it. */
+TEST(superseded_it_sends_nothing_on_the_old_connection)
+{
+    unsigned old = superseded(f);
+
+    publish(f, "1");
+    f->slot = old;
+    said(f, "close 4001\n");
+    f->slot = 1 - old;
+    hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);
+    HEARD(f, "disconnected 4001\nretrying 0 0\n");
+    MOVED(f, "live connecting superseded\nconnecting waiting unreachable\n");
+    dial(f);
+    accept_with(f, WELCOME("s2", "false", "null", ""));
+    HEARD(f, "connected s2\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "1", "1"));
+}
+
+/* A ping on the old connection gets no answer, and no death follows from that. */
+TEST(superseded_in_doubt_it_waits_as_well)
+{
+    unsigned old, next;
+
+    begin(f);
+    old = f->slot;
+    network(f, false, HF_PATH_MOVED);
+    collect(f);
+    dial(f);
+    next = f->slot;
+    f->slot = old;
+    serve_close(f, 4001);
+    advance(f, 3900); /* past the hard deadline */
+    f->slot = next;
+    accept_with(f, WELCOME("s1", "true", "0", ""));
+    HEARD(f, "connected s1 resumed\n");
+    MOVED(f, "live doubtful network_changed\ndoubtful live welcomed\n");
 }
 
 /* There is no connection to say goodbye on, and none is waited for. */
@@ -859,6 +897,8 @@ int main(void)
         cmocka_unit_test(superseded_by_an_attempt_that_fails_it_is_told),
         cmocka_unit_test(superseded_by_an_attempt_without_an_answer_it_is_told),
         cmocka_unit_test(superseded_by_an_attempt_whose_address_is_gone_it_is_told),
+        cmocka_unit_test(superseded_it_sends_nothing_on_the_old_connection),
+        cmocka_unit_test(superseded_in_doubt_it_waits_as_well),
         cmocka_unit_test(superseded_it_can_be_closed),
         cmocka_unit_test(superseded_while_an_attempt_is_dialling_it_is_told),
         cmocka_unit_test(a_drained_connection_that_is_closed_waits_as_advised),
