@@ -79,13 +79,15 @@ static void on_reconnect(struct hf_client_session *s, struct hf_msg *m, uint64_t
 
 /* --- welcome --- */
 
-static bool keep_text(struct hf_str from, char *to, size_t cap, size_t *len)
+static bool fits(struct hf_str text, size_t cap)
 {
-    if (from.len == 0 || from.len > cap)
-        return false;
+    return text.len > 0 && text.len <= cap;
+}
+
+static void keep_text(struct hf_str from, char *to, size_t *len)
+{
     memcpy(to, from.data, from.len);
     *len = from.len;
-    return true;
 }
 
 /* The ticket goes into a header: nothing but the characters of a token (RFC 9110 section 5.6.2) may get there. */
@@ -100,12 +102,14 @@ bool hf_cs_ticket_valid(struct hf_str ticket)
     return true;
 }
 
+/* All of them, or none: what is not welcomed leaves ticket and name of the session as they are. */
 static bool take_facts(struct hf_client_session *s, const struct hf_msg *m)
 {
-    if (!hf_cs_ticket_valid(m->ticket) ||
-        !keep_text(m->ticket, s->ticket, sizeof(s->ticket), &s->ticket_len) ||
-        !keep_text(m->session, s->id, sizeof(s->id), &s->id_len))
+    if (!hf_cs_ticket_valid(m->ticket) || !fits(m->ticket, sizeof(s->ticket)) ||
+        !fits(m->session, sizeof(s->id)))
         return false;
+    keep_text(m->ticket, s->ticket, &s->ticket_len);
+    keep_text(m->session, s->id, &s->id_len);
     s->loss_spread_ms = m->loss_spread_ms;
     s->payload_bytes_max = m->max_message;
     hf_heartbeat_set_interval(&s->heartbeat, m->interval_ms);

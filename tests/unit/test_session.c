@@ -1306,6 +1306,39 @@ TEST(a_ticket_that_would_break_the_header_is_refused)
     HEARD(f, "retrying 0 0\n");
 }
 
+/* A resume that is answered with a welcome whose session is named by so many letters. */
+static void welcomed_by_name(struct fixture *f, unsigned letters)
+{
+    char name[256], lines[1024];
+
+    assert_true(letters < sizeof(name));
+    memset(name, 'x', letters);
+    name[letters] = '\0';
+    (void)snprintf(lines, sizeof(lines),
+                   "{\"type\":\"welcome\",\"session\":\"%s\",\"ticket\":\"t-other\",\"resumed\":false,"
+                   "\"lastSeq\":null,\"ttl\":1,\"serverId\":\"x\",\"serverTime\":1,"
+                   "\"heartbeat\":{\"interval\":25000,\"min\":1,\"max\":2},\"lossSpread\":1,"
+                   "\"maxMessage\":1,\"address\":\"a\",\"channels\":[]}\n",
+                   name);
+    dial(f);
+    accept_with(f, lines);
+}
+
+TEST(a_welcome_is_taken_whole_or_not_at_all)
+{
+    live(f);
+    lose(f);
+    welcomed_by_name(f, 0);
+    HEARD(f, "retrying 0 0\n");
+    welcomed_by_name(f, 129);
+    assert_non_null(strstr(f->protocols, "hf.resume.t-s1"));
+    assert_true(hf_client_session_state(f->s) == HF_CLIENT_WAITING);
+    hf_buf_reset(&f->heard);
+    welcomed_by_name(f, 128); /* The ticket goes on as it was until this one, which is welcome. */
+    assert_non_null(strstr(f->protocols, "hf.resume.t-s1"));
+    assert_true(hf_client_session_state(f->s) == HF_CLIENT_LIVE);
+}
+
 /* Each schedule of losses ends with everything acknowledged once: a small storm, before the simulation's large ones. */
 TEST(nothing_is_lost_however_often_it_breaks)
 {
@@ -1886,6 +1919,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_understood_is_told_and_bounded),
         cmocka_unit_test(broken_frames_end_the_connection),
         cmocka_unit_test(a_ticket_that_would_break_the_header_is_refused),
+        cmocka_unit_test(a_welcome_is_taken_whole_or_not_at_all),
         cmocka_unit_test(history_is_asked_until_it_is_answered),
         cmocka_unit_test(history_that_cannot_be_understood_is_told),
         cmocka_unit_test(history_too_large_for_this_client_is_not_asked_again),
