@@ -32,7 +32,8 @@
  * The queue: publishes wait in it for the pool's thread, and while no member is connected. Then it takes queue_max, and EAGAIN tells that the server
  * cannot be reached; every flush_interval_ms the pool looks whether it has come back, so that members which return together share
  * what has waited. While some member is connected the queue takes connected_queue_max, and EAGAIN tells that publishes are made faster
- * than they are sent. Their bytes are bounded by client.outbox_bytes_max. Besides, 4,096 subscribes and unsubscribes may wait for the pool's thread.
+ * than they are sent. Their bytes are bounded by client.outbox_bytes_max. Besides, 4,096 subscribes, unsubscribes, history requests and pings may wait for the
+ * pool's thread, the last two until their answer.
  *
  * Subscriptions: a channel is on one member, so that its messages come in order; a new one goes to the member with the fewest. If that member's session is
  * replaced, the next one goes on behind the last message that was delivered (or a gap tells what cannot be had).
@@ -40,7 +41,7 @@
  * Threads: all functions but hf_pool_free() may be called from any thread at the same time, callbacks included; hf_pool_free() is the last call.
  * hf_pool_join() and hf_pool_free() wait for the pool's thread and so may not be called in a callback. One thread serves all members.
  * Callbacks: all in the pool's thread, one at a time, with no lock of the library held. What they are given is borrowed until they return.
- * Waiting: only hf_pool_position(), _join() and _free() wait for the pool's thread, and publish, subscribe and unsubscribe where wait_ms is set: do not
+ * Waiting: only hf_pool_position(), _join() and _free() wait for the pool's thread, and where wait_ms is set all that asks for something: do not
  * call these while you hold a lock that one of your callbacks takes.
  * Signals: the pool's thread blocks all of them.
  * fork(): the child has no such thread; it may not use the pool, nor free it.
@@ -82,7 +83,7 @@ struct hf_pool_options {
     uint32_t
         connected_queue_max; /* publishes that wait for the pool's thread, or for room in the outboxes; default 10,000 */
     uint64_t flush_interval_ms; /* 1 to 60,000; default 100 */
-    /* How long publish, subscribe and unsubscribe wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
+    /* How long publish, subscribe, unsubscribe, history and ping wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
     uint64_t wait_ms;
 
     /* Any of these may be NULL. */
@@ -104,6 +105,12 @@ struct hf_pool_options {
     /* Each publish gets exactly one; in the order of publishing for those of one key, but for refusals, which may come before others. */
     void (*on_result)(void *user, const struct hf_client_result *result);
     void (*on_problem)(void *user, const struct hf_client_problem *problem);
+    /* Every change of a member's state, as of a client's. After ENDED its next session begins WAITING, without a word. */
+    void (*on_state)(void *user, uint32_t member, const struct hf_client_state_change *change);
+    /* After a member's on_connected: all that it had missed has been delivered. */
+    void (*on_caught_up)(void *user, uint32_t member, uint64_t messages);
+    void (*on_history)(void *user, const struct hf_client_history *history);
+    void (*on_pong)(void *user, uint32_t member, const struct hf_client_pong *pong);
 };
 
 /* Fill with the defaults. Whoever sets options begins with this, so that options of later versions have theirs. */
@@ -142,6 +149,19 @@ HF_CLIENT_API int hf_pool_unsubscribe(struct hf_pool *pool, const char *channel,
 /* As hf_threaded_position(). */
 HF_CLIENT_API bool hf_pool_position(struct hf_pool *pool, const char *channel, size_t channel_len,
                                     char epoch[HF_CLIENT_EPOCH_BYTES], uint64_t *offset);
+
+/*
+ * Ask what a channel keeps, as hf_client_history(); on_history answers, once, naming *request_id (may be NULL), and may do so before this returns. The next connected member in turn is
+ * asked, and another where that one's connection breaks; while none is connected it waits. Answers come in any order. Only the pool's end leaves one without an answer.
+ * EAGAIN: 4,096 wait; EINVAL: no valid channel, epoch, offset or limit; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_pool_history(struct hf_pool *pool, const char *channel, size_t channel_len,
+                                  const struct hf_client_history_query *query, uint64_t *request_id);
+/*
+ * Ask for a sign of life on a member's own connection; on_pong tells how long it took since this was asked of the session that answers. While the member has no connection, or no
+ * session, it waits. In all else as hf_pool_history(); EINVAL: there is no such member.
+ */
+HF_CLIENT_API int hf_pool_ping(struct hf_pool *pool, uint32_t member, uint64_t *request_id);
 
 /* Counted since the start, of one member or of all; times are not in it. */
 struct hf_pool_statistics {

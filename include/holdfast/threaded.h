@@ -23,7 +23,7 @@
  * hf_threaded_join() and hf_threaded_free() wait for the client's thread and so may not be called in a callback.
  * Callbacks: those of holdfast.h, all in the client's thread, one at a time, with no lock of the library held. While one runs, the client does
  * not: it should hand long work on.
- * Waiting: only hf_threaded_position(), _join() and _free() wait for the client's thread, and _publish() and _subscribe() where wait_ms is set: do
+ * Waiting: only hf_threaded_position(), _join() and _free() wait for the client's thread, and where wait_ms is set all that asks for something: do
  * not call these while you hold a lock that one of your callbacks takes.
  * Signals: the client's thread blocks all of them.
  * fork(): the child has no such thread; it may not use the client, nor free it.
@@ -46,13 +46,13 @@ struct hf_threaded;
 /* Fill with hf_threaded_options_init(), then change. Strings are copied by hf_threaded_start(). */
 struct hf_threaded_options {
     struct hf_client_options
-        client; /* as for hf_client_new(), callbacks and user included; but on_history and on_pong, which have nothing to answer here; outbox_path and outbox_block_ms must not be set: EINVAL */
+        client; /* as for hf_client_new(), callbacks and user included; outbox_path and outbox_block_ms must not be set: EINVAL */
     /*
      * Publishes that wait for the client's thread, or for room in its outbox, at most; default 1,000. Their bytes are bounded by
-     * client.outbox_bytes_max, once more beside the outbox. Besides, 4,096 subscribes and unsubscribes may wait.
+     * client.outbox_bytes_max, once more beside the outbox. Besides, 4,096 subscribes, unsubscribes, history requests and pings may wait, the last two until their answer.
      */
     uint32_t queue_max;
-    /* How long publish, subscribe and unsubscribe wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
+    /* How long publish, subscribe, unsubscribe, history and ping wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
     uint64_t wait_ms;
 };
 
@@ -89,6 +89,15 @@ HF_CLIENT_API int hf_threaded_subscribe(struct hf_threaded *client, const char *
                                         const struct hf_client_start *start);
 HF_CLIENT_API int hf_threaded_unsubscribe(struct hf_threaded *client, const char *channel,
                                           size_t channel_len);
+
+/*
+ * As hf_client_history() and hf_client_ping(): on_history and on_pong answer, each once, naming *request_id (may be NULL), and may do so before this returns. Sixty-four are asked
+ * of the server at once, the others wait; a ping's time counts from then. Only the end of the session leaves one without an answer.
+ * EAGAIN: 4,096 wait; EINVAL: no valid channel, epoch, offset or limit; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_threaded_history(struct hf_threaded *client, const char *channel, size_t channel_len,
+                                      const struct hf_client_history_query *query, uint64_t *request_id);
+HF_CLIENT_API int hf_threaded_ping(struct hf_threaded *client, uint64_t *request_id);
 
 /* The room that an epoch takes at most, with the NUL at its end. */
 enum { HF_CLIENT_EPOCH_BYTES = 256 };

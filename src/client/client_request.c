@@ -3,12 +3,9 @@
 #include "base/err.h"
 #include "client/clock.h"
 #include "client/handover.h"
+#include "session/request.h"
 #include "wire/json.h"
 #include "ws/utf8.h"
-
-enum {
-    HISTORY_LIMIT = 100, /* PROTOCOL.md, history: "limit (100, …)" */
-};
 
 static struct hf_str str(const char *data, size_t len)
 {
@@ -134,13 +131,13 @@ uint64_t hf_client_next_id(const struct hf_client *c)
 int hf_client_history(struct hf_client *c, const char *channel, size_t channel_len,
                       const struct hf_client_history_query *query, uint64_t *request_id)
 {
-    struct hf_client_session_history what = {.limit = HISTORY_LIMIT};
+    struct hf_client_session_history what = {.limit = HF_HISTORY_LIMIT};
     uint64_t ignored;
 
     if (query != NULL) {
         what.since_epoch = hf_str_from(query->since_epoch);
         what.since_offset = query->since_offset;
-        what.limit = query->limit == 0 ? HISTORY_LIMIT : query->limit;
+        what.limit = query->limit == 0 ? HF_HISTORY_LIMIT : query->limit;
         what.reverse = query->reverse;
     }
     return hf_client_session_history(c->session, str(channel, channel_len), &what,

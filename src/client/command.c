@@ -1,6 +1,7 @@
 #include "client/command.h"
 
 #include "base/buf.h"
+#include "session/request.h"
 #include "wire/json.h"
 #include "wire/message.h"
 #include "ws/utf8.h"
@@ -23,7 +24,7 @@ static struct hf_str keep(char **at, struct hf_str s)
     return copy;
 }
 
-/* second: the id of a publish, or the epoch of a subscribe. */
+/* second: the id of a publish, or the epoch of a subscribe or of history. */
 static struct hf_command *command_new(enum hf_command_type type, struct hf_str channel, struct hf_str second,
                                       struct hf_str payload)
 {
@@ -120,6 +121,37 @@ int hf_command_unsubscribe(struct hf_str channel, struct hf_command **out)
         return HF_ENOMEM;
     *out = command;
     return 0;
+}
+
+int hf_command_history(struct hf_str channel, const struct hf_client_history_query *query,
+                       struct hf_command **out)
+{
+    const struct hf_client_history_query all = {.limit = HF_HISTORY_LIMIT};
+    const struct hf_client_history_query *q = query == NULL ? &all : query;
+    const struct hf_request like = {.type = HF_MSG_HISTORY,
+                                    .channel = channel,
+                                    .since = q->since_epoch != NULL,
+                                    .epoch = hf_str_from(q->since_epoch),
+                                    .since_offset = q->since_offset,
+                                    .limit = q->limit == 0 ? HF_HISTORY_LIMIT : q->limit};
+    struct hf_command *command;
+
+    if (!hf_request_valid(&like))
+        return HF_EINVAL;
+    command = command_new(HF_COMMAND_HISTORY, channel, like.epoch, (struct hf_str){NULL, 0});
+    if (command == NULL)
+        return HF_ENOMEM;
+    command->query = *q;
+    command->query.since_epoch = command->id.data;
+    *out = command;
+    return 0;
+}
+
+int hf_command_ping(struct hf_command **out)
+{
+    *out = command_new(HF_COMMAND_PING, (struct hf_str){NULL, 0}, (struct hf_str){NULL, 0},
+                       (struct hf_str){NULL, 0});
+    return *out == NULL ? HF_ENOMEM : 0;
 }
 
 /* --- what is told of one that failed --- */

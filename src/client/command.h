@@ -1,6 +1,6 @@
 /*
- * command.h - what one thread asks of another that runs a client or a pool: a publish, a subscribe, an unsubscribe, with copies of all
- * its texts in one allocation. Arguments are checked where they are given, so that a mistake is answered at once; what only the
+ * command.h - what one thread asks of another that runs a client or a pool: a publish, a subscribe, an unsubscribe, history, a ping, with copies of
+ * all its texts in one allocation. Arguments are checked where they are given, so that a mistake is answered at once; what only the
  * running thread can know is told by a callback, and the words for that are here too.
  */
 #ifndef HF_CLIENT_COMMAND_H
@@ -11,23 +11,40 @@
 #include "base/str.h"
 #include "holdfast/holdfast.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum hf_command_type { HF_COMMAND_PUBLISH, HF_COMMAND_SUBSCRIBE, HF_COMMAND_UNSUBSCRIBE };
+enum hf_command_type {
+    HF_COMMAND_PUBLISH,
+    HF_COMMAND_SUBSCRIBE,
+    HF_COMMAND_UNSUBSCRIBE,
+    HF_COMMAND_HISTORY,
+    HF_COMMAND_PING,
+};
 
 struct hf_command {
     struct hf_list node;
     enum hf_command_type type;
-    uint32_t put_for;    /* PUBLISH through a pool: the member of its key, or HF_POOL_CORE_ANY */
+    uint32_t
+        put_for; /* through a pool: PUBLISH: the member of its key, or HF_POOL_CORE_ANY; PING: the member */
     uint64_t publish_id; /* PUBLISH: given by the mailbox */
+    uint64_t request_id; /* HISTORY, PING: the same */
+    uint64_t client_id;  /* and once it was asked, the client's own: ask.h */
     struct hf_str channel;
     struct hf_str id;             /* PUBLISH; data NULL: none. Ends with a NUL, which does not count */
     struct hf_str payload;        /* PUBLISH: one JSON value */
     struct hf_client_start start; /* SUBSCRIBE */
-    size_t bytes;                 /* of all of it */
+    struct hf_client_history_query query; /* HISTORY */
+    size_t bytes;                         /* of all of it */
     char texts[];
 };
+
+/* Whether it asks the server for an answer of its own: history and pings. */
+static inline bool hf_command_asks(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_HISTORY || command->type == HF_COMMAND_PING;
+}
 
 /*
  * Make a command; the caller frees it (free()). HF_EINVAL: no valid channel, id, JSON or text; HF_ETOOLARGE: above bytes_max;
@@ -41,10 +58,16 @@ int hf_command_publish_text(struct hf_str channel, struct hf_str words, const ch
 int hf_command_subscribe(struct hf_str channel, const struct hf_client_start *start,
                          struct hf_command **out) HF_MUST_CHECK;
 int hf_command_unsubscribe(struct hf_str channel, struct hf_command **out) HF_MUST_CHECK;
+/* HF_EINVAL: also of a query that asks for what there cannot be. query may be NULL. */
+int hf_command_history(struct hf_str channel, const struct hf_client_history_query *query,
+                       struct hf_command **out) HF_MUST_CHECK;
+int hf_command_ping(struct hf_command **out) HF_MUST_CHECK;
 
 /* What the application is told of a publish that the running thread could not take (err < 0, and not HF_EAGAIN). */
 struct hf_client_result hf_command_refused(const struct hf_command *command, int err);
 /* The same of a subscribe or an unsubscribe. */
 struct hf_client_problem hf_command_failed(const struct hf_command *command, int err);
+
+#define HF_COMMAND_OF(n) HF_CONTAINER(n, struct hf_command, node)
 
 #endif

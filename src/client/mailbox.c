@@ -136,22 +136,24 @@ static void wait_for_room(struct hf_mailbox *m, const struct hf_command *command
     m->waiting--;
 }
 
-static void enter(struct hf_mailbox *m, struct hf_command *command, uint64_t *publish_id)
+static void enter(struct hf_mailbox *m, struct hf_command *command, uint64_t *id)
 {
     if (command->type == HF_COMMAND_PUBLISH) {
         command->publish_id = ++m->publishes;
         atomic_fetch_add(&m->unanswered, 1);
-        *publish_id = command->publish_id;
+        *id = command->publish_id;
         m->held++;
         m->bytes += command->bytes;
     } else {
         m->requests++;
     }
+    if (hf_command_asks(command))
+        *id = command->request_id = ++m->asks;
     hf_list_add_tail(&m->commands, &command->node);
     ring(m);
 }
 
-int hf_mailbox_put(struct hf_mailbox *m, struct hf_command *command, uint64_t *publish_id)
+int hf_mailbox_put(struct hf_mailbox *m, struct hf_command *command, uint64_t *id)
 {
     int err = 0;
 
@@ -163,7 +165,7 @@ int hf_mailbox_put(struct hf_mailbox *m, struct hf_command *command, uint64_t *p
     else if (!has_room(m, command))
         err = HF_EAGAIN;
     else
-        enter(m, command, publish_id);
+        enter(m, command, id);
     unlock(m);
     return err;
 }

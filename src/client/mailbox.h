@@ -4,8 +4,8 @@
  *
  * One lock, held for a few list operations and at most one write to the bell, never while anything of the application runs.
  * A command keeps its place from hf_mailbox_put() until its owner calls hf_mailbox_done(): the bounds cover also what the owner has taken and not
- * yet handed on. Subscribes and unsubscribes have places of their own, so that a program may begin with a thousand of them however few publishes
- * may wait.
+ * yet handed on, history and pings until their answer. All but publishes have places of their own, so that a program may begin with a thousand subscribes however
+ * few publishes may wait.
  */
 #ifndef HF_CLIENT_MAILBOX_H
 #define HF_CLIENT_MAILBOX_H
@@ -21,9 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    HF_MAILBOX_REQUESTS_MAX = 4096
-}; /* subscribes and unsubscribes; a guess, some 2 MiB with the longest names */
+enum { HF_MAILBOX_REQUESTS_MAX = 4096 }; /* all but publishes; a guess, some 2 MiB with the longest names */
 
 /* A question for a channel's position; it lies on the stack of the thread that waits. */
 struct hf_question {
@@ -46,8 +44,9 @@ struct hf_mailbox {
     struct hf_list commands, questions;
     uint32_t held, held_max; /* publishes */
     size_t bytes, bytes_max; /* theirs */
-    uint32_t requests;       /* subscribes and unsubscribes */
+    uint32_t requests;       /* all but publishes */
     uint64_t publishes;      /* ids given so far */
+    uint64_t asks;           /* the same for history and pings */
     uint32_t waiting;        /* threads that wait for room */
     bool rung, closing, stopping, over;
     bool owned; /* owner is set */
@@ -63,10 +62,10 @@ void hf_mailbox_release(struct hf_mailbox *m);
 /* --- for any thread --- */
 
 /*
- * Put a command in; it belongs to the mailbox from then on, unless this fails. A publish gets the next number, in *publish_id.
+ * Put a command in; it belongs to the mailbox from then on, unless this fails. A publish gets the next number, in *id; history and pings get theirs from a count of their own.
  * HF_EAGAIN: no room, also after wait_ms; the owner itself never waits. HF_ESTATE: closed, stopped or over.
  */
-int hf_mailbox_put(struct hf_mailbox *m, struct hf_command *command, uint64_t *publish_id) HF_MUST_CHECK;
+int hf_mailbox_put(struct hf_mailbox *m, struct hf_command *command, uint64_t *id) HF_MUST_CHECK;
 /* Ask and wait for the answer; false: the channel has no position, or the owner has ended. Not for the owner. */
 bool hf_mailbox_ask(struct hf_mailbox *m, struct hf_question *question);
 void hf_mailbox_close(struct hf_mailbox *m);
@@ -94,7 +93,6 @@ void hf_mailbox_answer(struct hf_mailbox *m, struct hf_question *question, bool 
 /* The owner goes: nothing is taken any more, and nobody waits. */
 void hf_mailbox_finish(struct hf_mailbox *m);
 
-#define HF_COMMAND_OF(n) HF_CONTAINER(n, struct hf_command, node)
 #define HF_QUESTION_OF(n) HF_CONTAINER(n, struct hf_question, node)
 
 #endif

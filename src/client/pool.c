@@ -28,6 +28,10 @@ static void take_command(struct hf_pool *p, struct hf_command *c)
     case HF_COMMAND_PUBLISH:
         hf_pool_core_put(&p->core, &c->node, c->put_for, p->now_ms);
         return;
+    case HF_COMMAND_HISTORY:
+    case HF_COMMAND_PING:
+        hf_pool_ask_put(p, c);
+        return;
     case HF_COMMAND_SUBSCRIBE:
         hf_pool_subscribe_now(p, c);
         break;
@@ -176,6 +180,7 @@ static int turn(struct hf_pool *p)
         return 2;
     replace_members(p);
     more = hand_out(p);
+    hf_pool_ask_now(p);
     settle_mailbox(p);
     count = prepare(p, &timeout);
     polled = poll(p->fds, (nfds_t)count, more ? 0 : timeout) >= 0;
@@ -191,6 +196,7 @@ static void drop_queue(struct hf_pool *p)
 
     while ((node = hf_pool_core_drop(&p->core)) != NULL)
         hf_list_add_tail(&p->done, node);
+    hf_pool_ask_drop(p);
     hf_mailbox_done(&p->mailbox, &p->done);
 }
 
@@ -266,6 +272,8 @@ static int make_members(struct hf_pool *p)
 
         m->pool = p;
         m->index = i;
+        hf_list_init(&m->pings);
+        hf_list_init(&m->asked);
         m->url = i % p->options.client.urls_count;
         hf_publish_ids_init(&m->ids);
         err = hf_pool_member_start(m);
@@ -299,6 +307,7 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
     if (p == NULL)
         return HF_ENOMEM;
     hf_list_init(&p->done);
+    hf_list_init(&p->histories);
     hf_pool_channels_init(&p->channels, options->members, options->client.subscriptions_max);
     err =
         hf_mailbox_init(&p->mailbox, options->queue_max, options->client.outbox_bytes_max, options->wait_ms);

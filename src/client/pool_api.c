@@ -13,14 +13,14 @@ static struct hf_str str(const char *data, size_t len)
 }
 
 /* Puts in what could be made, or frees it. */
-static int put(struct hf_pool *p, int made, struct hf_command *command, uint64_t *publish_id)
+static int put(struct hf_pool *p, int made, struct hf_command *command, uint64_t *id)
 {
     uint64_t ignored;
     int err = made;
 
     if (err < 0)
         return err;
-    err = hf_mailbox_put(&p->mailbox, command, publish_id == NULL ? &ignored : publish_id);
+    err = hf_mailbox_put(&p->mailbox, command, id == NULL ? &ignored : id);
     if (err < 0)
         free(command);
     return err;
@@ -75,6 +75,25 @@ int hf_pool_unsubscribe(struct hf_pool *p, const char *channel, size_t channel_l
     int err = hf_command_unsubscribe(str(channel, channel_len), &command);
 
     return put(p, err, command, NULL);
+}
+
+int hf_pool_history(struct hf_pool *p, const char *channel, size_t channel_len,
+                    const struct hf_client_history_query *query, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_history(str(channel, channel_len), query, &command);
+
+    return put(p, err, command, request_id);
+}
+
+int hf_pool_ping(struct hf_pool *p, uint32_t member, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err = member < p->options.members ? hf_command_ping(&command) : HF_EINVAL;
+
+    if (err == 0)
+        command->put_for = member;
+    return put(p, err, command, request_id);
 }
 
 bool hf_pool_position(struct hf_pool *p, const char *channel, size_t channel_len,

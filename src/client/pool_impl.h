@@ -2,6 +2,7 @@
  * pool_impl.h - what the files of the pool share; included by them alone.
  *   pool.c          making and freeing, and the pool's thread
  *   pool_api.c      what any thread may ask
+ *   pool_ask.c      history and pings
  *   pool_member.c   a member: its sessions one after the other, its publishes and channels, what its client tells
  */
 #ifndef HF_CLIENT_POOL_IMPL_H
@@ -39,6 +40,8 @@ struct hf_pool_member {
     unsigned url; /* of options.client.urls */
     uint32_t connections;
     struct hf_publish_ids ids;
+    struct hf_list pings; /* that wait for its session */
+    struct hf_list asked; /* history and pings that its session has, and has no answer to yet */
     struct hf_pool_counters counters;
     int fds_first, fds_count; /* its part of the poll set in this turn */
 };
@@ -50,6 +53,8 @@ struct hf_pool {
     struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
     struct hf_pool_core core;
     struct hf_pool_channels channels;
+    struct hf_list histories; /* that wait for a connected member */
+    uint32_t history_turn;    /* the member that is looked at first for the next one */
     struct pollfd *fds;
     struct hf_list done; /* commands whose places are to be given back at the end of the turn */
     bool closed;
@@ -72,5 +77,19 @@ int hf_pool_member_publish(struct hf_pool_member *m, struct hf_command *command)
 void hf_pool_subscribe_now(struct hf_pool *pool, struct hf_command *command);
 void hf_pool_unsubscribe_now(struct hf_pool *pool, struct hf_command *command);
 bool hf_pool_position_now(struct hf_pool *pool, struct hf_question *question);
+
+/* Take over a command that asks for history, or for a sign of life. */
+void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command);
+/* Ask members for what waits. */
+void hf_pool_ask_now(struct hf_pool *pool);
+/* A member has got a connection, or has lost it: history that waits with one that has none is asked of one that has. */
+void hf_pool_ask_moved(struct hf_pool *pool);
+/* Its session is over: nothing that it was asked comes any more. */
+void hf_pool_ask_ended(struct hf_pool_member *m);
+/* The pool ends: nothing is answered any more. */
+void hf_pool_ask_drop(struct hf_pool *pool);
+/* Callbacks of a member's client. */
+void hf_pool_on_history(void *user, const struct hf_client_history *history);
+void hf_pool_on_pong(void *user, const struct hf_client_pong *pong);
 
 #endif

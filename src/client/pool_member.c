@@ -51,6 +51,7 @@ static void on_connected(void *user, const struct hf_client_connection *connecti
     const struct hf_pool_options *o = &m->pool->options;
 
     hf_pool_core_connected(&m->pool->core, m->index, m->pool->now_ms);
+    hf_pool_ask_moved(m->pool);
     atomic_store(&m->counters.connected, 1);
     if (m->connections++ > 0)
         atomic_fetch_add(&m->counters.reconnects, 1);
@@ -66,6 +67,7 @@ static void on_disconnected(void *user, const struct hf_client_break *how)
     /* An attempt that failed may have been meant to follow a connection that stands; or there was none before, either. */
     if (!how->attempt) {
         hf_pool_core_disconnected(&m->pool->core, m->index, m->pool->now_ms);
+        hf_pool_ask_moved(m->pool);
         atomic_store(&m->counters.connected, 0);
     }
     if (o->on_disconnected != NULL)
@@ -79,12 +81,29 @@ static void on_ended(void *user, const struct hf_client_break *how)
     struct hf_client_break told = *how;
 
     m->ended = true;
+    hf_pool_ask_ended(m);
     atomic_store(&m->counters.connected, 0);
     told.retry_ms = hf_pool_core_ended(&m->pool->core, m->index, m->pool->now_ms);
     if (m->pool->closed)
         hf_pool_core_close(&m->pool->core);
     else if (o->on_member_ended != NULL)
         o->on_member_ended(o->user, m->index, &told);
+}
+
+static void on_state(void *user, const struct hf_client_state_change *change)
+{
+    const struct hf_pool_member *m = user;
+
+    if (m->pool->options.on_state != NULL)
+        m->pool->options.on_state(m->pool->options.user, m->index, change);
+}
+
+static void on_caught_up(void *user, uint64_t messages)
+{
+    const struct hf_pool_member *m = user;
+
+    if (m->pool->options.on_caught_up != NULL)
+        m->pool->options.on_caught_up(m->pool->options.user, m->index, messages);
 }
 
 /* --- messages and channels --- */
@@ -368,6 +387,10 @@ static int client_new(struct hf_pool_member *m, struct hf_client **out)
     options.on_unsubscribed = on_unsubscribed;
     options.on_result = on_result;
     options.on_problem = on_problem;
+    options.on_state = on_state;
+    options.on_caught_up = on_caught_up;
+    options.on_history = hf_pool_on_history;
+    options.on_pong = hf_pool_on_pong;
     return hf_client_new(&options, out);
 }
 

@@ -1,39 +1,21 @@
-/*
- * threaded.c - a client in a thread of its own: its loop, and what other threads ask of it (mailbox.h).
- */
 #include "holdfast/threaded.h"
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "client/command.h"
-#include "client/mailbox.h"
+#include "client/ask.h"
 #include "client/options.h"
-#include "client/publish_ids.h"
-#include "client/runner.h"
+#include "client/threaded_impl.h"
 #include "wire/message.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 static_assert((int)HF_CLIENT_EPOCH_BYTES > (int)HF_LABEL_BYTES_MAX, "an epoch is a label");
 
 enum { QUEUE_MAX_DEFAULT = 1000 };
-
-struct hf_threaded {
-    struct hf_client_options app; /* the application's, copied: its callbacks are called */
-    struct hf_client *client;     /* its thread's alone, once that runs */
-    struct hf_publish_ids ids;
-    struct hf_list backlog; /* commands taken and not yet done: the first waits for room in the outbox */
-    bool closed;
-    atomic_bool connected;
-    size_t publish_bytes_max;
-    struct hf_mailbox mailbox;
-    struct hf_runner runner;
-};
 
 /* --- what the client tells --- */
 
@@ -130,6 +112,32 @@ static void on_state(void *user, const struct hf_client_state_change *change)
     t->app.on_state(t->app.user, change);
 }
 
+static void on_history(void *user, const struct hf_client_history *history)
+{
+    struct hf_threaded *t = user;
+    struct hf_command *command = hf_ask_answered(&t->asked, history->request_id);
+    struct hf_client_history mine = *history;
+
+    hf_assert(command != NULL);
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&t->done, &command->node);
+    if (t->app.on_history != NULL)
+        t->app.on_history(t->app.user, &mine);
+}
+
+static void on_pong(void *user, const struct hf_client_pong *pong)
+{
+    struct hf_threaded *t = user;
+    struct hf_command *command = hf_ask_answered(&t->asked, pong->request_id);
+    struct hf_client_pong mine = *pong;
+
+    hf_assert(command != NULL);
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&t->done, &command->node);
+    if (t->app.on_pong != NULL)
+        t->app.on_pong(t->app.user, &mine);
+}
+
 /* The application's options with our callbacks in front of its own, where it has some. */
 static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
 {
@@ -140,6 +148,8 @@ static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
     options.on_disconnected = on_disconnected;
     options.on_ended = on_ended;
     options.on_result = on_result;
+    options.on_history = on_history;
+    options.on_pong = on_pong;
     options.on_caught_up = t->app.on_caught_up == NULL ? NULL : on_caught_up;
     options.on_message = t->app.on_message == NULL ? NULL : on_message;
     options.on_gap = t->app.on_gap == NULL ? NULL : on_gap;
@@ -152,7 +162,7 @@ static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
 
 /* --- what others ask --- */
 
-static bool position_of(struct hf_threaded *t, struct hf_question *q)
+bool hf_threaded_position_now(struct hf_threaded *t, struct hf_question *q)
 {
     struct hf_client_text epoch;
 
@@ -171,7 +181,7 @@ static void answer_all(struct hf_threaded *t, struct hf_list *questions)
     while ((node = hf_list_pop(questions)) != NULL) {
         struct hf_question *q = HF_QUESTION_OF(node);
 
-        hf_mailbox_answer(&t->mailbox, q, position_of(t, q));
+        hf_mailbox_answer(&t->mailbox, q, hf_threaded_position_now(t, q));
     }
 }
 
@@ -184,6 +194,9 @@ static int ask_client(struct hf_threaded *t, const struct hf_command *c)
         return hf_client_subscribe(t->client, c->channel.data, c->channel.len, &c->start);
     case HF_COMMAND_UNSUBSCRIBE:
         return hf_client_unsubscribe(t->client, c->channel.data, c->channel.len);
+    case HF_COMMAND_HISTORY:
+    case HF_COMMAND_PING:
+        break; /* They wait in a list of their own. */
     }
     return HF_EINVAL;
 }
@@ -201,12 +214,22 @@ static void tell_failed(struct hf_threaded *t, const struct hf_command *c, int e
     }
 }
 
+/* The mailbox's commands, to where they wait. */
+static struct hf_mailbox_orders take_commands(struct hf_threaded *t, struct hf_list *questions)
+{
+    struct hf_mailbox_orders orders;
+    struct hf_list taken, *node;
+
+    hf_list_init(&taken);
+    orders = hf_mailbox_take(&t->mailbox, &taken, questions);
+    while ((node = hf_list_pop(&taken)) != NULL)
+        hf_list_add_tail(hf_command_asks(HF_COMMAND_OF(node)) ? &t->asking : &t->backlog, node);
+    return orders;
+}
+
 /* In their order, as far as the outbox has room. */
 static void do_commands(struct hf_threaded *t)
 {
-    struct hf_list done;
-
-    hf_list_init(&done);
     while (!t->closed && !hf_list_empty(&t->backlog)) {
         struct hf_command *c = HF_COMMAND_OF(t->backlog.next);
         int err = ask_client(t, c);
@@ -214,11 +237,13 @@ static void do_commands(struct hf_threaded *t)
         if (err == HF_EAGAIN || err == HF_ESTATE)
             break; /* At the end what is left is dropped: "gets no result". */
         hf_list_del(&c->node);
-        hf_list_add_tail(&done, &c->node);
+        hf_list_add_tail(&t->done, &c->node);
         if (err < 0)
             tell_failed(t, c, err);
     }
-    hf_mailbox_done(&t->mailbox, &done);
+    if (!t->closed)
+        hf_ask_waiting(&t->asked, t->client, &t->asking);
+    hf_mailbox_done(&t->mailbox, &t->done);
 }
 
 /* --- the thread --- */
@@ -247,7 +272,7 @@ static int run(void *ctx)
     hf_list_init(&questions);
     hf_mailbox_adopt(&t->mailbox);
     while (running > 0) {
-        orders = hf_mailbox_take(&t->mailbox, &t->backlog, &questions);
+        orders = take_commands(t, &questions);
         answer_all(t, &questions);
         if (orders.stop)
             break;
@@ -258,7 +283,10 @@ static int run(void *ctx)
         running = poll_once(t);
     }
     atomic_store(&t->connected, false);
-    hf_mailbox_done(&t->mailbox, &t->backlog);
+    hf_list_splice(&t->done, &t->backlog);
+    hf_list_splice(&t->done, &t->asking);
+    hf_list_splice(&t->done, &t->asked);
+    hf_mailbox_done(&t->mailbox, &t->done);
     hf_mailbox_finish(&t->mailbox);
     return running;
 }
@@ -284,6 +312,9 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
         return HF_ENOMEM;
     t->publish_bytes_max = options->client.outbox_bytes_max;
     hf_list_init(&t->backlog);
+    hf_list_init(&t->asking);
+    hf_list_init(&t->asked);
+    hf_list_init(&t->done);
     hf_publish_ids_init(&t->ids);
     err = hf_mailbox_init(&t->mailbox, options->queue_max, t->publish_bytes_max, options->wait_ms);
     if (err < 0) {
@@ -327,95 +358,4 @@ int hf_threaded_join(struct hf_threaded *t)
 {
     hf_assert(!hf_mailbox_is_mine(&t->mailbox));
     return hf_runner_join(&t->runner);
-}
-
-/* --- for any thread --- */
-
-static struct hf_str str(const char *data, size_t len)
-{
-    return (struct hf_str){data, len};
-}
-
-/* Puts in what could be made, or frees it. */
-static int put(struct hf_threaded *t, int made, struct hf_command *command, uint64_t *publish_id)
-{
-    uint64_t ignored;
-    int err = made;
-
-    if (err < 0)
-        return err;
-    err = hf_mailbox_put(&t->mailbox, command, publish_id == NULL ? &ignored : publish_id);
-    if (err < 0)
-        free(command);
-    return err;
-}
-
-int hf_threaded_publish(struct hf_threaded *t, const char *channel, size_t channel_len, const char *payload,
-                        size_t payload_len, const char *id, uint64_t *publish_id)
-{
-    struct hf_command *command = NULL;
-    int err = hf_command_publish(str(channel, channel_len), str(payload, payload_len), id,
-                                 t->publish_bytes_max, &command);
-
-    return put(t, err, command, publish_id);
-}
-
-int hf_threaded_publish_text(struct hf_threaded *t, const char *channel, size_t channel_len,
-                             const char *words, size_t words_len, const char *id, uint64_t *publish_id)
-{
-    struct hf_command *command = NULL;
-    int err = hf_command_publish_text(str(channel, channel_len), str(words, words_len), id,
-                                      t->publish_bytes_max, &command);
-
-    return put(t, err, command, publish_id);
-}
-
-uint32_t hf_threaded_unanswered(struct hf_threaded *t)
-{
-    return atomic_load(&t->mailbox.unanswered);
-}
-
-int hf_threaded_subscribe(struct hf_threaded *t, const char *channel, size_t channel_len,
-                          const struct hf_client_start *start)
-{
-    struct hf_command *command = NULL;
-    int err = hf_command_subscribe(str(channel, channel_len), start, &command);
-
-    return put(t, err, command, NULL);
-}
-
-int hf_threaded_unsubscribe(struct hf_threaded *t, const char *channel, size_t channel_len)
-{
-    struct hf_command *command = NULL;
-    int err = hf_command_unsubscribe(str(channel, channel_len), &command);
-
-    return put(t, err, command, NULL);
-}
-
-bool hf_threaded_position(struct hf_threaded *t, const char *channel, size_t channel_len,
-                          char epoch[HF_CLIENT_EPOCH_BYTES], uint64_t *offset)
-{
-    struct hf_question question = {
-        .channel = str(channel, channel_len), .epoch = epoch, .epoch_bytes = HF_CLIENT_EPOCH_BYTES};
-    bool found =
-        hf_mailbox_is_mine(&t->mailbox) ? position_of(t, &question) : hf_mailbox_ask(&t->mailbox, &question);
-
-    if (found)
-        *offset = question.offset;
-    return found;
-}
-
-bool hf_threaded_connected(struct hf_threaded *t)
-{
-    return atomic_load(&t->connected);
-}
-
-void hf_threaded_close(struct hf_threaded *t)
-{
-    hf_mailbox_close(&t->mailbox);
-}
-
-void hf_threaded_stop(struct hf_threaded *t)
-{
-    hf_mailbox_stop(&t->mailbox);
 }

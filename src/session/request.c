@@ -22,7 +22,7 @@ void hf_requests_release(struct hf_requests *t)
     t->count = t->asked = 0;
 }
 
-static bool valid(const struct hf_request *r)
+bool hf_request_valid(const struct hf_request *r)
 {
     if (r->type == HF_MSG_PING)
         return true;
@@ -47,7 +47,7 @@ int hf_requests_add(struct hf_requests *t, const struct hf_request *like, uint64
     struct hf_request *r;
     char *at;
 
-    if (!valid(like))
+    if (!hf_request_valid(like))
         return HF_EINVAL;
     if (t->count == HF_REQUESTS_MAX)
         return HF_EAGAIN;

@@ -17,6 +17,7 @@
 enum {
     HF_REQUESTS_MAX = 64,   /* without an answer at a time */
     HF_REQUEST_ID_MAX = 21, /* bytes of an id on the wire */
+    HF_HISTORY_LIMIT = 100, /* where none is given: PROTOCOL.md, history: "limit (100, …)" */
     HF_HISTORY_LIMIT_MAX = 1000,
 };
 
@@ -43,10 +44,9 @@ struct hf_requests {
 
 void hf_requests_init(struct hf_requests *t);
 void hf_requests_release(struct hf_requests *t);
-/*
- * Keep a request like this one, whose channel and epoch are copied; *id gets its number. HF_EAGAIN: HF_REQUESTS_MAX wait already; HF_EINVAL: no valid
- * channel, an epoch of 0 or more than HF_LABEL_BYTES_MAX bytes, an offset that is none, or a limit that is not from 1 to HF_HISTORY_LIMIT_MAX; HF_ENOMEM.
- */
+/* Not valid: no valid channel, an epoch of 0 or more than HF_LABEL_BYTES_MAX bytes, an offset that is none, or a limit that is not from 1 to HF_HISTORY_LIMIT_MAX. */
+bool hf_request_valid(const struct hf_request *r);
+/* Keep a request like this one, whose channel and epoch are copied; *id gets its number. HF_EAGAIN: HF_REQUESTS_MAX wait already; HF_EINVAL: it is not valid; HF_ENOMEM. */
 int hf_requests_add(struct hf_requests *t, const struct hf_request *like, uint64_t *id) HF_MUST_CHECK;
 /* The next one that has not been asked on this connection, which it is from now on; NULL: none. */
 struct hf_request *hf_requests_next(struct hf_requests *t);

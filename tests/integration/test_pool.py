@@ -45,11 +45,11 @@ class Program(Command):
         prefix = ['setarch', '--addr-no-randomize'] if self.tsan and much_randomised() else []
         return start_process([*prefix, self.path, *arguments[1:]], env=environment, **options)
 
-    def order(self, line, answer, deadline_s=DEADLINE_S):
-        """Give an order and wait for the line that begins with `answer`; returns that."""
+    def order(self, line, answer, fits=lambda line: True, deadline_s=DEADLINE_S):
+        """Give an order and wait for the line that begins with `answer` and fits; returns that."""
         begun = len(self.lines)
         self.write(f'{line}\n'.encode())
-        return wait_until(lambda: next((got for got in self.lines[begun:] if got.startswith(answer)), None) or self.gone(),
+        return wait_until(lambda: next((got for got in self.lines[begun:] if got.startswith(answer) and fits(got)), None) or self.gone(),
                           f'{self.name} answers {line!r}', deadline_s)
 
     def gone(self):
@@ -82,7 +82,7 @@ class Pool(Program):
 
     def settle(self, deadline_s=60 * PATIENCE):
         """All have their results: (acked, refused, uncertain)."""
-        words = self.order('settle', 'settled', deadline_s).split()
+        words = self.order('settle', 'settled', deadline_s=deadline_s).split()
         return tuple(int(n) for n in words[2::2])
 
     def statistics(self):
@@ -273,6 +273,7 @@ def end_sessions(t, each, tsan=False):
         check_ascending(key, numbers)
         check_equal([n for n in range(pool.each) if n not in set(numbers) and (key, n) not in told], [], f'missing of {key}')
     wait_until(lambda: pool.statistics()[1]['replaced'] >= 4, 'sessions were replaced')
+    pool.order('answered', 'answered ', deadline_s=60 * PATIENCE)
     pool.close_it()
 
 
@@ -382,6 +383,118 @@ def channels_go_on_when_their_members_session_is_ended(t):
     pool.close_it()
 
 
+def newest(pool, order, channel):
+    """Ask for history, and wait for this channel's answer: its words behind the number."""
+    return pool.order(order, ('history ', 'history refused'), lambda line: channel in line or 'refused' in line).split(' ', 2)[2]
+
+
+@test(deadline=100)
+def states_history_and_pings_come_through_a_pool(t):
+    mine = start(t)
+    for n in range(5):
+        mine.publish('room', n)
+    pool = t.own(Pool(url_of(mine.port)))
+    wait_until(lambda: len(pool.sessions()) == MEMBERS, 'all members are connected')
+    for member in range(MEMBERS):
+        told = [line for line in pool.lines if line.split(' ')[:2] in (['state', str(member)], ['session', str(member)])]
+        check_equal(told[:2], [f'state {member} waiting connecting started', f'state {member} connecting live welcomed'], f'states of member {member}')
+        check(told[2].startswith(f'session {member} '), f'the state comes before what else is told of it: {told}')
+    wait_until(lambda: all(any(line.startswith(f'caught {member} ') for line in pool.lines) for member in range(MEMBERS)), 'all have caught up')
+    for _ in range(MEMBERS + 1):  # each member is asked once
+        check_equal(newest(pool, 'history room 3', ' room '), 'room ok 4 3 2', 'the newest three')
+    check_equal(newest(pool, 'history nobody 3', ' nobody '), 'nobody ok', 'history of a channel that is not there')
+    check_equal(pool.order('history room 1001', 'history refused'), 'history refused: invalid argument', 'too much at once')
+    check_equal(pool.order(f'ping {MEMBERS}', 'pong refused'), 'pong refused: invalid argument', 'no such member')
+    pool.order('ping 1', 'pong 1 ')
+    mine.post('/api/disconnect', {'session': next(line.split()[2] for line in pool.lines if line.startswith('session 1 '))})
+    wait_until(lambda: 'state 1 live ended ended_by_server' in pool.lines, 'the end of its session is a state')
+    pool.order('ping 1', 'pong 1 ', deadline_s=60 * PATIENCE)  # by the next session
+    check_equal(pool.lines.count('state 1 waiting connecting started'), 2, 'its second session began anew')
+    for pid in mine.worker_pids():
+        mine.kill_worker(pid)
+    wait_until(lambda: all(any(line.startswith(f'state {member} live waiting ') for line in pool.lines) for member in range(MEMBERS)), 'all have lost theirs')
+    pool.order('history room 1', 'history ', deadline_s=60 * PATIENCE)
+    wait_until(lambda: all([line for line in pool.lines if line.startswith(f'state {member} ')][-1].endswith(' live welcomed') for member in range(MEMBERS)),
+               'all are back', 60 * PATIENCE)
+    pool.order('answered', 'answered ')
+    pool.close_it()
+    check_equal([line for line in pool.lines if ' closing closed' in line], [f'state {member} live closing closed' for member in range(MEMBERS)], 'goodbyes')
+
+
+@test(deadline=100)
+def history_and_pings_wait_for_a_connection(t):
+    mine = start(t)
+    pool = t.own(Pool(url_of(mine.port)))
+    wait_until(lambda: len(pool.sessions()) == MEMBERS, 'all members are connected')
+    mine.stop()
+    wait_until(lambda: pool.statistics()[1]['connected'] == 0, 'all members have noticed')
+    before = len(pool.lines)
+    pool.write(b'history room 2\nping 2\n')
+    pool.statistics()
+    check_equal([line for line in pool.lines[before:] if line.startswith(('history', 'pong'))], [], 'answers without a connection')
+    mine.close()
+    mine.start()
+    for answer in ('history ', 'pong 2 '):
+        wait_until(lambda: any(line.startswith(answer) for line in pool.lines[before:]), f'{answer}after the server is back', 60 * PATIENCE)
+    pool.close_it()
+
+
+class Deaf(Forgetful):
+    """The first session that is asked for the history of `room` gives no answer, to pings neither; it is closed with this code. The others answer."""
+
+    def __init__(self, code):
+        self.code, self.asked, self.pings = code, [], []
+        super().__init__(-1)
+
+    async def answer(self, ws, number, message):
+        deaf = not self.asked or self.asked[0] == number
+        if message['type'] == 'history':
+            if message['channel'] == 'room':
+                self.asked.append(number)
+                if len(self.asked) == 1:
+                    await ws.close(self.code)
+                    return
+            await ws.send(json.dumps({'type': 'history', 'id': message['id'], 'channel': message['channel'], 'epoch': 'e', 'offset': 1, 'messages': [
+                {'type': 'data', 'channel': message['channel'], 'epoch': 'e', 'offset': 1, 'id': 'e-1', 'timestamp': 1, 'payload': f'from {number}'}]}))
+        elif message['type'] == 'ping' and str(message.get('id')).startswith('r') and deaf:
+            self.pings.append(number)
+        else:
+            await super().answer(ws, number, message)
+
+
+@test(deadline=60)
+def history_is_asked_of_another_member_where_a_connection_breaks(t):
+    stand_in = t.own(Deaf(1011))
+    pool = t.own(Pool(url_of(stand_in.port), members=2, threads=1, keys=1))
+    wait_until(lambda: len(pool.sessions()) == 2, 'both members are connected')
+    answer = newest(pool, 'history room 1', ' room ')
+    first, second = stand_in.asked[:2]
+    check_equal(second, 1 - first, 'who was asked next')
+    check_equal(answer, f'room ok "from {second}"', 'the answer')
+    # The one that was cut off asks again when it is back, and its answer is not told a second time.
+    wait_until(lambda: len(stand_in.asked) == 3, 'the first one has asked again', 60 * PATIENCE)
+    pool.order('ping 0', 'pong 0 ')
+    pool.order('ping 1', 'pong 1 ')
+    check_equal(sum(' room ' in line for line in pool.lines), 1, 'answers that were told')
+    pool.close_it()
+
+
+@test(deadline=60)
+def what_an_ended_session_was_asked_its_successor_answers(t):
+    stand_in = t.own(Deaf(4003))
+    pool = t.own(Pool(url_of(stand_in.port), members=1, threads=1, keys=1))
+    wait_until(lambda: len(pool.sessions()) == 1, 'the member is connected')
+    pool.write(b'ping 0\n')
+    wait_until(lambda: len(stand_in.pings) > 0, 'the first session was pinged')
+    check_equal(newest(pool, 'history room 1', ' room '), 'room ok "from 1"', 'the answer')
+    check_equal(stand_in.asked, [0, 1], 'who was asked')
+    wait_until(lambda: any(line.startswith('pong 0 ') for line in pool.lines), 'the next session was pinged')
+    ended = next(n for n, line in enumerate(pool.lines) if line.startswith('ended 0 '))
+    check(not any(line.startswith('pong') for line in pool.lines[:ended]), 'the first one did not answer')
+    pool.order('answered', 'answered ')
+    pool.close_it()
+
+
 @test(deadline=60)
 def several_urls_are_used_and_a_dead_one_is_left(t):
     mine = start(t)
@@ -437,6 +550,7 @@ def no_race_in_a_pool(t):
     publish_while_workers_die(mine, pool, sub, 4, 50)
     check_equal(pool.settle(120 * PATIENCE), (pool.count, 0, 0), 'results')
     sub.check_all(pool)
+    pool.order('answered', 'answered ', deadline_s=60 * PATIENCE)
     pool.close_it()
 
 

@@ -5,8 +5,11 @@
  *   settle       wait until each publish has its result, and print the sums
  *   statistics   print them
  *   subscribe CHANNEL, unsubscribe CHANNEL    callbacks tell the answer, "message CHANNEL OFFSET PAYLOAD" what comes
+ *   history CHANNEL LIMIT    "history ID CHANNEL CODE" and the payloads, of the newest ones, tell the answer
+ *   ping MEMBER              "pong MEMBER ID" tells the answer
+ *   answered     wait until all history requests and pings so far are answered
  *   close        end
- * The others are answered by a line when they are done. Told at once: "session MEMBER ID", "ended MEMBER …", "uncertain PAYLOAD". The exit status is 0 where everything
+ * The others are answered by a line when they are done. Told at once: "session MEMBER ID", "ended MEMBER …", "uncertain PAYLOAD", "state MEMBER FROM TO CAUSE", "caught MEMBER". The exit status is 0 where everything
  * held that can be seen from here: exactly one result for each publish, sums that agree.
  *
  *   pool_load URL CHANNEL MEMBERS THREADS KEYS [URL...]
@@ -25,6 +28,8 @@ struct thread {
     bool quit;          /* as well */
 };
 
+enum { ASKS_MAX = 100 * 1000 };
+
 struct load {
     struct hf_pool *pool; /* set before any thread begins; callbacks do not use it */
     const char *channel;
@@ -33,7 +38,8 @@ struct load {
     struct results results;
     uint64_t wanted; /* publishes asked for in all */
     atomic_ullong done;
-    atomic_bool quiet; /* the onlooker ends */
+    atomic_bool quiet;                /* the onlooker ends */
+    unsigned char answered[ASKS_MAX]; /* by the id of a history request or a ping; under results.lock */
 };
 
 /* --- callbacks --- */
@@ -119,6 +125,55 @@ static void on_member_ended(void *user, uint32_t member, const struct hf_client_
     (void)fflush(stdout);
 }
 
+static void on_state(void *user, uint32_t member, const struct hf_client_state_change *change)
+{
+    (void)user;
+    printf("state %" PRIu32 " %s %s %s\n", member, hf_client_state_name(change->from),
+           hf_client_state_name(change->to), hf_client_cause_name(change->cause));
+    (void)fflush(stdout);
+}
+
+static void on_caught_up(void *user, uint32_t member, uint64_t messages)
+{
+    (void)user;
+    printf("caught %" PRIu32 " up with %" PRIu64 "\n", member, messages);
+    (void)fflush(stdout);
+}
+
+static void note_answer(struct load *l, uint64_t request_id)
+{
+    (void)pthread_mutex_lock(&l->results.lock);
+    if (request_id == 0 || request_id >= ASKS_MAX)
+        l->results.fault = "an answer to what was never asked";
+    else if (l->answered[request_id]++ > 0)
+        l->results.fault = "two answers to one request";
+    (void)pthread_cond_broadcast(&l->results.changed);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+static void on_history(void *user, const struct hf_client_history *history)
+{
+    uint32_t i;
+
+    note_answer(user, history->request_id);
+    if (is_side(history->channel))
+        return;
+    printf("history %" PRIu64 " %.*s", history->request_id, (int)history->channel.len, history->channel.data);
+    printf(" %.*s", history->code.len > 0 ? (int)history->code.len : 2,
+           history->code.len > 0 ? history->code.data : "ok");
+    for (i = 0; i < history->count; i++)
+        printf(" %.*s", (int)history->messages[i].payload.len, history->messages[i].payload.data);
+    puts("");
+    (void)fflush(stdout);
+}
+
+static void on_pong(void *user, uint32_t member, const struct hf_client_pong *pong)
+{
+    note_answer(user, pong->request_id);
+    printf("pong %" PRIu32 " %" PRIu64 "\n", member, pong->request_id);
+    (void)fflush(stdout);
+}
+
 /* --- publishing threads --- */
 
 /* Returns false where the pool takes no more. */
@@ -186,6 +241,9 @@ static void *onlooker(void *load)
             results_fault(&l->results, "a good name is refused");
         (void)hf_pool_position(l->pool, "side", 4, epoch, &offset);
         (void)hf_pool_unsubscribe(l->pool, "side", 4);
+        if (hf_pool_history(l->pool, "side", 4, NULL, NULL) == HF_CLIENT_EINVAL)
+            results_fault(&l->results, "a good question is refused");
+        (void)hf_pool_ping(l->pool, 0, NULL);
         results_wait(&l->results);
     }
     return NULL;
@@ -250,6 +308,50 @@ static void print_statistics(struct load *l)
     print_one("all", &all);
 }
 
+/* "room 3": the newest three of it. */
+static void ask_history(struct load *l, const char *words)
+{
+    size_t len = strcspn(words, " ");
+    struct hf_client_history_query query = {.reverse = true};
+    int err;
+
+    query.limit = (uint32_t)strtoul(words + len, NULL, 10);
+    err = hf_pool_history(l->pool, words, len, &query, NULL);
+    if (err < 0)
+        printf("history refused: %s\n", hf_client_strerror(err));
+}
+
+static void ping(struct load *l, const char *member)
+{
+    int err = hf_pool_ping(l->pool, (uint32_t)strtoul(member, NULL, 10), NULL);
+
+    if (err < 0)
+        printf("pong refused: %s\n", hf_client_strerror(err));
+}
+
+static bool all_answered(struct load *l, uint64_t up_to)
+{
+    uint64_t id;
+
+    (void)pthread_mutex_lock(&l->results.lock);
+    for (id = 1; id <= up_to && id < ASKS_MAX && l->answered[id] > 0;)
+        id++;
+    (void)pthread_mutex_unlock(&l->results.lock);
+    return id > up_to;
+}
+
+/* The last of them is a ping of our own, whose number says how many there are. */
+static void wait_answered(struct load *l)
+{
+    uint64_t id = 0;
+
+    if (hf_pool_ping(l->pool, 0, &id) < 0)
+        results_fault(&l->results, "a ping was refused");
+    while (!all_answered(l, id) && !results_faulty(&l->results))
+        results_wait(&l->results);
+    printf("answered %" PRIu64 "\n", id);
+}
+
 static void obey(struct load *l)
 {
     char line[64];
@@ -267,6 +369,12 @@ static void obey(struct load *l)
             (void)hf_pool_subscribe(l->pool, line + 10, strcspn(line + 10, "\n"), NULL);
         } else if (strncmp(line, "unsubscribe ", 12) == 0) {
             (void)hf_pool_unsubscribe(l->pool, line + 12, strcspn(line + 12, "\n"));
+        } else if (strncmp(line, "history ", 8) == 0) {
+            ask_history(l, line + 8);
+        } else if (strncmp(line, "ping ", 5) == 0) {
+            ping(l, line + 5);
+        } else if (strncmp(line, "answered", 8) == 0) {
+            wait_answered(l);
         } else if (strncmp(line, "statistics", 10) == 0) {
             print_statistics(l);
         }
@@ -352,6 +460,10 @@ int main(int argc, char **argv)
     options.on_unsubscribed = on_unsubscribed;
     options.on_problem = on_problem;
     options.on_member_ended = on_member_ended;
+    options.on_state = on_state;
+    options.on_caught_up = on_caught_up;
+    options.on_history = on_history;
+    options.on_pong = on_pong;
     err = l.threads_count > THREADS_MAX ? HF_CLIENT_EINVAL : hf_pool_start(&options, &l.pool);
     if (err < 0) {
         (void)fprintf(stderr, "pool_load: %s\n", hf_client_strerror(err));

@@ -1,7 +1,7 @@
 /*
  * threaded_load - one threaded client, used by many threads at once: they publish to a channel that the client is itself subscribed to, ask for
- * its position, subscribe to others and leave them. Checked: exactly one result for each publish, acknowledged all; each message comes
- * back once, and those of one thread in order. The exit status is 0 where that held.
+ * its position, its history and signs of life, subscribe to others and leave them. Checked: exactly one result for each publish, acknowledged all; each message comes
+ * back once, and those of one thread in order; each history request and each ping has one answer, and what history has is as it was published. The exit status is 0 where that held.
  *
  *   threaded_load URL CHANNEL THREADS MESSAGES      prints "half" when half of all have come back
  */
@@ -9,6 +9,8 @@
 #include "load.h"
 
 #include <stdatomic.h>
+
+enum { ASKS_MAX = 1000 * 1000, ASK_EACH = 16 };
 
 struct load {
     _Atomic(struct hf_threaded *) client; /* callbacks may come before it is set */
@@ -19,6 +21,11 @@ struct load {
     uint64_t next_of[THREADS_MAX]; /* the callbacks' alone */
     uint64_t come;                 /* under results.lock, with subscribed and left */
     bool subscribed, left;
+    atomic_ullong asked;              /* history requests and pings */
+    uint64_t answers;                 /* under results.lock */
+    unsigned char answered[ASKS_MAX]; /* by their ids, the callbacks' alone */
+    unsigned char states_seen[8];     /* by state: it was entered; the callbacks' alone */
+    enum hf_client_state state;       /* as on_state told it last; the callbacks' alone */
 };
 
 struct thread {
@@ -104,7 +111,68 @@ static void on_unsubscribed(void *user, const struct hf_client_subscription *s)
         note(l, &l->left);
 }
 
+static void note_answer(struct load *l, uint64_t request_id)
+{
+    if (request_id == 0 || request_id >= ASKS_MAX)
+        results_fault(&l->results, "an answer to what was never asked");
+    else if (l->answered[request_id]++ > 0)
+        results_fault(&l->results, "two answers to one request");
+    (void)pthread_mutex_lock(&l->results.lock);
+    l->answers++;
+    (void)pthread_cond_broadcast(&l->results.changed);
+    (void)pthread_mutex_unlock(&l->results.lock);
+}
+
+/* Offsets go down one by one: the newest come first. */
+static void on_history(void *user, const struct hf_client_history *history)
+{
+    struct load *l = user;
+    uint32_t i;
+
+    note_answer(l, history->request_id);
+    if (history->code.len > 0 || !is_channel(l, history->channel) || history->count > 3)
+        results_fault(&l->results, "no history, or another one than was asked for");
+    for (i = 0; i < history->count; i++)
+        if (history->messages[i].offset != history->messages[0].offset - i ||
+            !is_channel(l, history->messages[i].channel))
+            results_fault(&l->results, "history with a hole, or of another channel");
+}
+
+static void on_pong(void *user, const struct hf_client_pong *pong)
+{
+    note_answer(user, pong->request_id);
+}
+
+/* Changes follow each other without a hole. */
+static void on_state(void *user, const struct hf_client_state_change *change)
+{
+    struct load *l = user;
+
+    if (change->from != l->state)
+        results_fault(&l->results, "a state was left that had not been told");
+    l->state = change->to;
+    l->states_seen[change->to] = 1;
+}
+
 /* --- threads --- */
+
+/* One of the two, in turns. More are asked in all than may wait at once: places come back with the answers. */
+static void ask(struct load *l, uint64_t n)
+{
+    const struct hf_client_history_query query = {.limit = 3, .reverse = true};
+    int err;
+
+    do {
+        err = n % 2 == 0 ? hf_threaded_ping(l->client, NULL)
+                         : hf_threaded_history(l->client, l->channel, strlen(l->channel), &query, NULL);
+        if (err == HF_CLIENT_EAGAIN)
+            results_wait(&l->results);
+    } while (err == HF_CLIENT_EAGAIN && !results_faulty(&l->results));
+    if (err == 0)
+        atomic_fetch_add(&l->asked, 1);
+    else
+        results_fault(&l->results, hf_client_strerror(err));
+}
 
 static void publish_all(struct thread *t)
 {
@@ -119,9 +187,11 @@ static void publish_all(struct thread *t)
 
         err = hf_threaded_publish_text(l->client, l->channel, strlen(l->channel), words, (size_t)len, NULL,
                                        &id);
+        if (err == 0 && ++n % ASK_EACH == 0)
+            ask(l, n / ASK_EACH);
         if (err == 0)
-            n++;
-        else if (err == HF_CLIENT_EAGAIN)
+            continue;
+        if (err == HF_CLIENT_EAGAIN)
             results_wait(&l->results);
         else
             results_fault(&l->results, hf_client_strerror(err));
@@ -161,7 +231,8 @@ static void wait_for_all(struct load *l)
     uint64_t all = l->messages * l->threads_count;
 
     (void)pthread_mutex_lock(&l->results.lock);
-    while ((l->results.acked < all || l->come < all) && l->results.fault == NULL)
+    while ((l->results.acked < all || l->come < all || l->answers < atomic_load(&l->asked)) &&
+           l->results.fault == NULL)
         (void)pthread_cond_wait(&l->results.changed, &l->results.lock);
     (void)pthread_mutex_unlock(&l->results.lock);
 }
@@ -192,9 +263,12 @@ static int run(struct load *l)
         HF_CLIENT_ESTATE)
         results_fault(&l->results, "a client that has ended takes a publish");
     hf_threaded_free(l->client);
+    if (!l->states_seen[HF_CLIENT_STATE_LIVE] || !l->states_seen[HF_CLIENT_STATE_ENDED])
+        results_fault(&l->results, "states that were not told");
     if (l->results.fault != NULL)
         printf("fault: %s\n", l->results.fault);
-    printf("ended with %d, %" PRIu64 " acknowledged, %" PRIu64 " come\n", status, l->results.acked, l->come);
+    printf("ended with %d, %" PRIu64 " acknowledged, %" PRIu64 " come, %" PRIu64 " answered\n", status,
+           l->results.acked, l->come, l->answers);
     return status == 0 && l->results.fault == NULL ? 0 : 1;
 }
 
@@ -220,6 +294,9 @@ int main(int argc, char **argv)
     options.client.on_message = on_message;
     options.client.on_gap = on_gap;
     options.client.on_subscribed = on_subscribed;
+    options.client.on_history = on_history;
+    options.client.on_pong = on_pong;
+    options.client.on_state = on_state;
     options.client.on_unsubscribed = on_unsubscribed;
     options.queue_max = 50; /* small, so that it is met */
     err = l.threads_count > THREADS_MAX ? HF_CLIENT_EINVAL : hf_threaded_start(&options, &client);

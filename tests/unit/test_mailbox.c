@@ -142,6 +142,48 @@ static void requests_have_places_of_their_own(void **state)
     hf_mailbox_release(&m);
 }
 
+static int put_ask(struct hf_mailbox *m, bool ping, uint64_t *id)
+{
+    struct hf_command *c = NULL;
+    int err = ping ? hf_command_ping(&c) : hf_command_history(HF_STR("demo"), NULL, &c);
+
+    assert_int_equal(err, 0);
+    err = hf_mailbox_put(m, c, id);
+    assert_true(err < 0 || c->request_id == *id);
+    if (err < 0)
+        free(c);
+    return err;
+}
+
+/* They have one count, beside that of the publishes, and the places of subscribes. */
+static void history_and_pings_have_numbers_of_their_own(void **state)
+{
+    struct hf_mailbox m;
+    struct hf_list commands, questions;
+    uint64_t id;
+    unsigned i;
+
+    (void)state;
+    hf_list_init(&commands);
+    hf_list_init(&questions);
+    assert_int_equal(hf_mailbox_init(&m, 10, BYTES_MAX, 0), 0);
+    assert_int_equal(put(&m, &id), 0);
+    for (i = 1; i <= HF_MAILBOX_REQUESTS_MAX; i++) {
+        assert_int_equal(put_ask(&m, i % 2 == 0, &id), 0);
+        assert_int_equal(id, i);
+    }
+    assert_int_equal(put_ask(&m, true, &id), HF_EAGAIN);
+    assert_int_equal(put_subscribe(&m), HF_EAGAIN);
+    assert_int_equal(put(&m, &id), 0);
+    assert_int_equal(id, 2);
+    assert_int_equal(atomic_load(&m.unanswered), 2); /* of publishes */
+    (void)hf_mailbox_take(&m, &commands, &questions);
+    hf_mailbox_done(&m, &commands);
+    assert_int_equal(put_ask(&m, false, &id), 0);
+    assert_int_equal(id, HF_MAILBOX_REQUESTS_MAX + 1);
+    hf_mailbox_release(&m);
+}
+
 static void closed_and_stopped_ones_take_nothing(void **state)
 {
     void (*const ends[])(struct hf_mailbox *) = {hf_mailbox_close, hf_mailbox_stop, hf_mailbox_finish};
@@ -299,6 +341,7 @@ static void a_question_is_answered(void **state)
 
 static void bad_arguments_are_refused_at_once(void **state)
 {
+    const struct hf_client_history_query too_many = {.limit = 1001}, no_epoch = {.since_epoch = ""};
     struct hf_command *c = NULL;
 
     (void)state;
@@ -310,6 +353,9 @@ static void bad_arguments_are_refused_at_once(void **state)
     assert_int_equal(hf_command_publish_text(HF_STR("a"), HF_STR("123456789"), NULL, 9, &c), HF_ETOOLARGE);
     assert_int_equal(hf_command_subscribe(HF_STR("\x01"), NULL, &c), HF_EINVAL);
     assert_int_equal(hf_command_unsubscribe(HF_STR(""), &c), HF_EINVAL);
+    assert_int_equal(hf_command_history(HF_STR(""), NULL, &c), HF_EINVAL);
+    assert_int_equal(hf_command_history(HF_STR("a"), &too_many, &c), HF_EINVAL);
+    assert_int_equal(hf_command_history(HF_STR("a"), &no_epoch, &c), HF_EINVAL);
     assert_null(c);
 }
 
@@ -317,6 +363,8 @@ static void texts_are_copied(void **state)
 {
     char channel[] = "demo", words[] = "say \"hi\"", id[] = "i1", epoch[] = "e1";
     const struct hf_client_start start = {.since_epoch = epoch, .since_offset = 4, .last = 2, .latest = true};
+    const struct hf_client_history_query query = {
+        .since_epoch = epoch, .since_offset = 7, .limit = 5, .reverse = true};
     struct hf_command *c = NULL;
 
     (void)state;
@@ -334,6 +382,12 @@ static void texts_are_copied(void **state)
     assert_int_equal(hf_command_subscribe(hf_str_from(channel), NULL, &c), 0);
     assert_null(c->start.since_epoch);
     free(c);
+    epoch[0] = 'e';
+    assert_int_equal(hf_command_history(hf_str_from(channel), &query, &c), 0);
+    epoch[0] = '?';
+    assert_string_equal(c->query.since_epoch, "e1");
+    assert_true(c->query.since_offset == 7 && c->query.limit == 5 && c->query.reverse);
+    free(c);
 }
 
 int main(void)
@@ -343,6 +397,7 @@ int main(void)
         cmocka_unit_test(bytes_are_bounded_too),
         cmocka_unit_test(a_smaller_bound_keeps_what_is_in),
         cmocka_unit_test(requests_have_places_of_their_own),
+        cmocka_unit_test(history_and_pings_have_numbers_of_their_own),
         cmocka_unit_test(closed_and_stopped_ones_take_nothing),
         cmocka_unit_test(who_waits_gets_the_place_that_becomes_free),
         cmocka_unit_test(who_waits_is_told_of_the_end),

@@ -151,7 +151,7 @@ static void a_pool_without_a_server_takes_what_its_queue_holds(void **state)
     struct hf_pool *pool;
     atomic_int ended = 0;
     char epoch[HF_CLIENT_EPOCH_BYTES];
-    uint64_t offset;
+    uint64_t offset, id = 0;
     unsigned i;
 
     (void)state;
@@ -167,6 +167,13 @@ static void a_pool_without_a_server_takes_what_its_queue_holds(void **state)
     assert_int_equal(hf_pool_publish(pool, NULL, "", 0, "1", 1, NULL, NULL), HF_CLIENT_EINVAL);
     assert_int_equal(hf_pool_subscribe(pool, "demo", 4, NULL), 0);
     assert_false(hf_pool_position(pool, "demo", 4, epoch, &offset));
+    assert_int_equal(hf_pool_history(pool, "demo", 4, NULL, &id), 0);
+    assert_int_equal(id, 1);
+    assert_int_equal(hf_pool_ping(pool, 2, &id), 0);
+    assert_int_equal(id, 2);
+    assert_int_equal(hf_pool_history(pool, "demo", 4, NULL, NULL), 0);
+    assert_int_equal(hf_pool_history(pool, "", 0, NULL, &id), HF_CLIENT_EINVAL);
+    assert_int_equal(hf_pool_ping(pool, 3, &id), HF_CLIENT_EINVAL);
     assert_int_equal(hf_pool_unanswered(pool), o.queue_max);
     assert_int_equal(hf_pool_statistics(pool, members, 2, &all), 3); /* of three, two are wanted */
     assert_true(all.connected == 0 && all.published == 0 && all.queued == o.queue_max);
@@ -176,6 +183,8 @@ static void a_pool_without_a_server_takes_what_its_queue_holds(void **state)
     assert_int_equal(ended, 1);
     assert_int_equal(publish(pool, NULL), HF_CLIENT_ESTATE);
     assert_int_equal(hf_pool_subscribe(pool, "demo", 4, NULL), HF_CLIENT_ESTATE);
+    assert_int_equal(hf_pool_history(pool, "demo", 4, NULL, &id), HF_CLIENT_ESTATE);
+    assert_int_equal(hf_pool_ping(pool, 0, &id), HF_CLIENT_ESTATE);
     assert_false(hf_pool_position(pool, "demo", 4, epoch, &offset));
     hf_pool_free(pool);
 }
@@ -207,8 +216,9 @@ static void a_threaded_client_without_a_server_takes_what_fits(void **state)
 {
     struct hf_threaded_options o;
     struct hf_threaded *client;
+    const struct hf_client_history_query too_many = {.limit = 1001};
     uint64_t id = 0;
-    unsigned taken;
+    unsigned taken, asked;
     int err;
 
     (void)state;
@@ -224,6 +234,13 @@ static void a_threaded_client_without_a_server_takes_what_fits(void **state)
     assert_in_range(taken, 3, 8);
     assert_int_equal(hf_threaded_unanswered(client), taken);
     assert_false(hf_threaded_connected(client));
+    /* They do not wait behind the publishes, nor these for them. */
+    for (asked = 1; (err = hf_threaded_ping(client, &id)) == 0; asked++)
+        assert_int_equal(id, asked);
+    assert_int_equal(err, HF_CLIENT_EAGAIN);
+    assert_int_equal(asked, 4096 + 1);
+    assert_int_equal(hf_threaded_history(client, "demo", 4, NULL, &id), HF_CLIENT_EAGAIN);
+    assert_int_equal(hf_threaded_history(client, "demo", 4, &too_many, &id), HF_CLIENT_EINVAL);
     hf_threaded_stop(client);
     assert_int_equal(hf_threaded_join(client), 1);
     assert_int_equal(hf_threaded_publish(client, "demo", 4, "1", 1, NULL, &id), HF_CLIENT_ESTATE);
