@@ -5,7 +5,7 @@ _holdfast()
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
         words="$("$program" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p') --help --version"
-    elif [[ $previous == --config || $previous == --ca || $previous == --outbox ]]; then
+    elif [[ $previous == --config || $previous == --ca || $previous == --outbox || $previous == --heartbeat-memory ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
     elif [[ $previous == --set ]]; then

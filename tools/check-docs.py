@@ -23,7 +23,7 @@ def key_problems(root, page):
 def option_problems(root, page):
     known = {'version'}
     for path in tap.sources(root, ['src/cli'], ('.c', '.h')):
-        known |= set(re.findall(r'\{"([a-z-]+)", *(?:no|required|optional)_argument', tap.read(root, path)))
+        known |= set(re.findall(r'\{[\s\\]*"([a-z-]+)", *(?:no|required|optional)_argument', tap.read(root, path)))
     told = set(re.findall(r'--([a-z-]+)', page.replace('\\-', '-')))
     problems = [f'{PAGE}: does not tell the option --{option}' for option in sorted(known - told - {'version'})]
     problems += [f'{PAGE}: tells an option that there is not: --{option}' for option in sorted(told - known)]
@@ -49,6 +49,8 @@ tap.planted('a key that is gone', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: MAN.r
             'there is not: threads')
 tap.planted('a table that is not understood', check,
             {KEYS: 'int a;\n', CLI: OPTIONS, PAGE: MAN.replace('.TP\n.BR workers ", " api.key', '.B')}, 'no key found')
+tap.planted('an option in the last row of a macro', check,
+            {KEYS: TABLE, CLI: OPTIONS + '    {        \\\n        "late", no_argument, NULL, 3    \\\n    }\n', PAGE: MAN}, 'option --late')
 tap.planted('an option that is not told', check,
             {KEYS: TABLE, CLI: OPTIONS + '    {"id", required_argument, 0, 3},\n', PAGE: MAN}, 'option --id')
 tap.planted('an option that is gone', check, {KEYS: TABLE, CLI: OPTIONS, PAGE: '\\-\\-quiet\n' + MAN}, 'there is not: --quiet')

@@ -306,7 +306,8 @@ struct hf_client_options {
     uint64_t heartbeat_tolerance_ms;
     /*
      * ADAPTIVE: a file in which to remember what networks bear, made if it is not there; NULL, the default: none. A good place is
-     * $XDG_STATE_HOME/NAME/heartbeat. Each client that uses it writes what it knows: give clients that run at once their own.
+     * $XDG_STATE_HOME/NAME/heartbeat. Each client that uses it writes what it knows: give clients that run at once their own. Networks are told
+     * apart by what the system says of them: without watch_network there is nothing to remember.
      */
     const char *heartbeat_memory;
     /*

@@ -5,6 +5,7 @@
 #include "client/names.h"
 #include "client/proxy.h"
 #include "client/url.h"
+#include "session/heartbeat_adaptive.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -106,6 +107,11 @@ int hf_peer_add_url(struct hf_peer *peer, const char *name, struct hf_client_opt
     return -1;
 }
 
+static bool parse_tolerance(const char *text, uint64_t *ms)
+{
+    return hf_peer_parse_seconds(text, ms) && *ms >= 1 && *ms <= HF_ADAPTIVE_TOLERANCE_MS_MAX;
+}
+
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
 {
     switch (option) {
@@ -127,6 +133,16 @@ int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, stru
         return hf_peer_parse_seconds(optarg, &peer->timeout_ms)
                    ? -1
                    : hf_peer_usage(name, "--timeout wants seconds, not ", optarg);
+    case HF_PEER_TOLERANCE:
+        return parse_tolerance(optarg, &options->heartbeat_tolerance_ms)
+                   ? -1
+                   : hf_peer_usage(name, "--heartbeat-tolerance wants seconds, 0.001 to 3600, not ", optarg);
+    case HF_PEER_MEMORY:
+        options->heartbeat_memory = optarg;
+        return -1;
+    case HF_PEER_NO_WATCH:
+        options->watch_network = false;
+        return -1;
     case 'v':
         peer->verbose = true;
         return -1;
@@ -202,11 +218,22 @@ static void on_ended(void *user, const struct hf_client_break *how)
     say_break("ended", how, "");
 }
 
+static bool has_code(const struct hf_client_problem *problem, const char *code)
+{
+    return problem->code.len == strlen(code) && memcmp(problem->code.data, code, problem->code.len) == 0;
+}
+
+/* Of files the client itself complains, and not the server. */
 static void on_problem(void *user, const struct hf_client_problem *problem)
 {
     (void)user;
-    hf_peer_say("the server reports %.*s: %.*s", (int)problem->code.len, problem->code.data,
-                (int)problem->reason.len, problem->reason.len > 0 ? problem->reason.data : "");
+    if (has_code(problem, "heartbeat_memory"))
+        hf_peer_say("--heartbeat-memory: %.*s", (int)problem->reason.len, problem->reason.data);
+    else if (has_code(problem, "outbox"))
+        hf_peer_say("--outbox: %.*s", (int)problem->reason.len, problem->reason.data);
+    else
+        hf_peer_say("the server reports %.*s: %.*s", (int)problem->code.len, problem->code.data,
+                    (int)problem->reason.len, problem->reason.len > 0 ? problem->reason.data : "");
 }
 
 /* What on_disconnected() and on_ended() tell is not told twice. */
@@ -309,7 +336,13 @@ static int usage_of_options(const char *name, const struct hf_client_options *op
 
 int hf_peer_start(struct hf_peer *peer, const char *name, const struct hf_client_options *options)
 {
-    int err = hf_client_new(options, &peer->client);
+    int err;
+
+    if (options->heartbeat_memory != NULL && !options->watch_network)
+        return hf_peer_usage(name,
+                             "--heartbeat-memory tells networks apart by what the system says: not with ",
+                             "--no-watch-network");
+    err = hf_client_new(options, &peer->client);
 
     if (options->ca_file != NULL && err == HF_CLIENT_ECERT)
         return hf_peer_usage(name, "--ca: no certificate in PEM form is in ", options->ca_file);

@@ -27,7 +27,17 @@ struct hf_peer {
 };
 
 /* Options that all of them have: rows for getopt_long(), and their lines in the help. */
-enum { HF_PEER_URL = 1000, HF_PEER_PROXY, HF_PEER_DNS, HF_PEER_CA, HF_PEER_TOKEN, HF_PEER_TIMEOUT };
+enum {
+    HF_PEER_URL = 1000,
+    HF_PEER_PROXY,
+    HF_PEER_DNS,
+    HF_PEER_CA,
+    HF_PEER_TOKEN,
+    HF_PEER_TIMEOUT,
+    HF_PEER_TOLERANCE,
+    HF_PEER_MEMORY,
+    HF_PEER_NO_WATCH,
+};
 #define HF_PEER_OPTIONS                                                                                      \
     {"url", required_argument, NULL, HF_PEER_URL}, {"proxy", required_argument, NULL, HF_PEER_PROXY},        \
         {"dns-servers", required_argument, NULL, HF_PEER_DNS}, {"ca", required_argument, NULL, HF_PEER_CA},  \
@@ -43,8 +53,22 @@ enum { HF_PEER_URL = 1000, HF_PEER_PROXY, HF_PEER_DNS, HF_PEER_CA, HF_PEER_TOKEN
     "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"     \
     "  --token TOKEN          show this token to the server\n"
 
+/* The same of those that stay connected for long, pub and sub: how they know that their connection lives. */
+#define HF_PEER_LONG_OPTIONS                                                                                 \
+    {"heartbeat-tolerance", required_argument, NULL, HF_PEER_TOLERANCE},                                     \
+        {"heartbeat-memory", required_argument, NULL, HF_PEER_MEMORY},                                       \
+    {                                                                                                        \
+        "no-watch-network", no_argument, NULL, HF_PEER_NO_WATCH                                              \
+    }
+#define HF_PEER_LONG_HELP                                                                                    \
+    "  --heartbeat-tolerance SECONDS\n"                                                                      \
+    "                         how long a break of a silent connection may go unseen (30)\n"                  \
+    "  --heartbeat-memory FILE\n"                                                                            \
+    "                         remember there how much silence each network bears\n"                          \
+    "  --no-watch-network     do not listen to what the system tells about links, addresses and routes\n"
+
 /*
- * Take one of HF_PEER_OPTIONS but help; getopt_long() has left its value in optarg. Returns -1, or the exit status; HF_PEER_NOT_MINE: it is
+ * Take one of HF_PEER_OPTIONS or HF_PEER_LONG_OPTIONS, but help; getopt_long() has left its value in optarg. Returns -1, or the exit status; HF_PEER_NOT_MINE: it is
  * none of them.
  */
 enum { HF_PEER_NOT_MINE = -2 };

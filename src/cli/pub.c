@@ -48,10 +48,11 @@ static int help(void)
            "once. The\n"
            "exit status is 0 if all were acknowledged, 1 if not.\n\n"
            "  --json                 the message, or each line, is JSON; else it is a text\n"
-           "  --id ID                the MESSAGE's id\n" HF_PEER_HELP
+           "  --id ID                the MESSAGE's id\n"
            "  --outbox FILE          keep there what is not acknowledged yet; the next `pub` with it sends "
            "it\n"
-           "  --timeout SECONDS      give up when nothing was acknowledged for so long (0: never; 60)\n"
+           "  --timeout SECONDS      give up when nothing was acknowledged for so long (0: never; "
+           "60)\n" HF_PEER_HELP HF_PEER_LONG_HELP
            "  -v, --verbose          tell about sessions, and how it went\n");
     return HF_EXIT_OK;
 }
@@ -342,6 +343,7 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
         {"json", no_argument, NULL, OPT_JSON},
         {"id", required_argument, NULL, OPT_ID},
         {"outbox", required_argument, NULL, OPT_OUTBOX},
+        HF_PEER_LONG_OPTIONS,
         HF_PEER_OPTIONS,
         {NULL, 0, NULL, 0},
     };

@@ -37,8 +37,9 @@ static int help(void)
         "  --since EPOCH:OFFSET   begin behind this position; given once for each channel, in their order\n"
         "  --last N               begin with the newest N messages\n"
         "  --json                 write {channel,offset,id,timestamp,payload} a line\n"
-        "  --count N              end after N messages\n" HF_PEER_HELP
-        "  --timeout SECONDS      give up when there was no connection for so long (0: never, the default)\n"
+        "  --count N              end after N messages\n"
+        "  --timeout SECONDS      give up when there was no connection for so long (0: never, the "
+        "default)\n" HF_PEER_HELP HF_PEER_LONG_HELP
         "  -v, --verbose          also tell where subscriptions begin\n");
     return HF_EXIT_OK;
 }
@@ -172,6 +173,7 @@ static int parse(struct sub *sub, struct hf_client_options *options, int argc, c
         {"last", required_argument, NULL, OPT_LAST},
         {"json", no_argument, NULL, OPT_JSON},
         {"count", required_argument, NULL, OPT_COUNT},
+        HF_PEER_LONG_OPTIONS,
         HF_PEER_OPTIONS,
         {NULL, 0, NULL, 0},
     };

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import subprocess
+import tempfile
 import threading
 
 import websockets
@@ -142,6 +143,7 @@ class Backend:
     def __init__(self):
         self.loop = asyncio.new_event_loop()
         self.port = None
+        self.intervals = []  # what heartbeat each session asked for
         self.ready = threading.Event()
         threading.Thread(target=self.run, daemon=True).start()
         self.ready.wait(DEADLINE_S)
@@ -163,6 +165,8 @@ class Backend:
             if message['type'] == 'bye':
                 await ws.close(1000)
                 return
+            if message['type'] == 'heartbeat':
+                self.intervals.append(message['interval'])
             if message['type'] == 'ping':
                 await say(type='pong', id=message['id'], serverTime=1, serverId='x')
             if message['type'] == 'subscribe':
@@ -180,6 +184,75 @@ def sub_ends_with_its_own_channels_only(t):
     backend = t.own(Backend())
     status, out, err = run_holdfast('sub', '--url', url_of(backend.port), '--count', '1', 'mine')
     check_equal((status, out), (0, 'still here\n'), f'what was asked for goes on: {err}')
+
+
+# sub and pub: how they know that their connection lives
+
+@test
+def a_tolerance_makes_the_heartbeat(t):
+    backend = t.own(Backend())
+    for command in (('sub', '--count', '1', 'mine'), ('pub', '--timeout', '0', 'mine')):
+        for seconds in ('12', '40.5'):
+            before = len(backend.intervals)
+            running = t.own(Command(command[0], '--url', url_of(backend.port), '--heartbeat-tolerance', seconds, *command[1:], stdin=subprocess.PIPE))
+            wait_until(lambda: len(backend.intervals) > before, f'{command[0]} asks for a heartbeat')
+            check_equal(backend.intervals[before], float(seconds) * 1000, f'the interval that {command[0]} asks for with a tolerance of {seconds} s')
+            running.end_input()
+            running.process.terminate()
+            running.wait()
+    for wrong in ('0', '3600.001', 'x', '-1', ''):
+        for command in ('sub', 'pub'):
+            status, out, err = run_holdfast(command, '--heartbeat-tolerance', wrong, 'room')
+            check_equal(status, 2, f'{command} with a tolerance of {wrong!r}')
+            check_in(f'--heartbeat-tolerance wants seconds, 0.001 to 3600, not {wrong}', err, 'why')
+
+
+@test
+def a_heartbeat_memory_is_used_and_its_faults_are_told(t):
+    server = start(t)
+    folder = t.own(Folder())
+    with open(f'{folder.path}/rubbish', 'w', encoding='ascii') as file:
+        file.write('rubbish\n')
+    for command in (('sub', '--timeout', '5', 'room'), ('pub', 'room', 'x')):
+        for path in (f'{folder.path}/rubbish', folder.path):
+            running = t.own(Command(command[0], '--url', url_of(server.port), '--heartbeat-memory', path, *command[1:]))
+            wait_until(lambda: any(f'--heartbeat-memory: {path}: ' in line for line in running.error_lines), f'{command[0]} complains of {path}')
+            running.process.terminate()
+            running.wait()
+            check(not any('the server reports' in line for line in running.error_lines), f'it is no word of the server: {running.error_lines}')
+        status, out, err = run_holdfast(command[0], '--no-watch-network', '--heartbeat-memory', f'{folder.path}/new', *command[1:])
+        check_equal(status, 2, f'{command[0]} with a memory of networks that it cannot tell apart')
+        check_in('--heartbeat-memory tells networks apart by what the system says: not with --no-watch-network', err, 'why')
+
+
+class Folder:
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = self.folder.name
+
+    def close(self):
+        self.folder.cleanup()
+
+
+def netlink_sockets(pid):
+    """How many of a process's descriptors are netlink sockets."""
+    links = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+    with open(f'/proc/{pid}/net/netlink', encoding='ascii') as file:
+        inodes = {line.split()[-1] for line in file.read().splitlines()[1:]}
+    return sum(link.startswith('socket:[') and link[8:-1] in inodes for link in links)
+
+
+@test
+def the_network_is_watched_unless_told_otherwise(t):
+    server = start(t)
+    for command in ('sub', 'pub'):
+        for more, want in (((), True), (('--no-watch-network',), False)):
+            running = t.own(Command(command, '--url', url_of(server.port), '--verbose', *more, 'room', stdin=subprocess.PIPE))
+            wait_until(lambda: any('began session' in line for line in running.error_lines), f'{command} is connected')
+            check_equal(netlink_sockets(running.process.pid) > 0, want, f'{command} {more} has a netlink socket')
+            running.end_input()
+            running.process.terminate()
+            running.wait()
 
 
 # shared
@@ -276,6 +349,8 @@ def bash_completes_commands_options_and_keys(t):
     check_equal(complete_in_bash('hi'), ['history'], 'a command')
     check_equal(sorted(complete_in_bash('')), sorted(['serve', 'pub', 'sub', 'history', 'ping', 'bench', '--help', '--version']), 'all commands')
     check_equal(complete_in_bash('history', '--rev'), ['--reverse'], 'an option')
+    check_equal(sorted(complete_in_bash('sub', '--heartbeat-')), ['--heartbeat-memory', '--heartbeat-tolerance'], 'options with a word between')
+    check_equal(complete_in_bash('pub', '--heartbeat-memory', f'{ROOT}/READ'), [f'{ROOT}/README.md'], 'a file')
     check_equal(complete_in_bash('bench', 'fan'), ['fanout'], 'a mode')
     check_equal(complete_in_bash('serve', '--set', 'api.k'), ['api.key='], 'a key')
 
