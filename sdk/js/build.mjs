@@ -1,0 +1,65 @@
+/**
+ * build.mjs - makes dist/: ES modules and CommonJS for the web and for Node, one file for a <script>, and the types of both kinds of module.
+ *   node build.mjs            makes it
+ *   node build.mjs --sizes    and tells what a page has to load
+ */
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const root = dirname(fileURLToPath(import.meta.url));
+const dist = join(root, 'dist');
+
+/** An entry point of the package: its source, and the platforms that need a build of their own. */
+const entries = [
+  { name: 'index', source: 'src/index.ts' },
+  { name: 'index.node', source: 'src/index.node.ts' },
+];
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  target: 'es2022',
+  platform: 'neutral',
+  external: ['ws', 'react'],
+  sourcemap: true,
+  logLevel: 'warning',
+};
+
+async function buildModules() {
+  const points = entries.map(({ name, source }) => ({ in: source, out: name }));
+  // What the entry points share lies in files of its own, so that two of them in one program are one library.
+  await build({ ...common, entryPoints: points, outdir: 'dist/esm', format: 'esm', splitting: true, chunkNames: 'shared-[hash]' });
+  await build({ ...common, entryPoints: points, outdir: 'dist/cjs', format: 'cjs' });
+  await build({
+    ...common,
+    entryPoints: [{ in: 'src/index.ts', out: 'holdfast.min' }],
+    outdir: 'dist',
+    format: 'iife',
+    globalName: 'holdfast',
+    minify: true,
+  });
+}
+
+/** The same declarations for `import` and for `require`: which they are is told by the package.json beside them. */
+function buildTypes() {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.types.json')], { stdio: 'inherit' });
+  cpSync(join(dist, 'esm', 'types'), join(dist, 'cjs', 'types'), { recursive: true });
+  writeFileSync(join(dist, 'esm', 'package.json'), '{ "type": "module" }\n');
+  writeFileSync(join(dist, 'cjs', 'package.json'), '{ "type": "commonjs" }\n');
+}
+
+function tellSizes() {
+  const file = join(dist, 'holdfast.min.js');
+  const bytes = readFileSync(file);
+  console.log(`holdfast.min.js: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+}
+
+rmSync(dist, { recursive: true, force: true });
+await buildModules();
+buildTypes();
+if (process.argv.includes('--sizes')) tellSizes();

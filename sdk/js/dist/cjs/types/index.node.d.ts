@@ -1,0 +1,11 @@
+/** index.node.ts - the same for Node: where it has no WebSocket of its own, npm `ws` is used. */
+import { HoldfastClient } from './holdfast.js';
+import type { AnyChannels, ChannelMap, HoldfastOptions, Platform } from './types.js';
+export * from './types.js';
+export { causeNumbers, causeTexts, closeCodes, errorNumbers, gapNumbers, stateNumbers } from './codes.js';
+export { HoldfastError, PublishRefused, PublishUncertain } from './errors.js';
+export { webSocketTransport } from './platform/websocket.js';
+export declare function systemPlatform(): Platform;
+export declare class Holdfast<M extends ChannelMap = AnyChannels> extends HoldfastClient<M> {
+    constructor(url: string | readonly string[], options?: HoldfastOptions);
+}

@@ -1,0 +1,65 @@
+/**
+ * mangle.mjs - which property names the built files may shorten: a third of what a page would load is names of our own that nobody outside ever sees.
+ * A name may go if it is declared in our sources, and nothing else can mean it: it is not in the public interface (types.ts and what else index.ts gives), not on the wire (message.ts), no
+ * property of the platform's that our sources use, and no text in them that could be used to look it up.
+ */
+import { join } from 'node:path';
+import ts from 'typescript';
+
+/** Whose members others see, by their paths below src. */
+const visible = ['types.ts', 'codes.ts', 'errors.ts', 'core/message.ts', 'platform/websocket.ts'];
+
+function makeProgram(root) {
+  const path = join(root, 'tsconfig.json');
+  const { options, fileNames } = ts.parseJsonConfigFileContent(ts.readConfigFile(path, ts.sys.readFile).config, ts.sys, root);
+  return ts.createProgram(fileNames, options);
+}
+
+/** Regular expression of the names. */
+export function mangledProps(root) {
+  const program = makeProgram(root);
+  const checker = program.getTypeChecker();
+  const folder = join(root, 'src') + '/';
+  const ours = new Set();
+  const taken = new Set(['constructor', 'prototype', 'toString', 'then']);
+
+  const visit = (node) => {
+    const parent = node.parent;
+    const isName =
+      ts.isIdentifier(node) &&
+      ((ts.isPropertyAccessExpression(parent) && parent.name === node) ||
+        (ts.isBindingElement(parent) && (parent.propertyName ?? parent.name) === node) ||
+        ((ts.isClassElement(parent) || ts.isTypeElement(parent) || ts.isObjectLiteralElementLike(parent)) && parent.name === node) ||
+        (ts.isParameter(parent) && parent.name === node && ts.isParameterPropertyDeclaration(parent, parent.parent)));
+    if (isName) sort(node);
+    if (ts.isStringLiteralLike(node)) taken.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  /** Where the property is declared decides. What cannot be found is not ours. */
+  const sort = (node) => {
+    let symbol = checker.getSymbolAtLocation(node);
+    if (symbol !== undefined && ts.isBindingElement(node.parent) && node.parent.propertyName === undefined) {
+      symbol = checker.getTypeAtLocation(node.parent.parent).getProperty(node.text);
+    }
+    const declarations = symbol?.declarations ?? [];
+    const foreign = declarations.length === 0 || declarations.some(isForeign);
+    (foreign ? taken : ours).add(node.text);
+  };
+  const isForeign = (declaration) => {
+    const { fileName } = declaration.getSourceFile();
+    return !fileName.startsWith(folder) || visible.includes(fileName.slice(folder.length));
+  };
+
+  for (const file of program.getSourceFiles()) {
+    if (!file.fileName.startsWith(folder)) continue;
+    visit(file);
+    // A class that implements a visible interface, or an object that becomes one, has its names.
+    if (visible.includes(file.fileName.slice(folder.length)))
+      ts.forEachChild(file, function all(node) {
+        if ((ts.isTypeElement(node) || ts.isClassElement(node) || ts.isPropertyAssignment(node)) && node.name && ts.isIdentifier(node.name)) taken.add(node.name.text);
+        ts.forEachChild(node, all);
+      });
+  }
+  const names = [...ours].filter((name) => !taken.has(name));
+  return new RegExp(`^(?:${names.sort().join('|')})$`);
+}
