@@ -13,7 +13,6 @@
 import type { Codec, Frame } from './codec.js';
 import type { ClientMessage } from './message.js';
 import { utf8Length } from './message.js';
-import type { Random } from './random.js';
 import { assert } from './state.js';
 
 export type LinkState = 'idle' | 'dialing' | 'ready' | 'opening' | 'open' | 'closing';
@@ -48,8 +47,6 @@ export class Link {
   outBytes = 0;
   private out: Output[] = [];
 
-  constructor(private readonly random: Random) {}
-
   dial(attempt: number): void {
     this.move('dialing');
     this.attempt = attempt;
@@ -60,7 +57,6 @@ export class Link {
   }
 
   request(): void {
-    this.random.skip?.(2); // the nonce
     this.requested = true;
     if (this.state === 'ready') this.move('opening');
   }
@@ -72,7 +68,6 @@ export class Link {
 
   put(message: ClientMessage): void {
     if (this.state !== 'open' || this.codec === null) return;
-    this.random.skip?.(1); // the mask
     const frame = this.codec.encode(message);
     const bytes = typeof frame === 'string' ? utf8Length(frame) : frame.length;
     this.out.push({ data: frame, bytes });
@@ -93,14 +88,12 @@ export class Link {
   /** Tell the server with this code; nothing goes out after it. Does nothing where the link is not open. */
   close(code: number): void {
     if (this.state !== 'open') return;
-    this.random.skip?.(1);
     this.closeCode = code;
     this.move('closing');
   }
 
   /** There is no more to be said on it, but for this code. */
   end(code = 0): void {
-    if (code !== 0) this.random.skip?.(1);
     this.closeCode = code;
     if (this.state !== 'closing') this.move('closing');
   }

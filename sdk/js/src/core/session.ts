@@ -231,7 +231,7 @@ export class Session {
     this.token = config.token;
     this.backoff.background(config.background);
     this.heartbeat = new Heartbeat(config.policy);
-    this.links = [new Link(this.random), new Link(this.random), new Link(this.random)];
+    this.links = [new Link(), new Link(), new Link()];
     this.attemptAt = now;
     this.channels = new Channels(this);
     this.questions = new Questions(this);
