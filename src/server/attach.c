@@ -18,6 +18,7 @@ enum {
     TICKET_TEXT = HF_TICKET_BYTES / 3 * 4, /* base64url without padding */
     TAKE_POLL_MS = 50,                     /* how often a session that is asked for is looked at */
     SESSION_TEXT = 16,
+    REFUSALS_BYTES_MAX = 8192, /* 32 of some 130 bytes */
 };
 
 /* ---- Tickets ---- */
@@ -220,7 +221,23 @@ static void put_position(struct hf_buf *out, const struct hf_conn *c, const stru
 struct welcome {
     bool resumed, last_seq_known;
     uint64_t last_seq;
+    const struct hf_session_past *past; /* of a session that is gone; NULL: none is known */
 };
+
+/* "refusals: of the old session's last 32 refusals those that lastSeq covers" (docs/protocol.md) */
+static void put_refusals(struct hf_buf *out, enum hf_encoding encoding, const struct hf_session_past *past)
+{
+    hf_items_begin(out, encoding, HF_ITEMS_ARRAY);
+    for (uint32_t i = 0; i < past->refusal_count; i++) {
+        enum hf_code code = (enum hf_code)past->refusals[i].code;
+        struct hf_items_refusal refusal = {.seq = past->refusals[i].seq,
+                                           .code = hf_str_from(hf_code_name(code)),
+                                           .reason = hf_str_from(hf_refusal_reason(code))};
+
+        hf_items_put_refusal(out, encoding, &refusal);
+    }
+    hf_items_end(out, encoding, HF_ITEMS_ARRAY);
+}
 
 static void send_welcome(struct hf_conn *c, const struct welcome *w)
 {
@@ -228,7 +245,7 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
     const struct hf_config *config = hub->config;
     uint8_t ticket[HF_TICKET_BYTES];
     char ticket_text[TICKET_TEXT], session_text[SESSION_TEXT + 1], server_id[SESSION_TEXT + 1];
-    struct hf_buf *channels = &hub->items;
+    struct hf_buf *channels = &hub->items, refusals;
     struct hf_msg m = {.type = HF_MSG_WELCOME,
                        .encoding = hf_conn_encoding(c),
                        .has = HF_HAS_CHANNELS | (w->last_seq_known ? HF_HAS_LAST_SEQ : 0),
@@ -256,10 +273,16 @@ static void send_welcome(struct hf_conn *c, const struct welcome *w)
         put_position(channels, c, s);
     hf_items_end(channels, m.encoding, HF_ITEMS_ARRAY);
     m.channels = hf_buf_str(channels);
-    if (channels->failed)
+    hf_buf_init(&refusals, REFUSALS_BYTES_MAX);
+    if (w->past != NULL && w->past->refusal_count > 0) {
+        put_refusals(&refusals, m.encoding, w->past);
+        m.refusals = hf_buf_str(&refusals);
+    }
+    if (channels->failed || refusals.failed)
         hf_conn_drop(c, HF_CLOSE_INTERNAL);
     else
         hf_conn_send(c, &m);
+    hf_buf_release(&refusals);
 }
 
 /* ---- Attaching ---- */
@@ -367,17 +390,29 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
     send_refusals(c);
 }
 
+/* What is known of the session that a ticket named once. */
+static bool find_past(struct hf_conn *c, const struct hf_upgrade *u, const struct hf_session *ended,
+                      struct hf_session_past *past)
+{
+    const struct hf_sessions *t = &c->hub->sessions;
+    uint64_t number;
+
+    if (!u->has_ticket)
+        return false;
+    memcpy(&number, u->ticket, sizeof(number));
+    return (ended != NULL && hf_session_ended_past(t, ended, number, past)) ||
+           hf_sessions_tombstone(t, u->ticket, c->hub->now.mono_ms, past) == 0;
+}
+
 /* "It does not (expired, server lost it, another machine, not a ticket of this server at all): resumed:false" */
 static void attach_instead(struct hf_conn *c, const struct hf_upgrade *u, const struct hf_session *ended)
 {
-    struct welcome w = {0};
+    struct hf_session_past past = {.last_seq = 0};
+    struct welcome w = {.last_seq_known = find_past(c, u, ended, &past)};
 
-    if (ended != NULL) {
-        w.last_seq_known = true;
-        w.last_seq = hf_session_last_seq(ended, true);
-    } else if (u->has_ticket &&
-               hf_sessions_tombstone(&c->hub->sessions, u->ticket, c->hub->now.mono_ms, &w.last_seq) == 0) {
-        w.last_seq_known = true;
+    if (w.last_seq_known) {
+        w.last_seq = past.last_seq;
+        w.past = &past;
     }
     hf_count(c->hub->counters, w.last_seq_known ? HF_COUNT_RESUMES_TOMBSTONE : HF_COUNT_RESUMES_EXPIRED, 1);
     attach_new(c, u, &w);

@@ -207,6 +207,18 @@ void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
     hf_cs_answered(s, now_ms);
 }
 
+/* The item with this seq, which is refused now; NULL where the application knows that, or there is none. */
+static struct hf_outbox_item *find_refused(struct hf_client_session *s, uint64_t seq)
+{
+    struct hf_outbox_item *item = hf_outbox_find(&s->outbox, seq);
+
+    if (item == NULL || item->refused)
+        return NULL; /* "a client drops those that it knows" (PROTOCOL.md, welcome) */
+    item->refused = true;
+    hf_backoff_progressed(&s->backoff);
+    return item;
+}
+
 void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
 {
     struct hf_outbox_item *item;
@@ -215,11 +227,9 @@ void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
         hf_cs_emit_error(s, m->code, m->reason, m->channel);
         return;
     }
-    item = hf_outbox_find(&s->outbox, m->seq);
-    if (item == NULL || item->refused)
-        return; /* "a client drops those that it knows" (PROTOCOL.md, welcome) */
-    item->refused = true;
-    hf_backoff_progressed(&s->backoff);
+    item = find_refused(s, m->seq);
+    if (item == NULL)
+        return;
     if (item->publish_id > s->outbox.first_id)
         hf_cs_store_refuse(s, item);
     emit_refused(s, item, m->code, m->reason);
@@ -268,6 +278,25 @@ void hf_cs_settled(struct hf_client_session *s, uint64_t now_ms)
 }
 
 /*
+ * "refusals: of a session that is gone": the seqs are those of the old session, in which the outbox still is. They need not be noted: until the new session is saved,
+ * a successor is told the same.
+ */
+static bool take_refusals(struct hf_client_session *s, const struct hf_msg *m)
+{
+    struct hf_items it = hf_items(m, m->refusals);
+    struct hf_items_refusal refusal;
+    int found = 0;
+
+    while (m->refusals.data != NULL && (found = hf_items_refusal(&it, &refusal)) == 1) {
+        struct hf_outbox_item *item = find_refused(s, refusal.seq);
+
+        if (item != NULL)
+            emit_refused(s, item, refusal.code, refusal.reason);
+    }
+    return found == 0;
+}
+
+/*
  * "The client drops what `lastSeq` covers … if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*: the
  * application is told, and decides" (PROTOCOL.md "Resume" 3).
  */
@@ -278,6 +307,8 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
     struct hf_outbox_item *item;
 
     if (has_last) {
+        if (!take_refusals(s, m))
+            hf_cs_emit_error(s, HF_STR("bad_message"), HF_STR("refusals cannot be read"), HF_STR(""));
         settle(s, m->last_seq);
         hf_cs_drop_refused(s);
         refuse_oldest(s);

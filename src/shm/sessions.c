@@ -4,10 +4,9 @@
 #include "shm/crash.h"
 #include "shm/session_blocks.h"
 #include "shm/session_places.h"
+#include "shm/session_tombs.h"
 
 #include <string.h>
-
-enum { TOMBS_PER_BUCKET = 8 };
 
 /* ---- Layout ---- */
 
@@ -16,22 +15,13 @@ static uint32_t share_of(uint32_t sessions_max, uint32_t workers)
     return (sessions_max + workers - 1) / workers;
 }
 
-static uint32_t tombs_per_home(uint32_t share)
-{
-    uint32_t n = 1024;
-
-    while (n < share && n < 1u << 24)
-        n *= 2;
-    return n;
-}
-
 size_t hf_sessions_bytes(uint32_t sessions_max, uint32_t workers)
 {
     uint32_t share = share_of(sessions_max, workers);
 
     return hf_places_bytes(workers, hf_places_chunks(sessions_max, workers)) +
            (size_t)workers * hf_blocks_per_home(share) * sizeof(struct hf_session_block) +
-           (size_t)workers * tombs_per_home(share) * sizeof(struct hf_tombstone);
+           hf_tombs_bytes(share, workers);
 }
 
 /* The memory is zero already and stays untouched: a place costs memory only once it is used. */
@@ -42,7 +32,7 @@ void hf_sessions_format(struct hf_sessions_shm *shm, uint32_t sessions_max, uint
     shm->sessions_max = sessions_max;
     shm->chunks = hf_places_chunks(sessions_max, workers);
     shm->blocks_per_home = hf_blocks_per_home(share_of(sessions_max, workers));
-    shm->tombs_per_home = tombs_per_home(share_of(sessions_max, workers));
+    hf_tombs_format(shm, share_of(sessions_max, workers));
 }
 
 int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_t home)
@@ -52,7 +42,7 @@ int hf_sessions_open(struct hf_sessions *t, struct hf_sessions_shm *shm, uint32_
     *t = (struct hf_sessions){.shm = shm, .home = home};
     t->blocks = (struct hf_session_block *)(void *)base;
     base += (size_t)shm->workers * shm->blocks_per_home * sizeof(struct hf_session_block);
-    t->tombs = (struct hf_tombstone *)(void *)base;
+    hf_tombs_open(t, base);
     if (hf_places_open(t) < 0) {
         hf_sessions_release(t);
         return HF_ENOMEM;
@@ -179,16 +169,6 @@ static uint64_t new_number(const struct hf_sessions *t, const struct hf_session 
            (uint64_t)t->home << HF_SESSION_PLACE_BITS | (uint64_t)(s - t->table);
 }
 
-static uint64_t number_nonce(uint64_t number)
-{
-    return number >> (HF_SESSION_HOME_BITS + HF_SESSION_PLACE_BITS);
-}
-
-static uint32_t number_home(uint64_t number)
-{
-    return (uint32_t)(number >> HF_SESSION_PLACE_BITS) & ((1u << HF_SESSION_HOME_BITS) - 1);
-}
-
 struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[20])
 {
     struct hf_session *s;
@@ -217,22 +197,12 @@ struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number)
     uint32_t place = hf_session_place(number);
     struct hf_session *s;
 
-    if (number_nonce(number) == 0 || place >= t->shm->chunks * HF_SESSIONS_PER_CHUNK)
+    if (hf_session_nonce(number) == 0 || place >= t->shm->chunks * HF_SESSIONS_PER_CHUNK)
         return NULL;
     s = &t->table[place];
     if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_FREE || s->number != number)
         return NULL;
     return s;
-}
-
-/* Takes the same time wherever the first difference is. */
-static bool secret_eq(const uint8_t *a, const uint8_t *b)
-{
-    volatile uint8_t different = 0;
-
-    for (int i = 0; i < HF_SECRET_BYTES; i++)
-        different |= a[i] ^ b[i];
-    return different == 0;
 }
 
 void hf_session_ticket(const struct hf_session *s, uint8_t out[HF_TICKET_BYTES])
@@ -248,60 +218,23 @@ struct hf_session *hf_sessions_by_ticket(const struct hf_sessions *t, const uint
 
     memcpy(&number, ticket, 8);
     s = hf_sessions_get(t, number);
-    return s != NULL && secret_eq(s->secret, ticket + 8) ? s : NULL;
+    return s != NULL && hf_secret_eq(s->secret, ticket + 8) ? s : NULL;
 }
 
-/* ---- Tombstones ---- */
-
-static struct hf_tombstone *tomb_bucket(const struct hf_sessions *t, uint64_t number)
+/*
+ * A chain of refusals loses its head before its first block is given back (hf_blocks_free_chain()): where that has not happened, all that was read is
+ * the session's.
+ */
+bool hf_session_ended_past(const struct hf_sessions *t, const struct hf_session *s, uint64_t number,
+                           struct hf_session_past *past)
 {
-    uint32_t home = number_home(number);
-    uint32_t bucket = (uint32_t)number_nonce(number) * 2654435761u >> 4;
+    uint64_t state = atomic_load(&s->state);
+    uint32_t refusals = atomic_load(&s->refusals);
 
-    hf_assert(home < t->shm->workers);
-    bucket &= t->shm->tombs_per_home / TOMBS_PER_BUCKET - 1;
-    return &t->tombs[(size_t)home * t->shm->tombs_per_home + (size_t)bucket * TOMBS_PER_BUCKET];
-}
-
-static void bury(struct hf_sessions *t, const struct hf_session *s, uint64_t until_ms)
-{
-    struct hf_tombstone *bucket = tomb_bucket(t, s->number), *tomb = bucket;
-
-    for (int i = 0; i < TOMBS_PER_BUCKET; i++) { /* A free one, else the one that ends first. */
-        if (atomic_load(&bucket[i].number) == 0) {
-            tomb = &bucket[i];
-            break;
-        }
-        if (bucket[i].until_ms < tomb->until_ms)
-            tomb = &bucket[i];
-    }
-    atomic_store(&tomb->number, 0);
-    memcpy(tomb->secret, s->secret, HF_SECRET_BYTES);
-    tomb->last_seq = hf_session_last_seq(s, true);
-    tomb->until_ms = until_ms;
-    HF_CRASH_POINT("tombstone:filled");
-    atomic_store(&tomb->number, s->number);
-}
-
-int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES], uint64_t now_ms,
-                          uint64_t *last_seq)
-{
-    struct hf_tombstone *bucket;
-    uint64_t number;
-
-    memcpy(&number, ticket, 8);
-    if (number_nonce(number) == 0 || number_home(number) >= t->shm->workers)
-        return HF_ENOTFOUND;
-    bucket = tomb_bucket(t, number);
-    for (int i = 0; i < TOMBS_PER_BUCKET; i++) {
-        if (atomic_load(&bucket[i].number) != number || !secret_eq(bucket[i].secret, ticket + 8))
-            continue;
-        if (bucket[i].until_ms < now_ms)
-            return HF_ENOTFOUND;
-        *last_seq = bucket[i].last_seq;
-        return 0;
-    }
-    return HF_ENOTFOUND;
+    if (hf_state_phase(state) != HF_SESSION_ENDED)
+        return false;
+    hf_tombs_gather(t, s, past);
+    return atomic_load(&s->refusals) == refusals && atomic_load(&s->state) == state && s->number == number;
 }
 
 /* ---- Sequence ---- */
@@ -380,7 +313,7 @@ static uint32_t expire_chunk(struct hf_sessions *t, struct hf_session_own *own,
 
         if (has_ended(t, s, when)) {
             gone(ctx, s);
-            bury(t, s, when->tombstone_until_ms);
+            hf_tombs_bury(t, s, when->tombstone_until_ms);
             free_session(t, own, s);
             went++;
         } else if (hf_state_phase(atomic_load(&s->state)) == HF_SESSION_PARKED &&

@@ -86,12 +86,33 @@ struct hf_session {
     struct hf_session_sub subs[HF_SUBS_INLINE];
 };
 
-/* What is kept of an expired session. Written by its home alone; id last. */
+/* What is kept of an expired session: session_tombs.h. Written by its home alone; number last. */
 struct hf_tombstone {
     _Atomic uint64_t number; /* 0: free */
     uint8_t secret[HF_SECRET_BYTES];
     uint64_t last_seq;
     uint64_t until_ms;
+    uint32_t refusals_at; /* the place of the first one in its home's ring */
+    uint32_t refusal_count;
+};
+
+/* One refusal of one of them. */
+struct hf_tomb_refusal {
+    _Atomic uint64_t number;  /* the session's */
+    _Atomic uint64_t refusal; /* code in the top 8 bits, seq below */
+};
+
+struct hf_past_refusal {
+    uint64_t seq;
+    uint8_t code;
+};
+
+/* What is known of a session that has ended. */
+struct hf_session_past {
+    uint64_t last_seq;
+    uint32_t refusal_count;
+    struct hf_past_refusal
+        refusals[HF_REFUSALS_MAX]; /* of those that last_seq covers, the last ones, oldest first */
 };
 
 struct hf_sessions_shm {
@@ -111,7 +132,8 @@ struct hf_session_chunk {
 /* Of each home, in shared memory so that a successor goes on there. Written by the home alone. */
 struct hf_session_home {
     _Alignas(64) _Atomic uint32_t blocks_high;
-    _Atomic uint32_t live; /* sessions that are not FREE */
+    _Atomic uint32_t live;            /* sessions that are not FREE */
+    _Atomic uint32_t refusals_buried; /* how far its ring of refusals is used; it goes round */
 };
 
 /* What a home knows of a chunk of its own. Heap. */
@@ -134,6 +156,7 @@ struct hf_sessions {
     struct hf_session *table;
     struct hf_session_block *blocks;
     struct hf_tombstone *tombs;
+    struct hf_tomb_refusal *tomb_refusals;
     uint32_t home;
     uint32_t
         life; /* of this process in its slot, modulo 16; 0 until the caller says otherwise, before anything is made or taken */
@@ -183,14 +206,29 @@ static inline uint32_t hf_session_place(uint64_t number)
 {
     return (uint32_t)number & ((1u << HF_SESSION_PLACE_BITS) - 1);
 }
+static inline uint64_t hf_session_nonce(uint64_t number)
+{
+    return number >> (HF_SESSION_HOME_BITS + HF_SESSION_PLACE_BITS);
+}
+/* The worker slot that made it. */
+static inline uint32_t hf_session_home(uint64_t number)
+{
+    return (uint32_t)(number >> HF_SESSION_PLACE_BITS) & ((1u << HF_SESSION_HOME_BITS) - 1);
+}
 /* The session with this number, whatever its phase but FREE; NULL where there is none (any more). number may come from anywhere. */
 struct hf_session *hf_sessions_get(const struct hf_sessions *t, uint64_t number);
 /* The session that a ticket names, with the secret compared in constant time; NULL otherwise. */
 struct hf_session *hf_sessions_by_ticket(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES]);
 void hf_session_ticket(const struct hf_session *s, uint8_t out[HF_TICKET_BYTES]);
-/* The tombstone of an expired session: returns its last sequence number, or HF_ENOTFOUND. */
+/*
+ * The tombstone of an expired session: 0 with *past filled, or HF_ENOTFOUND. Where many sessions with refusals have expired, the refusals of the oldest ones
+ * are forgotten before their tombstones are.
+ */
 int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES], uint64_t now_ms,
-                          uint64_t *last_seq);
+                          struct hf_session_past *past);
+/* The same of a session with this number that was found ENDED. False: its home has freed it meanwhile, and there is a tombstone. */
+bool hf_session_ended_past(const struct hf_sessions *t, const struct hf_session *s, uint64_t number,
+                           struct hf_session_past *past);
 
 /*
  * Take a session over for this worker: from `seen`, the state that the caller has read and found PARKED, or LIVE with a dead

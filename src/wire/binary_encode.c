@@ -101,6 +101,8 @@ static bool flag_of(const struct hf_msg *m, uint8_t part)
         return m->cid != 0;
     if (is_bare(member))
         return *(const bool *)((const char *)m + member->field);
+    if (member->has == 0) /* refusals */
+        return ((const struct hf_str *)(const void *)((const char *)m + member->field))->data != NULL;
     return (m->has & member->has) != 0;
 }
 
@@ -210,7 +212,7 @@ static void check_encodable(const struct hf_msg *m, const uint8_t *parts)
     const uint32_t lists = HF_HAS_OFFSETS | HF_HAS_ACKS | HF_HAS_MESSAGES | HF_HAS_CHANNELS | HF_HAS_MEMBERS;
 
     hf_assert(parts != NULL);
-    hf_assert((m->has & lists) == 0 || m->encoding == HF_ENCODING_BINARY);
+    hf_assert(((m->has & lists) == 0 && m->refusals.data == NULL) || m->encoding == HF_ENCODING_BINARY);
     hf_assert((m->has & HF_HAS_PAYLOAD64) == 0); /* Bytes go as they are, with payload_raw. */
 }
 

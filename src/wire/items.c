@@ -123,6 +123,47 @@ int hf_items_position(struct hf_items *it, struct hf_position *position)
     return found;
 }
 
+static int binary_refusal(struct hf_items *it, struct hf_items_refusal *r)
+{
+    struct hf_str element;
+    uint64_t flags;
+    int found = take_element(&it->rest, &element, &flags);
+
+    if (found <= 0)
+        return found;
+    return hf_varint_take(&element, &r->seq) && take_text(&element, &r->code) &&
+                   take_text(&element, &r->reason)
+               ? 1
+               : HF_EBADMSG;
+}
+
+static int json_refusal(struct hf_items *it, struct hf_items_refusal *r)
+{
+    struct hf_json_field fields[] = {
+        {.name = HF_STR("seq")}, {.name = HF_STR("code")}, {.name = HF_STR("reason")}};
+    char *reason_at = r->scratch + HF_LABEL_BYTES_MAX;
+    struct hf_str element;
+    int code, reason;
+
+    if (!hf_json_next_element(&it->rest, &element))
+        return 0;
+    if (hf_json_fields(element, fields, 3) < 0 || hf_json_u53(fields[0].value, &r->seq) < 0 ||
+        hf_json_kind(fields[1].value) != HF_JSON_STRING || hf_json_kind(fields[2].value) != HF_JSON_STRING)
+        return HF_EBADMSG;
+    code = hf_json_unquote(fields[1].value, r->scratch, HF_LABEL_BYTES_MAX);
+    reason = hf_json_unquote(fields[2].value, reason_at, HF_LABEL_BYTES_MAX);
+    if (code < 0 || reason == HF_EBADMSG)
+        return HF_EBADMSG;
+    r->code = (struct hf_str){r->scratch, (size_t)code};
+    r->reason = (struct hf_str){reason_at, reason < 0 ? 0 : (size_t)reason};
+    return 1;
+}
+
+int hf_items_refusal(struct hf_items *it, struct hf_items_refusal *refusal)
+{
+    return it->encoding == HF_ENCODING_BINARY ? binary_refusal(it, refusal) : json_refusal(it, refusal);
+}
+
 /* "messages: a run of records, as in a WebSocket message" */
 static int binary_message(struct hf_items *it, struct hf_msg *m)
 {
@@ -299,6 +340,26 @@ void hf_items_put_position(struct hf_buf *out, enum hf_encoding encoding, const 
         hf_json_put_string(out, p->epoch);
         hf_buf_puts(out, ",\"offset\":");
         hf_buf_put_u64(out, p->offset);
+        hf_buf_puts(out, "}");
+    }
+}
+
+void hf_items_put_refusal(struct hf_buf *out, enum hf_encoding encoding, const struct hf_items_refusal *r)
+{
+    hf_items_separate(out, encoding);
+    if (encoding == HF_ENCODING_BINARY) {
+        put_varint(out, 1 + hf_varint_bytes(r->seq) + text_bytes(r->code) + text_bytes(r->reason));
+        put_varint(out, 0); /* flags */
+        put_varint(out, r->seq);
+        put_text(out, r->code);
+        put_text(out, r->reason);
+    } else {
+        hf_buf_puts(out, "{\"seq\":");
+        hf_buf_put_u64(out, r->seq);
+        hf_buf_puts(out, ",\"code\":");
+        hf_json_put_string(out, r->code);
+        hf_buf_puts(out, ",\"reason\":");
+        hf_json_put_string(out, r->reason);
         hf_buf_puts(out, "}");
     }
 }

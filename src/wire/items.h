@@ -25,6 +25,15 @@ bool hf_items_offset(struct hf_items *it, uint64_t *offset);
 /* How many are left. */
 uint64_t hf_items_offsets_left(struct hf_items it);
 
+/* welcome.refusals. Strings are unescaped into scratch where they need that; a reason that is too long is "". */
+struct hf_items_refusal {
+    uint64_t seq;
+    struct hf_str code, reason;
+    char scratch[2 * HF_LABEL_BYTES_MAX];
+};
+/* Returns 1, 0 at the end, HF_EBADMSG for an element that is none. */
+int hf_items_refusal(struct hf_items *it, struct hf_items_refusal *refusal) HF_MUST_CHECK;
+
 /* pong.acks: an element names its channel by name or, in the binary form, by cid. */
 struct hf_items_ack {
     struct hf_str channel; /* "" where cid names it, or the name is too long for a channel's */
@@ -71,6 +80,8 @@ void hf_items_put_offset(struct hf_buf *out, enum hf_encoding encoding, uint64_t
 void hf_items_put_ack(struct hf_buf *out, enum hf_encoding encoding, struct hf_str channel, uint64_t cid,
                       uint64_t offset);
 void hf_items_put_position(struct hf_buf *out, enum hf_encoding encoding, const struct hf_position *position);
+void hf_items_put_refusal(struct hf_buf *out, enum hf_encoding encoding,
+                          const struct hf_items_refusal *refusal);
 /* info.data NULL: none */
 void hf_items_put_member(struct hf_buf *out, enum hf_encoding encoding, const struct hf_items_member *member);
 /* A server's `data`, for history. Where its bytes are at hand already: hf_items_separate(), then append them (JSON object, binary record). */

@@ -131,11 +131,13 @@ static int put_value(struct hf_buf *out, const struct hf_msg *m, const struct hf
     return HF_EINVAL;
 }
 
-/* Whether m has an optional member. One without a bit is a flag, which is left out where it is false. */
+/* Whether m has an optional member. One without a bit is a flag, which is left out where it is false, or an array, where there is none. */
 static bool has_member(const struct hf_msg *m, const struct hf_member *member)
 {
     if (member->has != 0)
         return (m->has & member->has) != 0;
+    if (member->kind == HF_KIND_ARRAY)
+        return ((const struct hf_str *)(const void *)((const char *)m + member->field))->data != NULL;
     return member->kind == HF_KIND_BOOL && *(const bool *)((const char *)m + member->field);
 }
 

@@ -60,6 +60,7 @@ enum hf_member_kind {
     X(MESSAGES, "messages", ARRAY, messages, HF_HAS_MESSAGES)                                                \
     X(CHANNELS, "channels", ARRAY, channels, HF_HAS_CHANNELS)                                                \
     X(LAST_SEQ, "lastSeq", NUMBER, last_seq, HF_HAS_LAST_SEQ)                                                \
+    X(REFUSALS, "refusals", ARRAY, refusals, 0)                                                              \
     X(EXPECTED, "expected", NUMBER, expected, HF_HAS_EXPECTED)                                               \
     X(RE, "re", STRING, re, HF_HAS_RE)                                                                       \
     X(METHOD, "method", STRING, method, HF_HAS_METHOD)                                                       \

@@ -145,7 +145,8 @@ struct hf_msg {
     struct hf_str channel, id, epoch, code, reason, re;
     struct hf_str payload; /* raw JSON value, as written; any bytes where payload_raw */
     struct hf_str from_user, ack_id, method, token, url;
-    struct hf_str offsets, acks, messages, channels; /* as on the wire: see wire/items.h */
+    /* As on the wire: see wire/items.h. welcome.refusals: data NULL where it has none. */
+    struct hf_str offsets, acks, messages, channels, refusals;
     uint64_t seq, offset, since_offset, last, limit, timestamp, from, to, expected, interval_ms, last_seq;
     enum hf_sub_mode mode;
     bool presence, reverse, recovered, resumed;

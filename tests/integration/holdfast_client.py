@@ -96,6 +96,10 @@ def is_position(value):
     return isinstance(value, dict) and is_str(value.get('channel')) and is_str(value.get('epoch')) and is_int(value.get('offset'))
 
 
+def is_refusal(value):
+    return isinstance(value, dict) and is_int(value.get('seq')) and is_code(value.get('code')) and is_str(value.get('reason'))
+
+
 def list_of(each):
     return lambda value: isinstance(value, list) and all(each(one) for one in value)
 
@@ -108,7 +112,7 @@ def is_heartbeat(value):
 SHAPES = {
     'welcome': {'session': is_str, 'ticket': is_str, 'resumed': is_bool, 'lastSeq': is_int_or_null, 'ttl': is_int,
                 'serverId': is_str, 'serverTime': is_int, 'heartbeat': is_heartbeat, 'lossSpread': is_int, 'maxMessage': is_int,
-                'address': is_str, 'channels': list_of(is_position)},
+                'address': is_str, 'channels': list_of(is_position), 'refusals?': list_of(is_refusal)},
     'subscribed': {'channel': is_str, 'epoch': is_str, 'offset': is_int, 'recovered': is_bool},
     'unsubscribed': {'channel': is_str, 'code?': is_code, 'reason?': is_str},
     'data': {'channel': is_str, 'offset': is_int, 'id': is_str, 'payload?': is_any, 'payloadBase64?': is_str, 'timestamp': is_int,

@@ -432,6 +432,27 @@ def tombstone_decides_what_is_sent_again(t):
     check_equal(payloads_of(room, mine), list(range(7)), 'the channel')
 
 
+@test
+def tombstone_tells_the_refusals(t):
+    mine = short_lived(t)
+    room = fresh()
+    c = client(t, mine.port)
+    for n in range(3):
+        c.publish(room, n)
+        c.publish(room, 'x' * 66000)
+    wait_until(lambda: payloads_of(room, mine) == [0, 1, 2], 'they have been handled')
+    c.cut()  # none of the answers was read
+    wait_expired(mine)
+    c.connect()
+    check_equal((c.welcome['resumed'], c.welcome['lastSeq']), (False, 6), 'resumed and lastSeq')
+    check_equal([(refusal['seq'], refusal['code']) for refusal in c.welcome['refusals']], [(seq, 'too_large') for seq in (2, 4, 6)],
+                'the refusals, by the old session\'s numbers')
+    check_equal(c.publish(room, 3), 1, 'the new session\'s first seq')
+    c.wait_acked()
+    check_equal(payloads_of(room, mine), [0, 1, 2, 3], 'the channel')
+    check('refusals' not in client(t, mine.port).welcome, 'a new session has none')
+
+
 @test(deadline=90)
 def after_the_tombstone_nothing_is_known(t):
     mine = short_lived(t, session_tombstone='1s')

@@ -148,23 +148,14 @@ static bool may_be_refused(const struct sim *sim, const struct publish *p)
 }
 
 /*
- * "lastSeq: the highest seq applied or refused": where the session has expired with the nack under way, the new one can only say that the
- * publish is done, and the client tells it as acknowledged with an unknown offset. No nack can follow, for its number belongs to the old session.
- */
-static bool covered_though_refused(const struct sim *sim, const struct publish *p, uint64_t offset)
-{
-    return sim->stats->renewed > 0 && offset == 0 && may_be_refused(sim, p);
-}
-
-/*
- * A process that dies between being told a result and noting it leaves that to be told again; and where the session expires in between, nobody knows
- * any more than that it was sent, or, of a refused one, that it is done.
+ * A process that dies between being told a result and noting it leaves that to be told again; and where the server forgets the session in between, nobody
+ * knows any more than that it was sent.
  */
 static bool told_again(uint32_t publisher, const struct publish *p, enum outcome outcome)
 {
     if (p->life == oracle.publishers[publisher].life)
         return false;
-    return outcome == p->outcome || outcome == UNCERTAIN || (p->outcome == REFUSED && outcome == ACKED);
+    return outcome == p->outcome || outcome == UNCERTAIN;
 }
 
 static void note_outcome(uint32_t publisher, struct publish *p, enum outcome outcome)
@@ -181,7 +172,7 @@ static void acked(struct sim *sim, uint32_t publisher, uint32_t n, uint64_t offs
     if (p->outcome != OPEN && !told_again(publisher, p, ACKED))
         sim_fail(sim, "publisher %u: publish %u is acknowledged after it was %s", publisher, n,
                  outcomes[p->outcome]);
-    else if (!p->applied && !covered_though_refused(sim, p, offset))
+    else if (!p->applied)
         sim_fail(sim, "publisher %u: publish %u is acknowledged and in no log", publisher, n);
     else if (offset != 0 && offset != p->offset)
         sim_fail(sim, "publisher %u: publish %u is acknowledged as offset %" PRIu64 ", it has %" PRIu64,

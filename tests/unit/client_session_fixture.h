@@ -308,8 +308,9 @@ static inline void refuse(struct fixture *f, int status, unsigned retry_after_s)
     hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
 }
 
-#define WELCOME(session, resumed, last_seq, channels)                                                        \
-    "{\"type\":\"welcome\",\"session\":\"" session "\",\"ticket\":\"t-" session "\",\"resumed\":" resumed    \
+#define WELCOME(session, resumed, last_seq, channels) "{" WELCOME_BODY(session, resumed, last_seq, channels)
+#define WELCOME_BODY(session, resumed, last_seq, channels)                                                   \
+    "\"type\":\"welcome\",\"session\":\"" session "\",\"ticket\":\"t-" session "\",\"resumed\":" resumed     \
     ",\"lastSeq\":" last_seq                                                                                 \
     ",\"ttl\":120000,\"serverId\":\"x\",\"serverTime\":1,\"heartbeat\":{\"interval\":25000,"                 \
     "\"min\":10000,\"max\":60000},\"lossSpread\":1000,\"maxMessage\":1000,\"address\":\"::1\",\"channels\":" \

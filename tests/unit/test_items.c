@@ -185,6 +185,67 @@ static void positions(void **state)
     way_release(&w);
 }
 
+static void refusals(void **state)
+{
+    const struct hf_items_refusal first = {
+        .seq = 7, .code = HF_STR("too_large"), .reason = HF_STR("more \"than\" 9")};
+    const struct hf_items_refusal second = {
+        .seq = HF_NUMBER_MAX, .code = HF_STR("limit"), .reason = HF_STR("")};
+    struct way w = {.m = {.type = HF_MSG_WELCOME,
+                          .has = HF_HAS_LAST_SEQ,
+                          .session = HF_STR("s"),
+                          .ticket = HF_STR("t"),
+                          .server_id = HF_STR("x"),
+                          .address = HF_STR("a"),
+                          .encoding = encoding_of(state)}};
+    struct hf_items_refusal r;
+    struct hf_items it;
+
+    way_begin(&w, w.m.encoding, HF_ITEMS_ARRAY);
+    hf_items_put_refusal(&w.list, w.m.encoding, &first);
+    hf_items_put_refusal(&w.list, w.m.encoding, &second);
+    way_go(&w, &w.m.refusals, HF_ITEMS_ARRAY, true);
+    it = hf_items(&w.m, w.m.refusals);
+    assert_int_equal(hf_items_refusal(&it, &r), 1);
+    assert_true(r.seq == 7 && hf_str_eq(r.code, first.code) && hf_str_eq(r.reason, first.reason));
+    assert_int_equal(hf_items_refusal(&it, &r), 1);
+    assert_true(r.seq == HF_NUMBER_MAX && hf_str_eq(r.code, second.code) && r.reason.len == 0);
+    assert_int_equal(hf_items_refusal(&it, &r), 0);
+    way_release(&w);
+}
+
+static void a_refusal_is_read_whole(void **state)
+{
+    static const char *const bad[] = {
+        "[1]",
+        "[{}]",
+        "[{\"seq\":1,\"code\":\"c\"}]",
+        "[{\"seq\":-1,\"code\":\"c\",\"reason\":\"r\"}]",
+        "[{\"seq\":1,\"code\":2,\"reason\":\"r\"}]",
+        "[{\"seq\":1,\"code\":\"c\",\"reason\":null}]",
+        "[{\"seq\":1,\"code\":\"c\",\"reason\":\"\\ud800\"}]",
+        "[{\"seq\":1,\"seq\":2,\"code\":\"c\",\"reason\":\"r\"}]",
+    };
+    static const char *const broken[] = {"\x01", "\x01\x00", "\x02\x00\x01", "\x04\x00\x01\x02z",
+                                         "\x05\x00\x01\x01z\x01"};
+    struct hf_items_refusal r;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct hf_items it = {hf_str_from(bad[i]), HF_ENCODING_JSON};
+
+        assert_int_equal(hf_items_refusal(&it, &r), HF_EBADMSG);
+    }
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        struct hf_items it = {{broken[i], i == 1   ? 2
+                                          : i == 0 ? 1
+                                                   : (size_t)broken[i][0] + 1},
+                              HF_ENCODING_BINARY};
+
+        assert_int_equal(hf_items_refusal(&it, &r), HF_EBADMSG);
+    }
+}
+
 static void members(void **state)
 {
     const struct hf_items_member first = {
@@ -327,6 +388,8 @@ int main(void)
         IN_BOTH(acks),
         cmocka_unit_test(an_ack_for_a_name_that_is_too_long),
         IN_BOTH(positions),
+        IN_BOTH(refusals),
+        cmocka_unit_test(a_refusal_is_read_whole),
         IN_BOTH(members),
         IN_BOTH(messages),
         cmocka_unit_test(an_element_that_is_none_is_refused),

@@ -50,13 +50,15 @@ static const struct message_vector messages[] = {
       .loss_spread_ms = 500,
       .max_message = 65536,
       .address = S("127.0.0.1"),
-      .channels = S("[{\"channel\":\"demo\",\"epoch\":\"e\",\"offset\":4}]")},
+      .channels = S("[{\"channel\":\"demo\",\"epoch\":\"e\",\"offset\":4}]"),
+      .refusals = S("[{\"seq\":6,\"code\":\"too_large\",\"reason\":\"no\"}]")},
      "{\"type\":\"welcome\",\"session\":\"s1\",\"ticket\":\"t1\",\"resumed\":true,\"lastSeq\":7,\"ttl\":"
      "120000,"
      "\"serverId\":\"a\",\"serverTime\":1700000000000,\"heartbeat\":{\"interval\":25000,\"min\":10000,"
      "\"max\":"
      "60000},\"lossSpread\":500,\"maxMessage\":65536,\"address\":\"127.0.0.1\",\"channels\":[{\"channel\":"
-     "\"demo\",\"epoch\":\"e\",\"offset\":4}]}"},
+     "\"demo\",\"epoch\":\"e\",\"offset\":4}],\"refusals\":[{\"seq\":6,\"code\":\"too_large\",\"reason\":"
+     "\"no\"}]}"},
     {true,
      {.type = HF_MSG_SUBSCRIBED,
       .has = HF_HAS_CHANNEL | HF_HAS_EPOCH | HF_HAS_OFFSET,
@@ -304,6 +306,7 @@ static void assert_same_strings(const struct hf_msg *a, const struct hf_msg *b)
     assert_same_str(a->acks, b->acks);
     assert_same_str(a->messages, b->messages);
     assert_same_str(a->channels, b->channels);
+    assert_same_str(a->refusals, b->refusals);
     assert_same_str(a->session, b->session);
     assert_same_str(a->ticket, b->ticket);
     assert_same_str(a->server_id, b->server_id);

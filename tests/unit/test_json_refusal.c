@@ -58,7 +58,7 @@ static const struct {
     {SERVERS, "welcome",
      "session!s ticket!s resumed!b lastSeq?n ttl!n serverId!s serverTime!n heartbeat!h lossSpread!n "
      "maxMessage!n "
-     "address!s channels?a"},
+     "address!s channels?a refusals?a"},
     {SERVERS, "subscribed", "channel!s epoch!s offset!n recovered!b"},
     {SERVERS, "unsubscribed", "channel!s code?s reason?s"},
     {SERVERS, "data", "channel!s offset!n id!s payload!v timestamp!n from?s"},

@@ -277,6 +277,45 @@ TEST(what_was_refused_does_not_wait_at_the_front)
     said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "3", "1"));
 }
 
+#define WITH_REFUSALS(welcome, refusals) "{\"refusals\":[" refusals "]," welcome
+
+/* "refusals: of a session that is gone": with its numbers, whatever the new session's are. */
+TEST(what_the_old_session_refused_is_told_as_refused)
+{
+    live(f);
+    for (unsigned i = 1; i <= 5; i++)
+        publish(f, "7");
+    collect(f);
+    serve(f, NACK("2"));
+    HEARD(f, "refused 2 forbidden\n");
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WITH_REFUSALS(WELCOME_BODY("s2", "false", "4", ""),
+                                 "{\"seq\":1,\"code\":\"too_large\",\"reason\":\"more than 9\"},"
+                                 "{\"seq\":2,\"code\":\"forbidden\",\"reason\":\"no\"},"
+                                 "{\"seq\":4,\"code\":\"rate_limited\",\"reason\":\"\",\"new\":1},"
+                                 "{\"seq\":99,\"code\":\"limit\",\"reason\":\"\"}"));
+    HEARD(f, "connected s2\nrefused 1 too_large\nrefused 4 rate_limited\nacked 3 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "7", "1"));
+    serve(f, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[9]}\n");
+    HEARD(f, "acked 5 at 9\n");
+}
+
+TEST(refusals_that_cannot_be_read_are_told_and_harm_nothing)
+{
+    live(f);
+    publish(f, "1");
+    publish(f, "2");
+    collect(f);
+    lose(f);
+    hf_buf_reset(&f->said);
+    dial(f);
+    accept_with(f, WITH_REFUSALS(WELCOME_BODY("s2", "false", "1", ""), "{\"seq\":1,\"code\":7}"));
+    HEARD(f, "connected s2\nerror bad_message\nacked 1 at 0\n");
+    said(f, "{\"type\":\"ping\",\"id\":\"2\"}\n" SAID_DATA("demo", "2", "1"));
+}
+
 /* In the same session its number is wanted: those behind it have theirs. */
 TEST(what_was_refused_keeps_its_number_in_its_session)
 {
@@ -1861,6 +1900,8 @@ int main(void)
         cmocka_unit_test(a_new_session_with_a_known_last_seq_loses_nothing),
         cmocka_unit_test(what_was_refused_is_not_sent_in_the_next_session),
         cmocka_unit_test(what_was_refused_does_not_wait_at_the_front),
+        cmocka_unit_test(what_the_old_session_refused_is_told_as_refused),
+        cmocka_unit_test(refusals_that_cannot_be_read_are_told_and_harm_nothing),
         cmocka_unit_test(what_was_refused_keeps_its_number_in_its_session),
         cmocka_unit_test(what_may_have_been_applied_is_not_sent_again),
         cmocka_unit_test(after_1009_the_oldest_unanswered_publish_is_refused),

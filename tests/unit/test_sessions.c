@@ -60,7 +60,7 @@ static void a_ticket_must_be_right_in_every_bit(void **state)
     struct table t = table_of(8);
     struct hf_session *s = add(&t.w[0]), *other = add(&t.w[0]);
     uint8_t ticket[HF_TICKET_BYTES], others[HF_TICKET_BYTES], mixed[HF_TICKET_BYTES];
-    uint64_t seq;
+    struct hf_session_past past;
 
     (void)state;
     hf_session_ticket(s, ticket);
@@ -70,7 +70,7 @@ static void a_ticket_must_be_right_in_every_bit(void **state)
         memcpy(mixed, ticket, sizeof(mixed));
         mixed[bit / 8] ^= (uint8_t)(1u << bit % 8);
         assert_null(hf_sessions_by_ticket(&t.w[1], mixed));
-        assert_int_equal(hf_sessions_tombstone(&t.w[1], mixed, 0, &seq), HF_ENOTFOUND);
+        assert_int_equal(hf_sessions_tombstone(&t.w[1], mixed, 0, &past), HF_ENOTFOUND);
     }
     memcpy(mixed, ticket, sizeof(mixed));
     memcpy(mixed, others, 8);
@@ -348,22 +348,97 @@ static void a_tombstone_tells_the_last_seq(void **state)
     struct table t = table_of(8);
     struct hf_session *s = add(&t.w[1]);
     uint8_t ticket[HF_TICKET_BYTES];
-    uint64_t seq = 0;
+    struct hf_session_past past;
 
     (void)state;
     atomic_store(&s->last_seq, 40);
     hf_session_applied(s, 42);
     hf_session_ticket(s, ticket);
-    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1, &seq), HF_ENOTFOUND); /* It lives. */
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1, &past), HF_ENOTFOUND); /* It lives. */
     end_until(&t.w[1], s, 1000);
     assert_null(hf_sessions_by_ticket(&t.w[0], ticket));
-    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1000, &seq), 0);
-    assert_int_equal(seq, 42);
-    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1001, &seq), HF_ENOTFOUND);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1000, &past), 0);
+    assert_int_equal(past.last_seq, 42);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1001, &past), HF_ENOTFOUND);
     for (unsigned bit = 0; bit < HF_TICKET_BYTES * 8; bit++) {
         ticket[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1, &seq), HF_ENOTFOUND);
+        assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1, &past), HF_ENOTFOUND);
         ticket[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    table_free(&t);
+}
+
+static void refuse(struct hf_sessions *t, struct hf_session *s, uint64_t first, uint64_t count)
+{
+    for (uint64_t seq = first; seq < first + count; seq++)
+        hf_session_refuse(t, s, seq, (uint8_t)(seq % 7), 1);
+}
+
+static void has_refusals(const struct hf_session_past *past, uint64_t first, uint32_t count)
+{
+    assert_int_equal(past->refusal_count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(past->refusals[i].seq, first + i);
+        assert_int_equal(past->refusals[i].code, (first + i) % 7);
+    }
+}
+
+/* Those of the last 32 that the last seq covers: what is above is asked for again. */
+static void a_tombstone_tells_the_refusals(void **state)
+{
+    struct table t = table_of(8);
+    struct hf_session *s = add(&t.w[1]), *none = add(&t.w[1]);
+    uint8_t ticket[HF_TICKET_BYTES], without[HF_TICKET_BYTES];
+    uint64_t number = s->number;
+    struct hf_session_past past;
+
+    (void)state;
+    hf_session_ticket(s, ticket);
+    hf_session_ticket(none, without);
+    refuse(&t.w[1], s, 1, 40);
+    atomic_store(&s->last_seq, 35);
+    assert_false(hf_session_ended_past(&t.w[0], s, number, &past)); /* It lives. */
+    assert_true(hf_session_end(&t.w[1], s, 1, 5));
+    assert_true(hf_session_ended_past(&t.w[0], s, number, &past));
+    has_refusals(&past, 9, 27);
+    assert_false(hf_session_ended_past(&t.w[0], s, number + 1, &past)); /* Its place is another one's now. */
+    assert_int_equal(expire_some(&t.w[1], UINT32_MAX, 0, 10, 1000), 1);
+    assert_false(hf_session_ended_past(&t.w[0], s, number, &past));
+    end_until(&t.w[1], none, 1000);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], ticket, 1, &past), 0);
+    assert_int_equal(past.last_seq, 35);
+    has_refusals(&past, 9, 27);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], without, 1, &past), 0);
+    has_refusals(&past, 0, 0);
+    table_free(&t);
+}
+
+/* "the refusals of the oldest ones are forgotten before their tombstones are" */
+static void the_oldest_refusals_are_forgotten_first(void **state)
+{
+    enum { SESSIONS = 100 };
+    struct table t = table_of(200);
+    uint32_t known = t.shm->tombs_per_home / 20; /* sessions whose refusals are left whole */
+    uint8_t tickets[SESSIONS][HF_TICKET_BYTES];
+    struct hf_session_past past;
+
+    (void)state;
+    assert_in_range(known, 1, SESSIONS - 2);
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        struct hf_session *s = add(&t.w[0]);
+
+        hf_session_ticket(s, tickets[i]);
+        refuse(&t.w[0], s, 100 * i + 1, 20);
+        atomic_store(&s->last_seq, 100 * i + 50);
+        end_until(&t.w[0], s, 1000);
+    }
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        assert_int_equal(hf_sessions_tombstone(&t.w[1], tickets[i], 1, &past), 0);
+        assert_int_equal(past.last_seq, 100 * i + 50);
+        if (i >= SESSIONS - known)
+            has_refusals(&past, 100 * i + 1, 20);
+        else if (i + 1 < SESSIONS - known)
+            assert_int_equal(past.refusal_count, 0);
     }
     table_free(&t);
 }
@@ -374,7 +449,7 @@ static void a_full_bucket_loses_the_one_that_ends_first(void **state)
     struct table t = table_of(40);
     struct hf_session *s[10];
     uint8_t tickets[10][HF_TICKET_BYTES];
-    uint64_t seq;
+    struct hf_session_past past;
 
     (void)state;
     for (unsigned i = 0; i < 10; i++) {
@@ -385,15 +460,15 @@ static void a_full_bucket_loses_the_one_that_ends_first(void **state)
     for (unsigned i = 0; i < 8; i++)
         end_until(&t.w[0], s[i], i == 3 ? 500 : i == 6 ? 600 : 1000 + i);
     for (unsigned i = 0; i < 8; i++)
-        assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[i], 400, &seq), 0);
+        assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[i], 400, &past), 0);
     end_until(&t.w[0], s[8], 2000);
-    assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[3], 400, &seq), HF_ENOTFOUND);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[3], 400, &past), HF_ENOTFOUND);
     end_until(&t.w[0], s[9], 2000);
-    assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[6], 400, &seq), HF_ENOTFOUND);
+    assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[6], 400, &past), HF_ENOTFOUND);
     for (unsigned i = 0; i < 10; i++)
         if (i != 3 && i != 6) {
-            assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[i], 400, &seq), 0);
-            assert_int_equal(seq, 100 + i);
+            assert_int_equal(hf_sessions_tombstone(&t.w[0], tickets[i], 400, &past), 0);
+            assert_int_equal(past.last_seq, 100 + i);
         }
     table_free(&t);
 }
@@ -424,6 +499,15 @@ static void a_worker_dies_at_each_place_of_a_park(void **state)
     }
 }
 
+static uint32_t tombs_of(const struct hf_sessions *t, uint64_t number)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < t->shm->workers * t->shm->tombs_per_home; i++)
+        count += atomic_load(&t->tombs[i].number) == number;
+    return count;
+}
+
 /* "ENDED -> FREE home, after the tombstone is written": its last seq is known at every moment, and no block is lost. */
 static void a_home_dies_at_each_place_of_an_expiry(void **state)
 {
@@ -433,15 +517,19 @@ static void a_home_dies_at_each_place_of_an_expiry(void **state)
     for (unsigned n = 1; died; n++) {
         struct outcome out = dies(n, work_expire, 25, true);
         uint8_t ticket[HF_TICKET_BYTES];
-        uint64_t seq = 0;
+        struct hf_session_past past;
         struct hf_session *s;
 
         died = out.died;
         hf_session_ticket(out.s, ticket);
         (void)expire(&out.t.w[0], UINT64_MAX, UINT64_MAX);
         assert_null(hf_sessions_by_ticket(&out.t.w[0], ticket));
-        assert_int_equal(hf_sessions_tombstone(&out.t.w[0], ticket, 1, &seq), 0);
-        assert_int_equal(seq, 30);
+        assert_int_equal(hf_sessions_tombstone(&out.t.w[0], ticket, 1, &past), 0);
+        assert_int_equal(past.last_seq, 30);
+        assert_int_equal(tombs_of(&out.t.w[0], out.s->number), 1);
+        assert_int_equal(past.refusal_count, 25);
+        for (uint32_t i = 0; i < 25; i++)
+            assert_int_equal(past.refusals[i].seq, i + 1);
         assert_int_equal(hf_sessions_live(&out.t.w[0]), 0);
         s = add(&out.t.w[0]);
         for (uint32_t i = 0; i < HF_SUBS_INLINE + out.t.shm->blocks_per_home * HF_SUBS_PER_BLOCK; i += 997)
@@ -528,6 +616,8 @@ int main(void)
         cmocka_unit_test(what_is_parked_after_a_look_expires_too),
         cmocka_unit_test(expiry_is_a_bounded_piece_of_work),
         cmocka_unit_test(a_tombstone_tells_the_last_seq),
+        cmocka_unit_test(a_tombstone_tells_the_refusals),
+        cmocka_unit_test(the_oldest_refusals_are_forgotten_first),
         cmocka_unit_test(a_full_bucket_loses_the_one_that_ends_first),
         cmocka_unit_test(a_worker_dies_at_each_place_of_a_park),
         cmocka_unit_test(a_home_dies_at_each_place_of_an_expiry),

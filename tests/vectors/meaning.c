@@ -81,6 +81,19 @@ static json_t *channels_of(const struct hf_msg *m)
     return whole(list, found);
 }
 
+static json_t *refusals_of(const struct hf_msg *m)
+{
+    struct hf_items it = hf_items(m, m->refusals);
+    json_t *list = json_array();
+    struct hf_items_refusal r;
+    int found;
+
+    while ((found = hf_items_refusal(&it, &r)) == 1)
+        json_array_append_new(list, json_pack("{sIsoso}", "seq", (json_int_t)r.seq, "code", text_of(r.code),
+                                              "reason", text_of(r.reason)));
+    return whole(list, found);
+}
+
 static json_t *members_of(const struct hf_msg *m)
 {
     struct hf_items it = hf_items(m, m->members);
@@ -137,7 +150,10 @@ static json_t *value_of(const struct hf_msg *m, const struct hf_member *member)
     case HF_KIND_BOOL:
         return json_boolean(*(const bool *)field);
     case HF_KIND_ARRAY:
-        return field == &m->channels ? channels_of(m) : field == &m->members ? members_of(m) : messages_of(m);
+        return field == &m->channels   ? channels_of(m)
+               : field == &m->refusals ? refusals_of(m)
+               : field == &m->members  ? members_of(m)
+                                       : messages_of(m);
     case HF_KIND_OFFSETS:
         return offsets_of(m);
     case HF_KIND_ACKS:
@@ -282,6 +298,23 @@ static bool read_channels(json_t *value, struct hf_buf *list)
     return json_is_array(value);
 }
 
+static bool read_refusals(json_t *value, struct hf_buf *list)
+{
+    struct hf_items_refusal r;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(value, i, item)
+    {
+        if (!read_number(json_object_get(item, "seq"), &r.seq) ||
+            !read_text(json_object_get(item, "code"), &r.code) ||
+            !read_text(json_object_get(item, "reason"), &r.reason))
+            return false;
+        hf_items_put_refusal(list, HF_ENCODING_BINARY, &r);
+    }
+    return json_is_array(value);
+}
+
 static bool read_members(json_t *value, struct hf_buf *list)
 {
     struct hf_items_member member;
@@ -361,6 +394,8 @@ static bool read_list(json_t *value, const struct hf_member *member, struct hf_m
         good = read_acks(value, list);
     else if (field == &m->channels)
         good = read_channels(value, list);
+    else if (field == &m->refusals)
+        good = read_refusals(value, list);
     else if (field == &m->members)
         good = read_members(value, list);
     else
