@@ -17,7 +17,8 @@ enum {
 
 static const char *const sql[HF_OUTBOX_STATEMENTS] = {
     [HF_OUTBOX_PUT] = "INSERT INTO publish (publish_id, channel, id, payload) VALUES (?1, ?2, ?3, ?4)",
-    [HF_OUTBOX_REFUSE] = "UPDATE publish SET payload = x'' WHERE publish_id = ?1",
+    [HF_OUTBOX_REFUSE] = ("UPDATE publish SET payload = CAST(?2 || payload AS BLOB)"
+                          " WHERE publish_id = ?1 AND substr(payload, 1, 1) <> x'21'"),
     [HF_OUTBOX_SAVE] =
         ("UPDATE session SET first_id = ?1, sent_id = ?2, seq_base = ?3, attempts = ?4, ticket = ?5,"
          " boot = ?6"),

@@ -196,7 +196,7 @@ void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms);
 /* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */
 int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload,
                         struct hf_str *value) HF_MUST_CHECK;
-/* Publishes at the front that were refused, of which the application knows, leave. */
+/* Publishes at the front that were refused leave. Of those that another process was told of the application is told now. */
 void hf_cs_drop_refused(struct hf_client_session *s);
 /* Put out what the window and the output have room for. */
 void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms);

@@ -107,18 +107,6 @@ struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_sessio
 
 /* --- answers --- */
 
-/* A publish has left the outbox. */
-static void done(struct hf_client_session *s, struct hf_outbox_item *item, uint64_t offset)
-{
-    struct hf_client_session_event ev = {
-        .type = HF_CSE_ACKED, .publish_id = item->publish_id, .channel = item->channel, .offset = offset};
-    ev.completion = item->completion;
-    hf_backoff_progressed(&s->backoff);
-    if (!item->refused) /* Else the application knows. */
-        hf_cs_emit(s, &ev);
-    free(item);
-}
-
 static void emit_refused(struct hf_client_session *s, const struct hf_outbox_item *item, struct hf_str code,
                          struct hf_str reason)
 {
@@ -132,15 +120,36 @@ static void emit_refused(struct hf_client_session *s, const struct hf_outbox_ite
     hf_cs_emit(s, &ev);
 }
 
+/* The process that was told died before it noted the result, or before its application heard of it. */
+static void tell_inherited(struct hf_client_session *s, const struct hf_outbox_item *item)
+{
+    if (item->refused && !item->told)
+        emit_refused(s, item, hf_str_from(item->code), HF_STR("the server told a process before this one"));
+}
+
+/* A publish has left the outbox. */
+static void done(struct hf_client_session *s, struct hf_outbox_item *item, uint64_t offset)
+{
+    struct hf_client_session_event ev = {
+        .type = HF_CSE_ACKED, .publish_id = item->publish_id, .channel = item->channel, .offset = offset};
+    ev.completion = item->completion;
+    hf_backoff_progressed(&s->backoff);
+    if (item->refused)
+        tell_inherited(s, item);
+    else
+        hf_cs_emit(s, &ev);
+    free(item);
+}
+
 void hf_cs_drop_refused(struct hf_client_session *s)
 {
     struct hf_outbox_item *item;
 
     while ((item = hf_outbox_pop_refused(&s->outbox)) != NULL)
-        free(item);
+        done(s, item, 0);
     while ((item = hf_outbox_pop_unnumbered(&s->outbox)) != NULL) {
         s->unsaved = true; /* The others have moved up. */
-        free(item);
+        done(s, item, 0);
     }
 }
 
@@ -152,6 +161,7 @@ static void refuse_oldest(struct hf_client_session *s)
     if (!s->refuse_oldest || s->settling)
         return;
     s->refuse_oldest = false;
+    hf_cs_drop_refused(s);
     item = hf_outbox_pop_unused(&s->outbox);
     if (item == NULL)
         return;
@@ -208,13 +218,14 @@ void hf_cs_on_ack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
 }
 
 /* The item with this seq, which is refused now; NULL where the application knows that, or there is none. */
-static struct hf_outbox_item *find_refused(struct hf_client_session *s, uint64_t seq)
+static struct hf_outbox_item *find_refused(struct hf_client_session *s, uint64_t seq, struct hf_str code)
 {
     struct hf_outbox_item *item = hf_outbox_find(&s->outbox, seq);
 
-    if (item == NULL || item->refused)
+    if (item == NULL || item->told)
         return NULL; /* "a client drops those that it knows" (PROTOCOL.md, welcome) */
-    item->refused = true;
+    hf_outbox_refused(item, code);
+    item->told = true;
     hf_backoff_progressed(&s->backoff);
     return item;
 }
@@ -227,7 +238,7 @@ void hf_cs_on_nack(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
         hf_cs_emit_error(s, m->code, m->reason, m->channel);
         return;
     }
-    item = find_refused(s, m->seq);
+    item = find_refused(s, m->seq, m->code);
     if (item == NULL)
         return;
     if (item->publish_id > s->outbox.first_id)
@@ -288,7 +299,7 @@ static bool take_refusals(struct hf_client_session *s, const struct hf_msg *m)
     int found = 0;
 
     while (m->refusals.data != NULL && (found = hf_items_refusal(&it, &refusal)) == 1) {
-        struct hf_outbox_item *item = find_refused(s, refusal.seq);
+        struct hf_outbox_item *item = find_refused(s, refusal.seq, refusal.code);
 
         if (item != NULL)
             emit_refused(s, item, refusal.code, refusal.reason);
@@ -319,7 +330,9 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
         ev.id = item->id;
         ev.payload = item->payload;
         ev.completion = item->completion;
-        if (!item->refused)
+        if (item->refused)
+            tell_inherited(s, item);
+        else
             hf_cs_emit(s, &ev);
         free(item);
     }

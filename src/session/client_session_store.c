@@ -42,16 +42,15 @@ static int begin(struct loading *l)
 static int take(void *arg, const struct hf_store_publish *p)
 {
     struct loading *l = arg;
-    bool refused = p->payload.len == 0;
     struct hf_str value;
     int err = begin(l);
 
     if (err < 0)
         return err;
     if (p->publish_id != l->s->outbox.first_id + l->s->outbox.count ||
-        hf_cs_publish_check(p->channel, p->id, refused ? HF_STR("0") : p->payload, &value) < 0)
+        hf_cs_publish_check(p->channel, p->id, p->payload, &value) < 0)
         return HF_ECORRUPT;
-    return hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value, refused);
+    return hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value, p->refusal);
 }
 
 int hf_cs_load(struct hf_client_session *s)
@@ -72,9 +71,8 @@ int hf_cs_load(struct hf_client_session *s)
     if (sent > s->outbox.count)
         return HF_ECORRUPT;
     hf_outbox_restore_sent(&s->outbox, (uint32_t)sent);
-    hf_cs_drop_refused(s);
     /* Of a session that got nothing without an answer, nothing is wanted: a new one is cheaper, and nobody's subscriptions are in it. */
-    if (s->outbox.sent == 0)
+    if (sent == 0)
         s->ticket_len = 0;
     s->inherited = s->ticket_len > 0;
     s->attempts = (uint32_t)l.state.attempts;
@@ -94,9 +92,14 @@ int hf_cs_store_put(struct hf_client_session *s, const struct hf_outbox_item *it
     return s->config.store == NULL ? 0 : s->config.store->put(s->config.store->ctx, &p);
 }
 
+static int note_refusal(struct hf_client_session *s, const struct hf_outbox_item *item)
+{
+    return s->config.store->refuse(s->config.store->ctx, item->publish_id, hf_str_from(item->code));
+}
+
 void hf_cs_store_refuse(struct hf_client_session *s, const struct hf_outbox_item *item)
 {
-    if (s->config.store != NULL && s->config.store->refuse(s->config.store->ctx, item->publish_id) < 0)
+    if (s->config.store != NULL && note_refusal(s, item) < 0)
         s->unnoted = true; /* With the next save. */
 }
 
@@ -107,7 +110,7 @@ static int note_refusals(struct hf_client_session *s)
 
     for (i = 0; i < s->outbox.count && err == 0; i++)
         if (hf_outbox_at(&s->outbox, i)->refused)
-            err = s->config.store->refuse(s->config.store->ctx, hf_outbox_at(&s->outbox, i)->publish_id);
+            err = note_refusal(s, hf_outbox_at(&s->outbox, i));
     s->unnoted = err < 0;
     return err;
 }

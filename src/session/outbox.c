@@ -79,8 +79,7 @@ static struct hf_outbox_item *item_new(struct hf_str channel, struct hf_str id, 
     return item;
 }
 
-static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload,
-                  bool refused)
+static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, struct hf_str payload)
 {
     struct hf_outbox_item *item;
 
@@ -90,7 +89,8 @@ static int append(struct hf_outbox *o, struct hf_str channel, struct hf_str id, 
     if (item == NULL)
         return HF_ENOMEM;
     item->publish_id = o->first_id + o->count;
-    item->refused = refused;
+    item->refused = item->told = false;
+    item->code[0] = '\0';
     *slot(o, o->count) = item;
     o->count++;
     o->bytes += item_bytes(item);
@@ -107,7 +107,7 @@ int hf_outbox_add(struct hf_outbox *o, struct hf_str channel, struct hf_str id, 
         return HF_ETOOLARGE;
     if (o->count >= o->messages_max || o->bytes > o->bytes_max - bytes)
         return HF_EAGAIN;
-    err = append(o, channel, id, payload, false);
+    err = append(o, channel, id, payload);
     if (err < 0)
         return err;
     *publish_id = o->first_id + o->count - 1;
@@ -138,9 +138,23 @@ void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base
 }
 
 int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
-                           struct hf_str payload, bool refused)
+                           struct hf_str payload, struct hf_str refusal)
 {
-    return o->count == UINT32_MAX / 2 ? HF_ELIMIT : append(o, channel, id, payload, refused);
+    int err = o->count == UINT32_MAX / 2 ? HF_ELIMIT : append(o, channel, id, payload);
+
+    if (err == 0 && refusal.data != NULL)
+        hf_outbox_refused(*slot(o, o->count - 1), refusal);
+    return err;
+}
+
+void hf_outbox_refused(struct hf_outbox_item *item, struct hf_str code)
+{
+    size_t len = code.len < sizeof(item->code) ? code.len : 0;
+
+    item->refused = true;
+    if (len > 0)
+        memcpy(item->code, code.data, len);
+    item->code[len] = '\0';
 }
 
 void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent)

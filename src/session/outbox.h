@@ -30,15 +30,18 @@ struct hf_completion {
     void *user;
 };
 
+enum { HF_OUTBOX_CODE_BYTES = 14 }; /* those of PROTOCOL.md have 12 at most */
+
 struct hf_outbox_item {
     uint64_t publish_id;
     struct hf_completion completion;
     struct hf_str channel;
     struct hf_str id; /* data NULL: none */
     struct hf_str payload;
-    bool
-        refused; /* a nack has come; the application has been told; never applied, so never sent in another session */
-    char bytes[]; /* what the three strings point to */
+    bool refused;                    /* a nack has come: never applied, so never sent in another session */
+    bool told;                       /* and the application has been told, by this process */
+    char code[HF_OUTBOX_CODE_BYTES]; /* the nack's; "" where it does not fit */
+    char bytes[];                    /* what the three strings point to */
 };
 
 struct hf_outbox {
@@ -70,11 +73,13 @@ void hf_outbox_take_back(struct hf_outbox *o);
 
 /*
  * For an outbox that outlived its process: it goes on with these numbers (0 <= seq_base < first_id), and nothing in it. Then the items are
- * added, which is done whatever the bounds say, some of them refused, and last how many of them may have been sent.
+ * added, which is done whatever the bounds say, and last how many of them may have been sent. refusal: the code with which one was refused; data NULL: it was not.
  */
 void hf_outbox_restore(struct hf_outbox *o, uint64_t first_id, uint64_t seq_base);
 int hf_outbox_restore_item(struct hf_outbox *o, struct hf_str channel, struct hf_str id,
-                           struct hf_str payload, bool refused) HF_MUST_CHECK;
+                           struct hf_str payload, struct hf_str refusal) HF_MUST_CHECK;
+/* Note that it was refused with this code. */
+void hf_outbox_refused(struct hf_outbox_item *item, struct hf_str code);
 void hf_outbox_restore_sent(struct hf_outbox *o, uint32_t sent);
 
 /*

@@ -21,8 +21,9 @@
 struct hf_store_publish {
     uint64_t publish_id;
     struct hf_str channel;
-    struct hf_str id;      /* data NULL: none */
-    struct hf_str payload; /* empty: it was refused, and the application has been told */
+    struct hf_str id; /* data NULL: none */
+    struct hf_str payload;
+    struct hf_str refusal; /* the code with which it was refused; data NULL: it was not */
 };
 
 /* Invariant: seq_base < first_id <= sent_id + 1. A new store has first_id 1 and else nothing. */
@@ -45,8 +46,8 @@ struct hf_store {
                 int (*take)(void *arg, const struct hf_store_publish *publish), void *arg);
     /* Keep one publish, whose id is one above the last's. A negative enum hf_err: it is not kept. */
     int (*put)(void *ctx, const struct hf_store_publish *publish);
-    /* A publish that it has was refused: its payload is not wanted any more, its place is. A negative enum hf_err: not noted. */
-    int (*refuse)(void *ctx, uint64_t publish_id);
+    /* A publish that it has was refused, with this code; it may know that. A negative enum hf_err: it is not noted. */
+    int (*refuse)(void *ctx, uint64_t publish_id, struct hf_str code);
     /* Replace the state, and forget the publishes below first_id, both or neither. A negative enum hf_err: neither. */
     int (*save)(void *ctx, const struct hf_store_state *state);
 };

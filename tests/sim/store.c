@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "sim/sim.h"
+#include "wire/message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ static void keep(struct sim_store *s, const struct hf_store_publish *p)
     kept->publish.channel = copy(&at, p->channel);
     kept->publish.id = copy(&at, p->id);
     kept->publish.payload = copy(&at, p->payload);
+    kept->publish.refusal = (struct hf_str){NULL, 0};
     if (s->count == s->cap) {
         s->cap = 2 * s->cap + 16;
         s->kept = realloc(s->kept, s->cap * sizeof(s->kept[0]));
@@ -77,7 +79,7 @@ static int put(void *ctx, const struct hf_store_publish *publish)
     return dies ? HF_EIO : 0;
 }
 
-static int refuse(void *ctx, uint64_t publish_id)
+static int refuse(void *ctx, uint64_t publish_id, struct hf_str code)
 {
     struct sim_store *s = ctx;
     uint32_t i = 0;
@@ -90,7 +92,8 @@ static int refuse(void *ctx, uint64_t publish_id)
     if (i == s->count)
         sim_fail(s->sim, "publish %u is refused, and is not there", (unsigned)publish_id);
     else
-        s->kept[i]->publish.payload.len = 0;
+        s->kept[i]->publish.refusal =
+            hf_str_from(hf_code_name(hf_code_from(code))); /* which lives longer than the process */
     return dies ? HF_EIO : 0;
 }
 

@@ -35,6 +35,7 @@ static void memory_store_drop_first(struct memory_store *m)
     free((char *)(uintptr_t)m->publishes[0].channel.data);
     free((char *)(uintptr_t)m->publishes[0].id.data);
     free((char *)(uintptr_t)m->publishes[0].payload.data);
+    free((char *)(uintptr_t)m->publishes[0].refusal.data);
     memmove(m->publishes, m->publishes + 1, --m->count * sizeof(m->publishes[0]));
 }
 
@@ -58,13 +59,15 @@ static int memory_store_put(void *ctx, const struct hf_store_publish *p)
     m->puts++;
     if (m->fail < 0 || m->count == MEMORY_STORE_MAX)
         return m->fail < 0 ? m->fail : HF_ENOSPACE;
-    m->publishes[m->count++] =
-        (struct hf_store_publish){p->publish_id, memory_store_copy(p->channel), memory_store_copy(p->id),
-                                  memory_store_copy(p->payload)};
+    m->publishes[m->count++] = (struct hf_store_publish){p->publish_id,
+                                                         memory_store_copy(p->channel),
+                                                         memory_store_copy(p->id),
+                                                         memory_store_copy(p->payload),
+                                                         {NULL, 0}};
     return 0;
 }
 
-static int memory_store_refuse(void *ctx, uint64_t publish_id)
+static int memory_store_refuse(void *ctx, uint64_t publish_id, struct hf_str code)
 {
     struct memory_store *m = ctx;
     unsigned i;
@@ -73,8 +76,8 @@ static int memory_store_refuse(void *ctx, uint64_t publish_id)
     if (m->fail < 0)
         return m->fail;
     for (i = 0; i < m->count; i++)
-        if (m->publishes[i].publish_id == publish_id)
-            m->publishes[i].payload.len = 0;
+        if (m->publishes[i].publish_id == publish_id && m->publishes[i].refusal.data == NULL)
+            m->publishes[i].refusal = memory_store_copy(code);
     return 0;
 }
 

@@ -100,7 +100,7 @@ static void bounds_hold_in_messages_and_bytes(void **state)
     assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, HF_STR("1"), &id), HF_EAGAIN);
     assert_int_equal(write_all(&o), 3);
     assert_int_equal(pop_all(&o, 2), 2);
-    assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, (struct hf_str){large, 500}, &id), HF_EAGAIN);
+    assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, (struct hf_str){large, 480}, &id), HF_EAGAIN);
     assert_int_equal(hf_outbox_add(&o, HF_STR("demo"), no_id, (struct hf_str){large, 200}, &id), 0);
     hf_outbox_release(&o);
 }
@@ -230,7 +230,7 @@ static void an_outbox_is_restored_with_its_numbers(void **state)
     hf_outbox_init(&o, 2, 200, 10);
     hf_outbox_restore(&o, 41, 30);
     for (i = 0; i < 20; i++)
-        assert_int_equal(hf_outbox_restore_item(&o, HF_STR("demo"), no_id, HF_STR("\"left\""), false), 0);
+        assert_int_equal(hf_outbox_restore_item(&o, HF_STR("demo"), no_id, HF_STR("\"left\""), no_id), 0);
     hf_outbox_restore_sent(&o, 3);
     assert_int_equal(hf_outbox_seq_sent(&o), 13);
     assert_int_equal(next_seq(&o), 11);

@@ -97,9 +97,11 @@ static int take(void *arg, const struct hf_store_publish *p)
 
     l->count++;
     if (len < sizeof(l->text) - 200)
-        (void)snprintf(l->text + len, sizeof(l->text) - len, "%d %.*s %s%.*s %.*s\n", (int)p->publish_id,
-                       (int)p->channel.len, p->channel.data, p->id.data == NULL ? "-" : "+", (int)p->id.len,
-                       p->id.data == NULL ? "" : p->id.data, (int)p->payload.len, p->payload.data);
+        (void)snprintf(l->text + len, sizeof(l->text) - len, "%d %.*s %s%.*s %.*s%s%.*s\n",
+                       (int)p->publish_id, (int)p->channel.len, p->channel.data,
+                       p->id.data == NULL ? "-" : "+", (int)p->id.len, p->id.data == NULL ? "" : p->id.data,
+                       (int)p->payload.len, p->payload.data, p->refusal.data == NULL ? "" : " !",
+                       (int)p->refusal.len, p->refusal.data == NULL ? "" : p->refusal.data);
     return 0;
 }
 
@@ -197,13 +199,13 @@ static void all_is_kept_as_it_was_given(void **state)
 {
     struct hf_outbox_file *f = opened(true);
     const struct hf_store *s = hf_outbox_file_store(f);
-    struct hf_store_publish p = {1, HF_STR("demo"), HF_STR(""), HF_STR("\"\xc3\xa4\"")};
+    struct hf_store_publish p = {1, HF_STR("demo"), HF_STR(""), HF_STR("\"\xc3\xa4\""), {NULL, 0}};
     struct loaded l;
 
     (void)state;
     assert_int_equal(load(f, &l), 0);
     assert_int_equal(s->put(s->ctx, &p), 0);
-    p = (struct hf_store_publish){2, HF_STR("a'b"), HF_STR("id-2"), HF_STR("{\"x\":1}")};
+    p = (struct hf_store_publish){2, HF_STR("a'b"), HF_STR("id-2"), HF_STR("{\"x\":1}"), {NULL, 0}};
     assert_int_equal(s->put(s->ctx, &p), 0);
     assert_int_equal(put(f, 3, "3"), 0);
     assert_int_equal(save(f, 1, 2, "t-1"), 0);
@@ -241,7 +243,7 @@ static int refuse(struct hf_outbox_file *f, uint64_t publish_id)
 {
     const struct hf_store *s = hf_outbox_file_store(f);
 
-    return s->refuse(s->ctx, publish_id);
+    return s->refuse(s->ctx, publish_id, HF_STR("rate_limited"));
 }
 
 static void dies_with_a_refusal(void)
@@ -257,7 +259,7 @@ static void dies_with_a_refusal(void)
     CHECK(refuse(f, 2) == 0);
 }
 
-/* It keeps its place, because its number counts, and has no payload. */
+/* It keeps its place and its payload, because its number counts in its session; and to note it twice is no matter. */
 static void a_refusal_survives_a_kill(void **state)
 {
     struct hf_outbox_file *f;
@@ -265,14 +267,15 @@ static void a_refusal_survives_a_kill(void **state)
 
     (void)state;
     in_dying_child(dies_with_a_refusal);
-    check_content("1 demo - 1\n2 demo - \n3 demo - 3\n", 1, 3, "t-1");
+    check_content("1 demo - 1\n2 demo - 2 !rate_limited\n3 demo - 3\n", 1, 3, "t-1");
     f = opened(true);
     assert_int_equal(load(f, &l), 0);
+    assert_int_equal(refuse(f, 2), 0);
     assert_int_equal(refuse(f, 3), 0);
     assert_int_equal(hf_outbox_file_flush(f), 0);
     assert_int_equal(save(f, 2, 3, "t-1"), 0);
     hf_outbox_file_close(f);
-    check_content("2 demo - \n3 demo - \n", 2, 3, "t-1");
+    check_content("2 demo - 2 !rate_limited\n3 demo - 3 !rate_limited\n", 2, 3, "t-1");
 }
 
 /* --- faults: SQLite's way to the system can be replaced, call by call --- */
