@@ -125,7 +125,7 @@ enum hf_client_cause {
     HF_CLIENT_CAUSE_OUTPUT_STUCK,       /* what was written does not leave this machine */
     HF_CLIENT_CAUSE_CONNECTION_LOST,    /* it ended without a word */
     HF_CLIENT_CAUSE_UNREACHABLE,        /* it could not be made, or ended before there was an answer */
-    HF_CLIENT_CAUSE_TIMED_OUT,          /* there was no answer in time */
+    HF_CLIENT_CAUSE_TIMED_OUT,          /* there was no answer in time, or TCP has given the connection up */
     HF_CLIENT_CAUSE_REFUSED,            /* an HTTP answer in place of 101: see http_status */
     HF_CLIENT_CAUSE_RETRY_AFTER,        /* one that says when to come back */
     HF_CLIENT_CAUSE_SERVER_DRAIN,       /* the server's `reconnect` */

@@ -78,14 +78,28 @@ static void not_welcome(struct hf_socket *sock, const struct hf_socket_turn *tur
     sock->judged = true;
 }
 
+/*
+ * Whether it was this machine that gave the connection up: nothing that was sent is acknowledged, nothing leads there any more, or somebody here has ended it. A peer that is there says
+ * so with FIN or RST. (Linux tells the reason that it had last in place of ETIMEDOUT; what ends a socket from outside is `ss -K`, or a system that changes its network.)
+ */
+static bool given_up_here(int error)
+{
+    return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
+           error == ENETDOWN || error == ECONNABORTED;
+}
+
 static void lost(struct hf_socket *sock, const struct hf_socket_turn *turn)
 {
+    bool here = given_up_here(sock->failed_errno);
     char why[sizeof(sock->why)];
 
     memcpy(why, sock->why, sizeof(why));
     not_welcome(sock, turn);
     hf_socket_release(sock);
-    hf_client_session_lost(turn->session, sock->slot, why, turn->now_ms);
+    if (here)
+        hf_client_session_given_up(turn->session, sock->slot, why, turn->now_ms);
+    else
+        hf_client_session_lost(turn->session, sock->slot, why, turn->now_ms);
 }
 
 static bool still_wanted(const struct hf_socket *sock, const struct hf_socket_turn *turn)
@@ -243,6 +257,7 @@ static long outcome(struct hf_socket *sock, long n, const char *doing)
         return n;
     if (sock->tls == NULL && (errno == EAGAIN || errno == EINTR))
         return HF_EAGAIN;
+    sock->failed_errno = sock->tls != NULL ? hf_tls_conn_errno(sock->tls) : errno;
     if (sock->tls != NULL)
         say(sock, hf_tls_conn_why(sock->tls));
     else
@@ -315,7 +330,8 @@ static bool write_some(struct hf_socket *sock, const struct hf_socket_turn *turn
             return false;
         if (n < 0) {
             /* What the server said before it closed may still lie in the socket; reading will meet the end. */
-            read_some(sock, turn);
+            if (!given_up_here(sock->failed_errno))
+                read_some(sock, turn);
             if (still_wanted(sock, turn))
                 lost(sock, turn);
             return false;

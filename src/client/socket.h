@@ -45,6 +45,7 @@ struct hf_socket {
     struct hf_dial dial;      /* DIALING */
     struct hf_tunnel *tunnel; /* TUNNELING; NULL otherwise */
     struct hf_tls_conn *tls;  /* from GREETING on; NULL: plain */
+    int failed_errno;         /* of the socket that carried; 0: it has not failed */
     bool wrote;               /* some bytes, since stuck.h has last been told */
     char why[384];            /* how it ended */
 };

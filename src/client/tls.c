@@ -42,6 +42,7 @@ struct hf_tls_conn {
     SSL_SESSION *ticket; /* what it shall resume with; NULL: nothing, or the handshake is complete */
     BIO *out;            /* records on their way; the SSL owns it */
     int fd;
+    int failed_errno; /* of the socket; 0: it has not failed */
     char why[320];
 };
 
@@ -258,6 +259,19 @@ const char *hf_tls_conn_why(const struct hf_tls_conn *c)
     return c->why;
 }
 
+int hf_tls_conn_errno(const struct hf_tls_conn *c)
+{
+    return c->failed_errno;
+}
+
+static void socket_failed(struct hf_tls_conn *c, const char *doing)
+{
+    char text[80];
+
+    c->failed_errno = errno;
+    snprintf(c->why, sizeof(c->why), "%s: %s", doing, strerror_r(errno, text, sizeof(text)));
+}
+
 int hf_tls_conn_flush(struct hf_tls_conn *c)
 {
     uint8_t sent[4096];
@@ -268,9 +282,7 @@ int hf_tls_conn_flush(struct hf_tls_conn *c)
     if (len > 0)
         n = send(c->fd, data, (size_t)len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        char text[80];
-
-        snprintf(c->why, sizeof(c->why), "send: %s", strerror_r(errno, text, sizeof(text)));
+        socket_failed(c, "send");
         return HF_ECLOSED;
     }
     for (long gone = 0; gone < n;) /* Only reading takes bytes out of a memory BIO. */
@@ -325,7 +337,10 @@ static int stopped(struct hf_tls_conn *c, int result)
         return HF_EAGAIN;
     if (error == SSL_ERROR_ZERO_RETURN)
         return 0;
-    say_why(c, error);
+    if (error == SSL_ERROR_SYSCALL && errno != 0)
+        socket_failed(c, "receive");
+    else
+        say_why(c, error);
     return HF_EPROTO;
 }
 

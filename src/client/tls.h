@@ -45,5 +45,7 @@ bool hf_tls_conn_wants_write(const struct hf_tls_conn *c);
 bool hf_tls_conn_has_pending(const struct hf_tls_conn *c);
 /* What went wrong and what to do about it, in English; valid while c is. */
 const char *hf_tls_conn_why(const struct hf_tls_conn *c);
+/* The errno of the socket, where that is what failed; 0: it is not. */
+int hf_tls_conn_errno(const struct hf_tls_conn *c);
 
 #endif

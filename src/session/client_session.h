@@ -259,6 +259,8 @@ int hf_client_session_set_server(struct hf_client_session *s, const char *host,
 void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uint64_t now_ms);
 /* It could not be made, or has ended; why is English, for the application. */
 void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms);
+/* The same where this machine has given it up, and not the peer: what was sent is not acknowledged (ETIMEDOUT), or nothing leads there. Of the server that says as little as a heartbeat that was missed. */
+void hf_client_session_given_up(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms);
 /* Bytes received. data is written to. */
 void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t *data, size_t len,
                             uint64_t now_ms);

@@ -120,8 +120,11 @@ void hf_cs_end(struct hf_client_session *s, const struct hf_ending *e, uint64_t 
 }
 
 static enum hf_backoff_cause backoff_cause(const struct hf_client_session *s,
-                                           enum hf_client_session_cause cause)
+                                           enum hf_client_session_cause cause, bool attempt_failed)
 {
+    /* "network change/wake/pre-dial ready/hard timeout: 0-100 ms" (research/protocol.md 3.5): a connection that TCP has given up is the last of these. */
+    if (cause == HF_BY_TIMED_OUT && !attempt_failed)
+        return HF_CAUSE_OWN;
     switch (cause) {
     case HF_BY_UNREACHABLE:
     case HF_BY_TIMED_OUT: /* Without a way to the server that says nothing about the server. */
@@ -150,7 +153,7 @@ static enum hf_backoff_cause backoff_cause(const struct hf_client_session *s,
 static void schedule(struct hf_client_session *s, const struct hf_ending *e, bool attempt_failed,
                      uint64_t now_ms)
 {
-    const struct hf_backoff_end end = {.cause = backoff_cause(s, e->cause),
+    const struct hf_backoff_end end = {.cause = backoff_cause(s, e->cause, attempt_failed),
                                        .attempt_failed = attempt_failed,
                                        .loss_spread_ms = s->loss_spread_ms,
                                        .min_ms = e->min_ms,

@@ -32,9 +32,10 @@ void hf_client_session_connected(struct hf_client_session *s, unsigned slot, uin
     hf_cs_leave(s, now_ms);
 }
 
-void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms)
+static void gone(struct hf_client_session *s, unsigned slot, enum hf_client_session_cause cause,
+                 const char *why, uint64_t now_ms)
 {
-    struct hf_ending e = {.cause = HF_BY_CONNECTION_LOST, .why = why};
+    struct hf_ending e = {.cause = cause, .why = why};
     struct hf_link *l = &s->links[slot];
 
     hf_assert(s->busy == 0);
@@ -55,6 +56,16 @@ void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const ch
         hf_link_drop(l);
     }
     hf_cs_leave(s, now_ms);
+}
+
+void hf_client_session_lost(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms)
+{
+    gone(s, slot, HF_BY_CONNECTION_LOST, why, now_ms);
+}
+
+void hf_client_session_given_up(struct hf_client_session *s, unsigned slot, const char *why, uint64_t now_ms)
+{
+    gone(s, slot, HF_BY_TIMED_OUT, why, now_ms);
 }
 
 void hf_client_session_recv(struct hf_client_session *s, unsigned slot, uint8_t *data, size_t len,

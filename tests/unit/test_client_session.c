@@ -64,6 +64,23 @@ TEST(a_loss_is_told_with_its_cause_and_the_time_of_the_next_attempt)
     assert_int_equal(f->next_attempt_ms, UINT64_MAX);
 }
 
+/* That is the client's own evidence, as a heartbeat that is missed, and no loss whose herd is to be spread. */
+TEST(a_connection_that_this_machine_gives_up_is_made_anew_at_once)
+{
+    begin(f);
+    hf_client_session_given_up(f->s, f->slot, "receive: Connection timed out", f->now_ms);
+    MOVED(f, "live waiting timed_out\n");
+    HEARD(f, "disconnected 0\n");
+    next_attempt_in(f, 0, 100);
+    dial_in_vain(f);
+    MOVED(f, "waiting connecting due\nconnecting waiting unreachable\n");
+    advance(f, 30000);
+    dial(f);
+    advance(f, 8000); /* An attempt that has no answer in time is another matter. */
+    hf_buf_reset(&f->moves);
+    assert_true(f->next_attempt_ms >= 100);
+}
+
 TEST(close_codes_are_causes)
 {
     static const struct {
@@ -859,6 +876,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loss_is_told_with_its_cause_and_the_time_of_the_next_attempt),
+        cmocka_unit_test(a_connection_that_this_machine_gives_up_is_made_anew_at_once),
         cmocka_unit_test(close_codes_are_causes),
         cmocka_unit_test(refusals_are_causes),
         cmocka_unit_test(an_attempt_fails_in_other_ways),

@@ -5,6 +5,7 @@
 #include "client_session_fixture.h"
 
 #include "client/socket.h"
+#include "client/stuck.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -172,12 +173,159 @@ TEST(a_spare_in_its_handshake_has_its_time)
     deaf_end(&d);
 }
 
+/* --- the end of a connection that stood --- */
+
+/* The server of the test: it takes the connection, and welcomes it. */
+static int welcome(struct spare *one, struct fixture *f, const struct deaf *d)
+{
+    const struct hf_socket_turn turn = turn_of(one, f);
+    int fd = accept(d->fd, NULL, NULL);
+    struct pollfd readable = {.fd = one->sock.fd, .events = POLLIN};
+    char head[4096], key[HF_WS_KEY_LEN];
+    struct hf_handshake h;
+    struct hf_buf out;
+    ssize_t len;
+
+    hf_socket_obey(&one->sock, &turn);
+    assert_true(fd >= 0);
+    len = recv(fd, head, sizeof(head), 0); /* loopback: it is one piece, and there */
+    assert_true(len > 0 && hf_handshake_parse(&h, head, (size_t)len) == (int)len);
+    memcpy(key, h.key.data, sizeof(key));
+    hf_buf_init(&out, TEXT_MAX);
+    assert_int_equal(
+        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, HF_STR("holdfast.v1.json"), NULL),
+        0);
+    assert_int_equal(hf_ws_put_frame(&out, HF_WS_TEXT, WELCOME("s1", "false", "null", ""),
+                                     strlen(WELCOME("s1", "false", "null", "")) - 1, NULL),
+                     0);
+    assert_int_equal(send(fd, out.data, out.len, MSG_NOSIGNAL), (ssize_t)out.len);
+    hf_buf_release(&out);
+    assert_int_equal(poll(&readable, 1, PATIENCE_MS), 1);
+    hf_socket_ready(&one->sock, &readable, &turn);
+    HEARD(f, "connected s1\n");
+    hf_buf_reset(&f->moves);
+    return fd;
+}
+
+/* The first connection, on a real socket; returns the server's end of it. */
+static int stand(struct spare *one, struct fixture *f, const struct deaf *d)
+{
+    char url[64];
+    const char *const urls[] = {url};
+
+    at(url, sizeof(url), "ws", d->port, "/ws");
+    assert_int_equal(
+        hf_servers_init(&one->servers, &(struct hf_servers_config){.urls = urls, .count = 1, .proxy = ""}),
+        0);
+    advance(f, 0);
+    hf_socket_init(&one->sock, (unsigned)wanted_slot(f));
+    run_to(one, f, HF_SOCKET_CARRYING);
+    return welcome(one, f, d);
+}
+
+/* Something has happened to the socket. */
+static void notice(struct spare *one, struct fixture *f)
+{
+    const struct hf_socket_turn turn = turn_of(one, f);
+    struct pollfd fd = {.fd = one->sock.fd, .events = POLLIN};
+
+    assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+    hf_socket_ready(&one->sock, &fd, &turn);
+    assert_int_equal(one->sock.stage, HF_SOCKET_NONE);
+    HEARD(f, "disconnected 0\n");
+}
+
+/* The peer takes nothing more, and TCP gives the connection up after so long. */
+static void fill(int fd)
+{
+    static const char junk[65536];
+
+    while (send(fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        continue;
+    hf_tcp_give_up_after(fd, 50);
+}
+
+static void says_what_happened(struct fixture *f, const struct hf_client_session_event *ev)
+{
+    (void)f;
+    if (ev->type == HF_CSE_DISCONNECTED)
+        assert_non_null(strstr(ev->why, "timed out"));
+}
+
+TEST(what_tcp_gives_up_is_our_own_evidence)
+{
+    struct deaf d = deaf_begin(false);
+    struct spare *one = calloc(1, sizeof(*one));
+    int peer;
+
+    assert_non_null(one);
+    peer = stand(one, f, &d);
+    fill(one->sock.fd);
+    f->in_callback = says_what_happened;
+    notice(one, f);
+    MOVED(f, "live waiting timed_out\n");
+    assert_in_range(f->next_attempt_ms, 0, 100);
+    (void)close(peer);
+    hf_socket_release(&one->sock);
+    hf_servers_release(&one->servers);
+    free(one);
+    deaf_end(&d);
+}
+
+/* The same when a write meets it first. */
+TEST(what_tcp_gives_up_is_our_own_evidence_to_a_write)
+{
+    struct deaf d = deaf_begin(false);
+    struct spare *one = calloc(1, sizeof(*one));
+    struct pollfd fd;
+    struct hf_socket_turn turn;
+    int peer;
+
+    assert_non_null(one);
+    peer = stand(one, f, &d);
+    fill(one->sock.fd);
+    fd = (struct pollfd){.fd = one->sock.fd};
+    assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+    publish(f, "1");
+    f->in_callback = says_what_happened;
+    turn = turn_of(one, f);
+    hf_socket_obey(&one->sock, &turn);
+    assert_int_equal(one->sock.stage, HF_SOCKET_NONE);
+    HEARD(f, "disconnected 0\n");
+    MOVED(f, "live waiting timed_out\n");
+    (void)close(peer);
+    hf_servers_release(&one->servers);
+    free(one);
+    deaf_end(&d);
+}
+
+TEST(what_the_peer_ends_is_a_loss)
+{
+    const struct linger reset = {.l_onoff = 1};
+    struct deaf d = deaf_begin(false);
+    struct spare *one = calloc(1, sizeof(*one));
+    int peer;
+
+    assert_non_null(one);
+    peer = stand(one, f, &d);
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    (void)close(peer);
+    notice(one, f);
+    MOVED(f, "live waiting connection_lost\n");
+    hf_servers_release(&one->servers);
+    free(one);
+    deaf_end(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spare_that_is_dialling_has_its_time),
         cmocka_unit_test(a_spare_that_waits_for_the_proxy_has_its_time),
         cmocka_unit_test(a_spare_in_its_handshake_has_its_time),
+        cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence),
+        cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence_to_a_write),
+        cmocka_unit_test(what_the_peer_ends_is_a_loss),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
