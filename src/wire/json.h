@@ -26,6 +26,7 @@ enum { HF_JSON_DEPTH_MAX = 128 };
  * was seen (a number cut short is another number).
  * Numbers must be integers in [0, 2^53); -0, 1.0 and 1e3 are refused. A string with a lone surrogate escape is refused in the envelope (but passes in a
  * payload). null for an optional member is "absent"; a payload may be null, and then is the value null.
+ * A client's `data` may have payloadBase64 in place of payload: it is decoded in its place, and given as HF_HAS_PAYLOAD with payload_raw.
  * channel must be hf_channel_name_valid(); id, ackId and epoch at most HF_LABEL_BYTES_MAX bytes. offsets, acks are checked to the last element; messages and
  * channels are some array, whose elements the walkers of wire/items.h check.
  * from_server: decode what a server sends (a client's use), else what a client sends.

@@ -2,6 +2,7 @@
  * Decoding in two steps: the scanner steps over the whole message and notes where each known member's value lies; then the table of the message's
  * type is walked, and what it names is read from there. So a member may come before the `type` that gives it its meaning.
  */
+#include "base/base64.h"
 #include "wire/json.h"
 #include "wire/json_scan.h"
 #include "wire/member.h"
@@ -287,6 +288,27 @@ static void read_member(struct decoder *d, uint8_t part)
     }
 }
 
+/*
+ * A client's payloadBase64 is bytes from here on, as if they had come in the binary form. A server's stays text: its receiver may want it so, and pays
+ * nothing where not.
+ */
+static void read_bytes(struct decoder *d)
+{
+    char *place = d->data + (d->m->payload.data - d->data);
+    int len;
+
+    if (d->reason != NULL || (d->m->has & HF_HAS_PAYLOAD64) == 0)
+        return;
+    len = hf_base64_decode(d->m->payload, (uint8_t *)place);
+    if (len < 0) {
+        fault(d, "payloadBase64 must be base64 with padding (RFC 4648 section 4)");
+        return;
+    }
+    d->m->payload.len = (size_t)len;
+    d->m->payload_raw = true;
+    d->m->has ^= HF_HAS_PAYLOAD64 | HF_HAS_PAYLOAD;
+}
+
 static void read_type(struct decoder *d)
 {
     const struct hf_member *member = &hf_members[HF_MEMBER_TYPE];
@@ -339,6 +361,8 @@ static void read_message(struct decoder *d, bool from_server)
         read_member(d, *parts);
     if (d->reason == NULL)
         d->reason = alternative_fault(d->m, from_server);
+    if (!from_server)
+        read_bytes(d);
 }
 
 int hf_json_decode(struct hf_msg *m, char *data, size_t len, bool from_server, const char **reason)

@@ -141,20 +141,6 @@ static bool has_member(const struct hf_msg *m, const struct hf_member *member)
     return member->kind == HF_KIND_BOOL && *(const bool *)((const char *)m + member->field);
 }
 
-static void put_part(struct hf_buf *out, const struct hf_msg *m, uint8_t part)
-{
-    const struct hf_member *member = &hf_members[part & HF_PART_MEMBER];
-    bool given = (part & HF_PART_ALWAYS) != 0 || has_member(m, member);
-
-    if (!given && (part & HF_PART_NULLABLE) == 0)
-        return;
-    hf_buf_put_str(out, member->opening);
-    if (given)
-        put_value(out, m, member);
-    else
-        hf_buf_puts(out, member->kind == HF_KIND_ARRAY ? "[]" : "null");
-}
-
 static int put_base64(struct hf_buf *out, struct hf_str bytes)
 {
     size_t chars = hf_base64_chars(bytes.len);
@@ -167,6 +153,26 @@ static int put_base64(struct hf_buf *out, struct hf_str bytes)
         hf_buf_commit(out, chars);
     }
     return hf_buf_puts(out, "\"");
+}
+
+static void put_part(struct hf_buf *out, const struct hf_msg *m, uint8_t part)
+{
+    const struct hf_member *member = &hf_members[part & HF_PART_MEMBER];
+    bool given = (part & HF_PART_ALWAYS) != 0 || has_member(m, member);
+
+    if (member->kind == HF_KIND_VALUE && given && m->payload_raw) {
+        hf_buf_put_str(out, hf_members[HF_MEMBER_PAYLOAD64].opening);
+        put_base64(out, m->payload);
+        return;
+    }
+
+    if (!given && (part & HF_PART_NULLABLE) == 0)
+        return;
+    hf_buf_put_str(out, member->opening);
+    if (given)
+        put_value(out, m, member);
+    else
+        hf_buf_puts(out, member->kind == HF_KIND_ARRAY ? "[]" : "null");
 }
 
 int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m)
@@ -202,7 +208,7 @@ int hf_json_encode(struct hf_buf *out, const struct hf_msg *m)
     hf_assert(parts != NULL && m->encoding == HF_ENCODING_JSON);
     if (m->type == HF_MSG_DATA && from_server)
         return hf_json_put_data(out, m);
-    hf_assert(!m->payload_raw); /* Only a server's `data` has a form for bytes. */
+    hf_assert(!m->payload_raw || m->type == HF_MSG_DATA); /* The others have no form for bytes. */
     hf_buf_puts(out, "{\"type\":\"");
     hf_buf_puts(out, hf_msg_name(m->type));
     hf_buf_puts(out, "\"");

@@ -249,7 +249,7 @@ static inline const char *oracle_check_publish(struct hf_str text, bool *accepte
     struct hf_msg m;
 
     *accepted = hf_json_decode(&m, data, text.len, false, &reason) == 0 && m.type == HF_MSG_DATA &&
-                hf_utf8_valid((const uint8_t *)text.data, text.len);
+                !m.payload_raw && hf_utf8_valid((const uint8_t *)text.data, text.len);
     if (!*accepted) {
         free(data);
         return NULL;

@@ -411,6 +411,52 @@ static void an_encoder_without_room_says_so(void **state)
     }
 }
 
+/* "payloadBase64" in a client's `data`: bytes, in its place; a server's stays the text that it is. */
+static void bytes_are_base64_in_json(void **state)
+{
+    static const struct {
+        struct hf_str bytes;
+        const char *base64;
+    } vectors[] = {{S(""), ""}, {S("\xff"), "/w=="}, {S("\xff{"), "/3s="}, {S("\0\1\2\xff"), "AAEC/w=="}};
+    struct hf_buf out, want;
+
+    (void)state;
+    hf_buf_init(&out, 4096);
+    hf_buf_init(&want, 4096);
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        struct hf_msg m = {.type = HF_MSG_DATA,
+                           .has = HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ,
+                           .channel = S("demo"),
+                           .seq = 1,
+                           .payload = vectors[i].bytes,
+                           .payload_raw = true};
+        const char *reason = NULL;
+
+        hf_buf_reset(&out);
+        hf_buf_reset(&want);
+        assert_int_equal(hf_json_encode(&out, &m), 0);
+        hf_buf_puts(&want, "{\"type\":\"data\",\"channel\":\"demo\",\"payloadBase64\":\"");
+        hf_buf_puts(&want, vectors[i].base64);
+        hf_buf_puts(&want, "\",\"seq\":1}");
+        assert_int_equal(out.len, want.len);
+        assert_memory_equal(out.data, want.data, want.len);
+        assert_int_equal(hf_json_decode(&m, (char *)out.data, out.len, false, &reason), 0);
+        assert_true(m.payload_raw && hf_str_eq(m.payload, vectors[i].bytes));
+        assert_int_equal(m.has, HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ);
+        /* And so it goes on to those who speak JSON. */
+        m.has |= HF_HAS_OFFSET;
+        m.offset = 1;
+        hf_buf_reset(&want);
+        assert_int_equal(hf_json_put_data(&want, &m), 0);
+        assert_int_equal(hf_buf_put(&want, "", 1), 0);
+        assert_non_null(strstr((const char *)want.data, vectors[i].base64));
+        assert_int_equal(hf_json_decode(&m, (char *)want.data, want.len - 1, true, &reason), 0);
+        assert_true(!m.payload_raw && hf_str_eq(m.payload, hf_str_from(vectors[i].base64)));
+    }
+    hf_buf_release(&out);
+    hf_buf_release(&want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +464,7 @@ int main(void)
         cmocka_unit_test(each_message_is_decoded),
         cmocka_unit_test(a_message_cut_anywhere_is_refused),
         cmocka_unit_test(an_encoder_without_room_says_so),
+        cmocka_unit_test(bytes_are_base64_in_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

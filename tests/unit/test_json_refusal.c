@@ -325,6 +325,12 @@ static const struct {
      "\"payloadBase64\":"
      "\"AA==\"}",
      "payload and payloadBase64 are both given"},
+    {CLIENTS, "{\"type\":\"data\",\"channel\":\"a\"}", "payload is missing"},
+    {CLIENTS, "{\"type\":\"data\",\"channel\":\"a\",\"payload\":1,\"payloadBase64\":\"AA==\"}",
+     "payload and payloadBase64 are both given"},
+    {CLIENTS, "{\"type\":\"data\",\"channel\":\"a\",\"payloadBase64\":\"AA\"}",
+     "payloadBase64 must be base64 with padding (RFC 4648 section 4)"},
+    {CLIENTS, "{\"type\":\"data\",\"channel\":\"a\",\"payloadBase64\":1}", "payloadBase64 must be a string"},
 };
 
 static void each_fault_has_its_reason_and_stays_one_when_cut(void **state)
