@@ -16,16 +16,17 @@ enum {
 };
 
 static const char *const sql[HF_OUTBOX_STATEMENTS] = {
-    [HF_OUTBOX_PUT] = "INSERT INTO publish (publish_id, channel, id, payload) VALUES (?1, ?2, ?3, ?4)",
-    [HF_OUTBOX_REFUSE] = ("UPDATE publish SET payload = CAST(?2 || payload AS BLOB)"
-                          " WHERE publish_id = ?1 AND substr(payload, 1, 1) <> x'21'"),
+    [HF_OUTBOX_PUT] = ("INSERT INTO publish (publish_id, channel, id, payload, raw)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5)"),
+    [HF_OUTBOX_REFUSE] = "UPDATE publish SET refusal = ?2 WHERE publish_id = ?1 AND refusal IS NULL",
     [HF_OUTBOX_SAVE] =
         ("UPDATE session SET first_id = ?1, sent_id = ?2, seq_base = ?3, attempts = ?4, ticket = ?5,"
          " boot = ?6"),
     [HF_OUTBOX_FORGET] = "DELETE FROM publish WHERE publish_id < ?1",
     [HF_OUTBOX_TOUCH] = "UPDATE session SET boot = ?1",
     [HF_OUTBOX_STATE] = "SELECT first_id, sent_id, seq_base, attempts, ticket, boot FROM session",
-    [HF_OUTBOX_PUBLISHES] = "SELECT publish_id, channel, id, payload FROM publish ORDER BY publish_id",
+    [HF_OUTBOX_PUBLISHES] = ("SELECT publish_id, channel, id, payload, raw, refusal FROM publish"
+                             " ORDER BY publish_id"),
 };
 
 /* --- errors --- */
@@ -210,6 +211,14 @@ static char *plain_path(const char *path)
     return asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0 ? NULL : plain;
 }
 
+static int mark_format(struct hf_outbox_db *d)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "PRAGMA user_version = %d", FORMAT);
+    return hf_outbox_db_execute(d, text);
+}
+
 static int create_tables(struct hf_outbox_db *d)
 {
     char text[64];
@@ -217,14 +226,13 @@ static int create_tables(struct hf_outbox_db *d)
 
     (void)snprintf(text, sizeof(text), "PRAGMA application_id = %d", APPLICATION_ID);
     err = hf_outbox_db_execute(d, text);
-    (void)snprintf(text, sizeof(text), "PRAGMA user_version = %d", FORMAT);
     if (err == 0)
-        err = hf_outbox_db_execute(d, text);
+        err = mark_format(d);
     if (err < 0)
         return err;
     return hf_outbox_db_execute(
         d, "CREATE TABLE publish (publish_id INTEGER PRIMARY KEY, channel BLOB NOT NULL, id BLOB,"
-           " payload BLOB NOT NULL);"
+           " payload BLOB NOT NULL, raw INTEGER NOT NULL, refusal BLOB);"
            "CREATE TABLE session (only_one INTEGER PRIMARY KEY CHECK (only_one = 1),"
            " first_id INTEGER NOT NULL, sent_id INTEGER NOT NULL, seq_base INTEGER NOT NULL,"
            " attempts INTEGER NOT NULL, ticket BLOB NOT NULL, boot BLOB NOT NULL);"

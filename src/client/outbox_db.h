@@ -15,8 +15,8 @@
 enum { HF_OUTBOX_DB_PAGE_BYTES = 4096 };
 
 enum hf_outbox_statement {
-    HF_OUTBOX_PUT,       /* publish_id, channel, id, payload */
-    HF_OUTBOX_REFUSE,    /* publish_id, what is put before its payload, beginning with '!' */
+    HF_OUTBOX_PUT,       /* publish_id, channel, id, payload, raw */
+    HF_OUTBOX_REFUSE,    /* publish_id, code */
     HF_OUTBOX_SAVE,      /* first_id, sent_id, seq_base, attempts, ticket, boot */
     HF_OUTBOX_FORGET,    /* the publish id below which all go */
     HF_OUTBOX_TOUCH,     /* boot */

@@ -132,19 +132,6 @@ static int forget_session(struct hf_outbox_file *f, struct hf_store_state *state
     return err;
 }
 
-/* Take the mark of refuse() off. */
-static void split_refusal(struct hf_store_publish *p)
-{
-    const char *space =
-        p->payload.len > 0 && p->payload.data[0] == '!' ? memchr(p->payload.data, ' ', p->payload.len) : NULL;
-
-    if (space == NULL)
-        return;
-    p->refusal = (struct hf_str){p->payload.data + 1, (size_t)(space - p->payload.data) - 1};
-    p->payload.len -= p->refusal.len + 2;
-    p->payload.data = space + 1;
-}
-
 static int load(void *ctx, struct hf_store_state *state,
                 int (*take)(void *arg, const struct hf_store_publish *publish), void *arg)
 {
@@ -157,12 +144,13 @@ static int load(void *ctx, struct hf_store_state *state,
     if (err == 0 && boot == BOOT_ANOTHER)
         err = forget_session(f, state);
     while (err == 0 && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-        struct hf_store_publish p = {.publish_id = (uint64_t)sqlite3_column_int64(s, 0),
-                                     .channel = hf_outbox_db_bytes(s, 1),
-                                     .id = hf_outbox_db_bytes(s, 2),
-                                     .payload = hf_outbox_db_bytes(s, 3)};
+        const struct hf_store_publish p = {.publish_id = (uint64_t)sqlite3_column_int64(s, 0),
+                                           .channel = hf_outbox_db_bytes(s, 1),
+                                           .id = hf_outbox_db_bytes(s, 2),
+                                           .payload = hf_outbox_db_bytes(s, 3),
+                                           .payload_raw = sqlite3_column_int(s, 4) != 0,
+                                           .refusal = hf_outbox_db_bytes(s, 5)};
 
-        split_refusal(&p);
         err = take(arg, &p);
     }
     if (err == 0)
@@ -219,6 +207,7 @@ static int put(void *ctx, const struct hf_store_publish *p)
     hf_outbox_db_bind_bytes(&f->db, HF_OUTBOX_PUT, 2, p->channel);
     hf_outbox_db_bind_bytes(&f->db, HF_OUTBOX_PUT, 3, p->id);
     hf_outbox_db_bind_bytes(&f->db, HF_OUTBOX_PUT, 4, p->payload);
+    hf_outbox_db_bind(&f->db, HF_OUTBOX_PUT, 5, p->payload_raw);
     err = hf_outbox_db_run(&f->db, HF_OUTBOX_PUT);
     if (err < 0)
         return hf_outbox_db_undo(&f->db, err);
@@ -229,14 +218,11 @@ static int put(void *ctx, const struct hf_store_publish *p)
 static int refuse(void *ctx, uint64_t publish_id, struct hf_str code)
 {
     struct hf_outbox_file *f = ctx;
-    char mark[CODE_BYTES + 3];
-    bool fits = code.len <= CODE_BYTES && (code.len == 0 || memchr(code.data, ' ', code.len) == NULL);
     int err;
 
-    (void)snprintf(mark, sizeof(mark), "!%.*s ", fits ? (int)code.len : 0,
-                   code.data == NULL ? "" : code.data);
     hf_outbox_db_bind(&f->db, HF_OUTBOX_REFUSE, 1, publish_id);
-    hf_outbox_db_bind_bytes(&f->db, HF_OUTBOX_REFUSE, 2, hf_str_from(mark));
+    hf_outbox_db_bind_bytes(&f->db, HF_OUTBOX_REFUSE, 2,
+                            code.data == NULL || code.len > CODE_BYTES ? HF_STR("") : code);
     err = hf_outbox_db_run(&f->db, HF_OUTBOX_REFUSE);
     if (err < 0)
         return hf_outbox_db_undo(&f->db, err);

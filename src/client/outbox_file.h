@@ -5,7 +5,7 @@
  * belong together. Both hold the session's ticket, which is a secret: they are readable by their owner only.
  *
  *   put()    is one transaction: what it has taken is with the kernel, and survives the process
- *   refuse() is one as well, which puts '!', the code and a space before the payload: no JSON value begins so
+ *   refuse() is one as well
  *   save()   is one transaction; it is synced where the session has changed, because two sessions' numbers must never be mixed up
  *   synced:  every save() is synced, and hf_outbox_file_flush() syncs what put() and refuse() have taken since: one sync for all
  *   not:     after a crash of the machine the file is whole, but what was done in the last moments may be undone. It knows that by the

@@ -268,3 +268,8 @@ uint32_t hf_client_session_connections(const struct hf_client_session *s)
 {
     return s->connections;
 }
+
+bool hf_client_session_is_binary(const struct hf_client_session *s)
+{
+    return hf_cs_encoding(s) == HF_ENCODING_BINARY;
+}

@@ -48,8 +48,8 @@ enum hf_client_session_event_type {
     HF_CSE_GAP,          /* channel, epoch, from_offset, to_offset, code; for `epoch` the offsets are 0 */
     HF_CSE_ACKED,        /* publish_id; offset, or 0 where it is not known (any more) */
     HF_CSE_REFUSED,      /* publish_id, code, reason */
-    HF_CSE_UNCERTAIN, /* publish_id, channel, id, payload: it may have been applied; it is not sent again */
-    HF_CSE_PONG,      /* request_id, stamp: a ping of the application's has been answered */
+    HF_CSE_UNCERTAIN, /* publish_id, channel, id, payload, payload_raw: it may have been applied; it is not sent again */
+    HF_CSE_PONG, /* request_id, stamp: a ping of the application's has been answered */
     HF_CSE_KEPT, /* as MESSAGE, and request_id: one message of the answer to a history request, HISTORY comes behind the last. What it lends is good until then */
     HF_CSE_HISTORY, /* request_id, channel; epoch, offset (the head), count; or code, reason: it cannot be had */
     HF_CSE_ERROR, /* code, reason, channel: a request was refused, or the server sent nonsense */
@@ -60,7 +60,8 @@ enum hf_client_session_event_type {
 struct hf_client_session_event {
     enum hf_client_session_event_type type;
     bool resumed, recovered, asked;
-    bool payload_base64;  /* payload is base64 text of a binary payload, without quotes; else raw JSON */
+    bool payload_base64;  /* payload is base64 text of a binary payload, without quotes */
+    bool payload_raw;     /* payload is the bytes of a binary payload; else (neither): raw JSON */
     uint16_t close_code;  /* DISCONNECTED, RETRYING, ENDED: the close code, 0: none was received */
     uint16_t http_status; /* RETRYING, ENDED: the HTTP refusal, 0: none */
     const char *why;      /* DISCONNECTED, RETRYING, ENDED, STATE: English, never NULL */
@@ -78,6 +79,13 @@ struct hf_client_session_event {
     uint64_t delay_ms;
 };
 
+/* Which subprotocols a connection offers; the server picks. */
+enum hf_client_session_offer {
+    HF_OFFER_BOTH, /* the binary form preferred */
+    HF_OFFER_JSON,
+    HF_OFFER_BINARY,
+};
+
 /* Strings are copied. */
 struct hf_client_session_config {
     const char *host;   /* for the Host header: "name:port" */
@@ -93,6 +101,7 @@ struct hf_client_session_config {
     struct hf_heartbeat_policy
         *heartbeat_policy; /* borrowed as long as the session; NULL: always the server's interval */
     bool background;       /* see hf_client_session_background() */
+    enum hf_client_session_offer offer;
     /*
      * Seeds jitter, keys and masks. RFC 6455 section 10.3 wants masks that the application cannot predict: give 64 bits from the
      * system's random source, except in a simulation.
@@ -131,6 +140,10 @@ int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel
 int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
                                    struct hf_str payload, struct hf_completion completion,
                                    uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
+/* The same with any bytes instead of a JSON value: subscribers get them as bytes, or in base64 where they speak JSON. */
+int hf_client_session_publish_bytes(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                    struct hf_str bytes, struct hf_completion completion,
+                                    uint64_t *publish_id, uint64_t now_ms) HF_MUST_CHECK;
 
 /* Where to begin. All zero: with the next message. */
 struct hf_client_session_start {
@@ -220,6 +233,8 @@ uint64_t hf_client_session_next_id(const struct hf_client_session *s);
 uint32_t hf_client_session_unanswered(const struct hf_client_session *s);
 /* Connections that were welcomed. */
 uint32_t hf_client_session_connections(const struct hf_client_session *s);
+/* Whether the live connection speaks the binary form. */
+bool hf_client_session_is_binary(const struct hf_client_session *s);
 /* The application's position in a channel, to be kept for a later `since`. False: not subscribed, or not known yet. */
 bool hf_client_session_position(struct hf_client_session *s, struct hf_str channel, struct hf_str *epoch,
                                 uint64_t *offset);

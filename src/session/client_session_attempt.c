@@ -260,6 +260,8 @@ void hf_cs_reset_connection(struct hf_client_session *s)
     s->asked = 0;
     s->bad_messages = 0;
     s->failed = NULL;
+    s->unkept = false;
+    hf_subscriptions_forget_cids(&s->subs);
 }
 
 /*

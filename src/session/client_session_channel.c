@@ -213,11 +213,19 @@ static struct hf_subscription *subscription_of_backend(struct hf_client_session 
     struct hf_subscription *sub = NULL;
 
     if (hf_subscriptions_add(&s->subs, channel, false, &sub) < 0) {
+        s->unkept = true;
         hf_cs_emit_error(s, HF_STR("limit"), HF_STR("no room for a subscription that the backend made"),
                          channel);
         return NULL;
     }
     return sub;
+}
+
+/* The channel's number on this connection; 0 in JSON, which has none. */
+static void number_told(struct hf_client_session *s, struct hf_subscription *sub, uint64_t cid)
+{
+    if (cid != 0)
+        hf_subscriptions_set_cid(&s->subs, sub, cid);
 }
 
 void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
@@ -226,7 +234,10 @@ void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t
 
     if (sub == NULL)
         sub = subscription_of_backend(s, m->channel);
-    if (sub == NULL || leaving(sub))
+    if (sub == NULL)
+        return;
+    number_told(s, sub, m->cid);
+    if (leaving(sub))
         return;
     if (sub->state == HF_SUB_ASKED)
         request_answered(s, now_ms);
@@ -252,15 +263,17 @@ void hf_cs_on_unsubscribed(struct hf_client_session *s, struct hf_msg *m, uint64
 
 void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
 {
-    struct hf_subscription *sub = hf_subscriptions_find(&s->subs, m->channel);
+    struct hf_subscription *sub =
+        m->cid != 0 ? hf_subscriptions_of_cid(&s->subs, m->cid) : hf_subscriptions_find(&s->subs, m->channel);
+    char default_id[HF_CS_ID_MAX];
     struct hf_client_session_event ev = {.type = HF_CSE_MESSAGE,
-                                         .channel = m->channel,
                                          .offset = m->offset,
                                          .id = m->id,
                                          .timestamp_ms = m->timestamp,
                                          .from_user = m->from_user,
                                          .payload = m->payload,
-                                         .payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0};
+                                         .payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0,
+                                         .payload_raw = m->payload_raw};
 
     if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) || s->close_wanted)
         return;
@@ -279,7 +292,10 @@ void hf_cs_on_data(struct hf_client_session *s, struct hf_msg *m, uint64_t now_m
     check_holes(s);
     s->caught_up_count++;
     hf_backoff_progressed(&s->backoff);
+    ev.channel = hf_subscription_channel(sub);
     ev.epoch = hf_inbox_epoch(&sub->inbox);
+    if ((m->has & HF_HAS_ID) == 0)
+        ev.id = hf_cs_default_id(default_id, ev.epoch, m->offset);
     hf_cs_emit(s, &ev);
     hf_cs_delivered(s, m->payload.len, now_ms);
 }
@@ -290,6 +306,8 @@ void hf_cs_on_gap(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms
     struct hf_inbox_range range = {0, 0};
     int verdict;
 
+    if (sub != NULL)
+        number_told(s, sub, m->cid);
     if (sub == NULL || leaving(sub) || !hf_client_state_connected(s->state) ||
         (s->inherited && sub->state != HF_SUB_ACTIVE))
         return;
@@ -378,6 +396,7 @@ static void channel_named(struct hf_client_session *s, const struct hf_position 
         sub = subscription_of_backend(s, at->channel);
     if (sub == NULL)
         return;
+    number_told(s, sub, at->cid);
     sub->named = true;
     if (sub->state == HF_SUB_LEFT)
         hf_subscription_move(sub,

@@ -119,9 +119,16 @@ static void on_refused(struct hf_client_session *s, const struct hf_link_event *
 
 static void on_opened(struct hf_client_session *s, int slot, const struct hf_link_event *lev, uint64_t now_ms)
 {
-    struct hf_ending e = {.cause = HF_BY_PROTOCOL_ERROR, .why = "the server does not speak holdfast.v1.json"};
+    static const char *const wrong[] = {
+        [HF_OFFER_BOTH] = "the server speaks neither " HF_PROTOCOL_BINARY " nor " HF_PROTOCOL_JSON,
+        [HF_OFFER_JSON] = "the server does not speak " HF_PROTOCOL_JSON,
+        [HF_OFFER_BINARY] = "the server does not speak " HF_PROTOCOL_BINARY,
+    };
+    struct hf_ending e = {.cause = HF_BY_PROTOCOL_ERROR, .why = wrong[s->config.offer]};
 
-    if (hf_str_eq(lev->protocol, HF_STR("holdfast.v1.json")))
+    if (s->config.offer != HF_OFFER_BINARY && hf_str_eq(lev->protocol, HF_STR(HF_PROTOCOL_JSON)))
+        return;
+    if (s->config.offer != HF_OFFER_JSON && hf_str_eq(lev->protocol, HF_STR(HF_PROTOCOL_BINARY)))
         return;
     e.final = s->connections == 0;
     hf_link_close(&s->links[slot], HF_CLOSE_PROTOCOL_ERROR, &s->rng);

@@ -24,6 +24,7 @@
 #include "session/outbox.h"
 #include "session/request.h"
 #include "session/subscription.h"
+#include "wire/binary.h"
 #include "wire/message.h"
 
 enum {
@@ -98,6 +99,7 @@ struct hf_client_session {
     bool greeting; /* a welcome is being looked at: requests wait until it has been */
     /* Publishes up to settle_seq are done; which of them were refused is known with the pong. */
     bool settling;
+    bool unkept;        /* the server named a channel on this connection for which there was no room */
     bool refuse_oldest; /* "after 1009 takes its oldest unanswered publish for refused" */
     uint64_t settle_seq;
 
@@ -193,8 +195,8 @@ void hf_cs_suspect(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_await_network(struct hf_client_session *s, uint64_t now_ms);
 
 /* --- client_session_publish.c --- */
-/* Whether this can be published at all: HF_EINVAL. *value is the payload without white space around it. */
-int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload,
+/* Whether this can be published at all: HF_EINVAL. *value is the payload, if it is JSON without white space around it. */
+int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload, bool raw,
                         struct hf_str *value) HF_MUST_CHECK;
 /* Publishes at the front that were refused leave. Of those that another process was told of the application is told now. */
 void hf_cs_drop_refused(struct hf_client_session *s);
@@ -265,12 +267,31 @@ bool hf_cs_question_refused(struct hf_client_session *s, const struct hf_msg *m,
 /* Whether it may stand in a header. */
 bool hf_cs_ticket_valid(struct hf_str ticket);
 void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms);
+/*
+ * The messages of one WebSocket message, in either encoding: init, then hf_cs_next_message() until it does not return 1. 0: the end; HF_EBADMSG: *reason says
+ * what is wrong, and the next call goes on behind it.
+ */
+struct hf_cs_messages {
+    enum hf_encoding encoding;
+    char *data; /* JSON: NULL when it has been read */
+    size_t len;
+    struct hf_binary_reader reader;
+};
+void hf_cs_messages_init(struct hf_cs_messages *in, enum hf_encoding encoding, char *data, size_t len);
+int hf_cs_next_message(struct hf_cs_messages *in, struct hf_msg *m, const char **reason) HF_MUST_CHECK;
+/* "Otherwise the id is epoch-offset" (docs/protocol.md "What is different from JSON"). Room: HF_CS_ID_MAX bytes. */
+enum { HF_CS_ID_MAX = HF_LABEL_BYTES_MAX + 1 + 20 };
+struct hf_str hf_cs_default_id(char *room, struct hf_str epoch, uint64_t offset);
 void hf_cs_emit_error(struct hf_client_session *s, struct hf_str code, struct hf_str reason,
                       struct hf_str channel);
 
 /* --- client_session_send.c --- */
 /* Put a message into the live connection's output; does nothing where there is none. */
 void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m);
+/* The same into the output of any link that is OPEN; what hf_link_put_message() returns. */
+int hf_cs_put_on(struct hf_client_session *s, struct hf_link *l, const struct hf_msg *m) HF_MUST_CHECK;
+/* The live connection's. */
+enum hf_encoding hf_cs_encoding(const struct hf_client_session *s);
 /* Ask for the interval that is wanted, unless the server has it already. */
 void hf_cs_put_heartbeat(struct hf_client_session *s);
 void hf_cs_put_ping(struct hf_client_session *s, uint64_t ping_id);

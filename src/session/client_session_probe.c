@@ -16,7 +16,6 @@
 #include "base/assert.h"
 #include "session/client_session_impl.h"
 #include "session/heartbeat_adaptive.h"
-#include "wire/json.h"
 
 enum {
     OPEN_MS = 8000,   /* up to the granted interval; as long as a repeated attempt of the session has */
@@ -30,13 +29,7 @@ static struct hf_link *link_of(struct hf_client_session *s)
 
 static void put(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
 {
-    int err;
-
-    hf_buf_reset(&s->scratch);
-    err = hf_json_encode(&s->scratch, m);
-    if (err == 0)
-        err = hf_link_put_text(link_of(s), hf_buf_str(&s->scratch), &s->rng);
-    if (err < 0)
+    if (hf_cs_put_on(s, link_of(s), m) < 0)
         hf_cs_probe_abandon(s, now_ms);
 }
 
@@ -136,23 +129,32 @@ static void survived(struct hf_client_session *s, uint64_t now_ms)
         end(s, HF_HEARTBEAT_PROBE_ALIVE, now_ms);
 }
 
-static void take_message(struct hf_client_session *s, struct hf_link_event *lev, uint64_t now_ms)
+static void take_message(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms)
 {
-    struct hf_msg m;
-    const char *reason;
-
-    if (hf_json_decode(&m, lev->data, lev->len, true, &reason) < 0)
-        hf_cs_probe_abandon(s, now_ms);
-    else if (s->probe == HF_CS_PROBE_ASKING && m.type == HF_MSG_WELCOME)
+    if (s->probe == HF_CS_PROBE_ASKING && m->type == HF_MSG_WELCOME)
         ask(s, now_ms);
-    else if (s->probe == HF_CS_PROBE_ASKING && m.type == HF_MSG_HEARTBEAT)
-        be_silent(s, &m, now_ms);
-    else if (s->probe == HF_CS_PROBE_PINGED && m.type == HF_MSG_PONG)
+    else if (s->probe == HF_CS_PROBE_ASKING && m->type == HF_MSG_HEARTBEAT)
+        be_silent(s, m, now_ms);
+    else if (s->probe == HF_CS_PROBE_PINGED && m->type == HF_MSG_PONG)
         survived(s, now_ms);
     else if (
         s->probe != HF_CS_PROBE_PINGED ||
-        m.type !=
+        m->type !=
             HF_MSG_PING) /* It was to be silent; or it wants us to leave, and says so on the live connection, too. */
+        hf_cs_probe_abandon(s, now_ms);
+}
+
+static void take_messages(struct hf_client_session *s, struct hf_link_event *lev, uint64_t now_ms)
+{
+    struct hf_cs_messages in;
+    struct hf_msg m;
+    const char *reason;
+    int found = 0;
+
+    hf_cs_messages_init(&in, link_of(s)->encoding, lev->data, lev->len);
+    while (s->probe != HF_CS_PROBE_NONE && (found = hf_cs_next_message(&in, &m, &reason)) == 1)
+        take_message(s, &m, now_ms);
+    if (found < 0)
         hf_cs_probe_abandon(s, now_ms);
 }
 
@@ -166,7 +168,7 @@ void hf_cs_probe_recv(struct hf_client_session *s, uint8_t *data, size_t len, ui
         data += used;
         len -= used;
         if (lev.type == HF_LINK_EV_MESSAGE)
-            take_message(s, &lev, now_ms);
+            take_messages(s, &lev, now_ms);
         else if (lev.type != HF_LINK_EV_NONE && lev.type != HF_LINK_EV_OPENED)
             hf_cs_probe_abandon(s, now_ms);
     } while ((len > 0 || lev.type != HF_LINK_EV_NONE) && s->probe != HF_CS_PROBE_NONE);

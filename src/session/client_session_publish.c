@@ -11,12 +11,16 @@
 
 static void put_publish(struct hf_client_session *s, const struct hf_outbox_item *item)
 {
+    const struct hf_subscription *sub = hf_subscriptions_find(&s->subs, item->channel);
     struct hf_msg m = {.type = HF_MSG_DATA,
                        .has = HF_HAS_CHANNEL | HF_HAS_PAYLOAD | HF_HAS_SEQ,
                        .channel = item->channel,
                        .payload = item->payload,
+                       .payload_raw = item->payload_raw,
                        .seq = hf_outbox_seq(&s->outbox, item)};
 
+    if (sub != NULL && sub->state == HF_SUB_ACTIVE)
+        m.cid = sub->cid; /* "use a cid while the channel is subscribed, and the name otherwise" */
     if (item->id.data != NULL) {
         m.has |= HF_HAS_ID;
         m.id = item->id;
@@ -45,7 +49,8 @@ void hf_cs_put_publishes(struct hf_client_session *s, uint64_t now_ms)
     }
 }
 
-int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload, struct hf_str *value)
+int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str payload, bool raw,
+                        struct hf_str *value)
 {
     const char *reason;
 
@@ -53,13 +58,14 @@ int hf_cs_publish_check(struct hf_str channel, struct hf_str id, struct hf_str p
         return HF_EINVAL;
     if (id.data != NULL && (id.len > HF_LABEL_BYTES_MAX || !hf_utf8_valid((const uint8_t *)id.data, id.len)))
         return HF_EINVAL;
-    return hf_json_check(payload, true, value, &reason) < 0 ? HF_EINVAL : 0;
+    *value = payload;
+    return !raw && hf_json_check(payload, true, value, &reason) < 0 ? HF_EINVAL : 0;
 }
 
 static int publish_check(const struct hf_client_session *s, struct hf_str channel, struct hf_str id,
-                         struct hf_str payload, struct hf_str *value)
+                         struct hf_str payload, bool raw, struct hf_str *value)
 {
-    int err = hf_cs_closing(s) ? HF_ESTATE : hf_cs_publish_check(channel, id, payload, value);
+    int err = hf_cs_closing(s) ? HF_ESTATE : hf_cs_publish_check(channel, id, payload, raw, value);
 
     if (err < 0)
         return err;
@@ -76,20 +82,20 @@ int hf_client_session_publish(struct hf_client_session *s, struct hf_str channel
                                           publish_id, now_ms);
 }
 
-int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
-                                   struct hf_str payload, struct hf_completion completion,
-                                   uint64_t *publish_id, uint64_t now_ms)
+static int accept_publish(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                          struct hf_str payload, bool raw, struct hf_completion completion,
+                          uint64_t *publish_id)
 {
     struct hf_str value = {NULL, 0};
     struct hf_outbox_item *item;
-    int err = publish_check(s, channel, id, payload, &value);
+    int err = publish_check(s, channel, id, payload, raw, &value);
 
-    (void)now_ms;
     if (err == 0)
         err = hf_outbox_add(&s->outbox, channel, id, value, publish_id);
     if (err < 0)
         return err;
     item = hf_outbox_newest(&s->outbox);
+    item->payload_raw = raw;
     err = hf_cs_store_put(s, item);
     if (err < 0) {
         hf_outbox_take_back(&s->outbox);
@@ -97,6 +103,22 @@ int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str ch
     }
     item->completion = completion;
     return 0;
+}
+
+int hf_client_session_publish_with(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                   struct hf_str payload, struct hf_completion completion,
+                                   uint64_t *publish_id, uint64_t now_ms)
+{
+    (void)now_ms;
+    return accept_publish(s, channel, id, payload, false, completion, publish_id);
+}
+
+int hf_client_session_publish_bytes(struct hf_client_session *s, struct hf_str channel, struct hf_str id,
+                                    struct hf_str bytes, struct hf_completion completion,
+                                    uint64_t *publish_id, uint64_t now_ms)
+{
+    (void)now_ms;
+    return accept_publish(s, channel, id, bytes, true, completion, publish_id);
 }
 
 struct hf_outbox_item *hf_client_session_take_unanswered(struct hf_client_session *s, bool sent)
@@ -329,6 +351,7 @@ void hf_cs_outbox_renewed(struct hf_client_session *s, const struct hf_msg *m)
         ev.channel = item->channel;
         ev.id = item->id;
         ev.payload = item->payload;
+        ev.payload_raw = item->payload_raw;
         ev.completion = item->completion;
         if (item->refused)
             tell_inherited(s, item);

@@ -1,6 +1,7 @@
 #include "session/client_session_impl.h"
 
 #include "base/assert.h"
+#include "wire/binary.h"
 #include "wire/json.h"
 
 #include <string.h>
@@ -172,6 +173,19 @@ static void bad_message(struct hf_client_session *s, const char *reason)
         hf_cs_fail(s, HF_CLOSE_POLICY, "the server sends what cannot be understood");
 }
 
+/*
+ * "A record of the server with a cid that was not told is an error of the server." Not where it was told for a channel that this session has not: another
+ * process's, or one for which there was no room.
+ */
+static bool is_of_unknown_channel(struct hf_client_session *s, const struct hf_msg *m)
+{
+    if (m->type != HF_MSG_DATA || hf_subscriptions_of_cid(&s->subs, m->cid) != NULL)
+        return false;
+    if (!s->inherited && !s->unkept)
+        bad_message(s, "the server sent a message of a channel whose number it had not told");
+    return true;
+}
+
 static void recv_live(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
 {
     static void (*const handlers[HF_MSG_TYPES])(struct hf_client_session *, struct hf_msg *, uint64_t) = {
@@ -189,6 +203,8 @@ static void recv_live(struct hf_client_session *s, struct hf_msg *m, uint64_t no
         [HF_MSG_ERROR] = on_error,
     };
 
+    if (m->cid != 0 && is_of_unknown_channel(s, m))
+        return;
     if (handlers[m->type] != NULL) /* The others answer what this client does not ask. */
         handlers[m->type](s, m, now_ms);
 }
@@ -206,22 +222,65 @@ static void recv_first(struct hf_client_session *s, struct hf_msg *m, uint64_t n
     }
 }
 
+/* One message, or what is wrong with it. */
+static void recv_one(struct hf_client_session *s, int slot, struct hf_msg *m, const char *wrong,
+                     uint64_t now_ms)
+{
+    if (slot == s->next && wrong != NULL)
+        hf_cs_fail_next(s, wrong, now_ms);
+    else if (slot == s->next)
+        recv_first(s, m, now_ms);
+    else if (wrong != NULL)
+        bad_message(s, wrong);
+    else
+        recv_live(s, m, now_ms);
+}
+
+void hf_cs_messages_init(struct hf_cs_messages *in, enum hf_encoding encoding, char *data, size_t len)
+{
+    *in = (struct hf_cs_messages){.encoding = encoding, .data = data, .len = len};
+    hf_binary_reader_init(&in->reader, data, len);
+}
+
+static int next_record(struct hf_cs_messages *in, struct hf_msg *m, const char **reason)
+{
+    enum hf_binary_fault fault = HF_BINARY_OK;
+    struct hf_binary_record record;
+    int found = hf_binary_next(&in->reader, &record, &fault);
+
+    if (found == 1 && hf_binary_decode(m, &record, true, &fault) < 0)
+        found = HF_EBADMSG;
+    *reason = hf_binary_fault_text(fault);
+    return found;
+}
+
+int hf_cs_next_message(struct hf_cs_messages *in, struct hf_msg *m, const char **reason)
+{
+    char *data = in->data;
+
+    if (in->encoding == HF_ENCODING_BINARY)
+        return next_record(in, m, reason);
+    in->data = NULL;
+    if (data == NULL)
+        return 0;
+    return hf_json_decode(m, data, in->len, true, reason) < 0 ? HF_EBADMSG : 1;
+}
+
 void hf_cs_recv_message(struct hf_client_session *s, int slot, char *data, size_t len, uint64_t now_ms)
 {
+    struct hf_cs_messages in;
     struct hf_msg m;
     const char *reason = "";
-    int err = hf_json_decode(&m, data, len, true, &reason);
+    int found;
 
-    if (slot == s->next) {
-        if (err < 0)
-            hf_cs_fail_next(s, reason, now_ms);
-        else
-            recv_first(s, &m, now_ms);
-        return;
+    hf_assert(slot == s->next || slot == s->live);
+    hf_cs_messages_init(&in, s->links[slot].encoding, data, len);
+    /* Behind the welcome the slot is the live one. What ends the connection ends the reading: nothing of the rest counts. */
+    while ((slot == s->next || slot == s->live) && s->links[slot].state == HF_LINK_OPEN &&
+           s->failed == NULL) {
+        found = hf_cs_next_message(&in, &m, &reason);
+        if (found == 0)
+            return;
+        recv_one(s, slot, &m, found < 0 ? reason : NULL, now_ms);
     }
-    hf_assert(slot == s->live);
-    if (err < 0)
-        bad_message(s, reason);
-    else
-        recv_live(s, &m, now_ms);
 }

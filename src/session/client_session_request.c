@@ -4,6 +4,7 @@
 #include "wire/json.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* --- towards the server --- */
 
@@ -73,18 +74,26 @@ bool hf_cs_on_app_pong(struct hf_client_session *s, const struct hf_msg *m, uint
     return true;
 }
 
+struct hf_str hf_cs_default_id(char *room, struct hf_str epoch, uint64_t offset)
+{
+    memcpy(room, epoch.data, epoch.len);
+    room[epoch.len] = '-';
+    return (struct hf_str){room, epoch.len + 1 + hf_u64_digits(room + epoch.len + 1, offset)};
+}
+
 /* One message of the answer. */
 static void emit_kept(struct hf_client_session *s, const struct hf_request *r, const struct hf_msg *m)
 {
     struct hf_client_session_event ev = {.type = HF_CSE_KEPT, .request_id = r->id};
 
-    ev.channel = m->channel;
+    ev.channel = r->channel;
     ev.offset = m->offset;
     ev.id = m->id;
     ev.timestamp_ms = m->timestamp;
     ev.from_user = m->from_user;
     ev.payload = m->payload;
     ev.payload_base64 = (m->has & HF_HAS_PAYLOAD64) != 0;
+    ev.payload_raw = m->payload_raw;
     hf_cs_emit(s, &ev);
 }
 
@@ -92,20 +101,31 @@ static void emit_history(struct hf_client_session *s, const struct hf_request *r
 {
     struct hf_client_session_event ev = {.type = HF_CSE_HISTORY, .request_id = r->id, .channel = r->channel};
     struct hf_items it = hf_items(m, m->messages);
+    /* What KEPT lends is good until HISTORY, and so are ids that are made here. */
+    size_t id_bytes = m->epoch.len + HF_CS_ID_MAX - HF_LABEL_BYTES_MAX;
+    char *ids = m->encoding == HF_ENCODING_BINARY ? malloc(HF_HISTORY_LIMIT_MAX * id_bytes) : NULL;
     struct hf_msg kept;
-    int found;
+    int found = m->encoding == HF_ENCODING_BINARY && ids == NULL ? HF_ENOMEM : 0;
 
-    while ((found = hf_items_message(&it, &kept)) == 1) {
+    while (found >= 0 && (found = hf_items_message(&it, &kept)) == 1) {
+        if (ids != NULL && ev.count == HF_HISTORY_LIMIT_MAX)
+            found = HF_EBADMSG; /* More than any client may ask for. */
+        if (found < 0)
+            break;
+        if ((kept.has & HF_HAS_ID) == 0 && ids != NULL)
+            kept.id = hf_cs_default_id(ids + ev.count * id_bytes, m->epoch, kept.offset);
         emit_kept(s, r, &kept);
         ev.count++;
     }
     if (found < 0) {
-        ev.code = HF_STR("bad_message");
-        ev.reason = HF_STR("the server's answer cannot be understood");
+        ev.code = hf_str_from(hf_code_name(found == HF_ENOMEM ? HF_CODE_INTERNAL : HF_CODE_BAD_MESSAGE));
+        ev.reason = found == HF_ENOMEM ? HF_STR("no memory for the server's answer")
+                                       : HF_STR("the server's answer cannot be understood");
     }
     ev.epoch = m->epoch;
     ev.offset = m->offset;
     hf_cs_emit(s, &ev);
+    free(ids);
 }
 
 void hf_cs_on_history(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)

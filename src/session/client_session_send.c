@@ -1,5 +1,6 @@
 #include "session/client_session_impl.h"
 
+#include "wire/binary.h"
 #include "wire/items.h"
 #include "wire/json.h"
 
@@ -23,18 +24,28 @@ static bool has_room(struct hf_client_session *s)
     return live_link(s) != NULL && live_link(s)->out.len < OPTIONAL_BELOW_BYTES;
 }
 
+int hf_cs_put_on(struct hf_client_session *s, struct hf_link *l, const struct hf_msg *m)
+{
+    int err;
+
+    hf_buf_reset(&s->scratch);
+    err =
+        l->encoding == HF_ENCODING_BINARY ? hf_binary_encode(&s->scratch, m) : hf_json_encode(&s->scratch, m);
+    return err < 0 ? err : hf_link_put_message(l, hf_buf_str(&s->scratch), &s->rng);
+}
+
+enum hf_encoding hf_cs_encoding(const struct hf_client_session *s)
+{
+    return s->live == HF_NO_SLOT ? HF_ENCODING_JSON : s->links[s->live].encoding;
+}
+
 void hf_cs_put(struct hf_client_session *s, const struct hf_msg *m)
 {
     struct hf_link *l = live_link(s);
-    int err;
 
     if (l == NULL || l->state != HF_LINK_OPEN)
         return;
-    hf_buf_reset(&s->scratch);
-    err = hf_json_encode(&s->scratch, m);
-    if (err == 0)
-        err = hf_link_put_text(l, hf_buf_str(&s->scratch), &s->rng);
-    if (err < 0)
+    if (hf_cs_put_on(s, l, m) < 0)
         hf_cs_fail(s, HF_CLOSE_INTERNAL, "no memory for what is to be sent");
 }
 
@@ -45,6 +56,12 @@ bool hf_cs_closing(const struct hf_client_session *s)
 
 /* --- the upgrade request --- */
 
+static const char *const offers[] = {
+    [HF_OFFER_BOTH] = HF_PROTOCOL_BINARY ", " HF_PROTOCOL_JSON,
+    [HF_OFFER_JSON] = HF_PROTOCOL_JSON,
+    [HF_OFFER_BINARY] = HF_PROTOCOL_BINARY,
+};
+
 int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resume)
 {
     struct hf_handshake_request req = {.host = hf_str_from(s->config.host),
@@ -54,7 +71,7 @@ int hf_cs_put_upgrade(struct hf_client_session *s, struct hf_link *l, bool resum
 
     hf_cs_save_attempt(s);
     hf_buf_reset(list);
-    err = hf_buf_puts(list, "holdfast.v1.json");
+    err = hf_buf_puts(list, offers[s->config.offer]);
     if (s->config.token != NULL)
         err = hf_buf_putf(list, ", hf.token.%s", s->config.token);
     if (resume && s->ticket_len > 0) {
@@ -110,15 +127,18 @@ static void put_ack(struct hf_client_session *s, struct hf_subscription *sub)
     const struct hf_msg m = {.type = HF_MSG_ACK,
                              .has = HF_HAS_CHANNEL | HF_HAS_OFFSET,
                              .channel = hf_subscription_channel(sub),
+                             .cid = sub->cid,
                              .offset = hf_inbox_position(&sub->inbox)};
 
     hf_cs_put(s, &m);
     hf_inbox_acked(&sub->inbox);
 }
 
-static bool ack_due(const struct hf_subscription *sub)
+/* In the binary form only what has a number can stand in a list of acks; a server that took it away is at fault, and gets none. */
+static bool ack_due(const struct hf_client_session *s, const struct hf_subscription *sub)
 {
-    return sub->state == HF_SUB_ACTIVE && hf_inbox_unacked(&sub->inbox);
+    return sub->state == HF_SUB_ACTIVE && hf_inbox_unacked(&sub->inbox) &&
+           (sub->cid != 0 || hf_cs_encoding(s) == HF_ENCODING_JSON);
 }
 
 void hf_cs_put_acks(struct hf_client_session *s, uint64_t now_ms)
@@ -130,7 +150,7 @@ void hf_cs_put_acks(struct hf_client_session *s, uint64_t now_ms)
             s->ack_at_ms = now_ms + ACK_DELAY_MS;
             return;
         }
-        if (ack_due(HF_SUBSCRIPTION_OF(node)))
+        if (ack_due(s, HF_SUBSCRIPTION_OF(node)))
             put_ack(s, HF_SUBSCRIPTION_OF(node));
     }
     acks_flushed(s, true);
@@ -144,11 +164,11 @@ static bool gather_acks(struct hf_client_session *s, struct hf_buf *acks)
     for (node = s->subs.all.next; node != &s->subs.all; node = node->next) {
         struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
 
-        if (!ack_due(sub))
+        if (!ack_due(s, sub))
             continue;
         if (acks->len > ACKS_BYTES_MAX)
             return false;
-        hf_items_put_ack(acks, HF_ENCODING_JSON, hf_subscription_channel(sub), 0,
+        hf_items_put_ack(acks, hf_cs_encoding(s), hf_subscription_channel(sub), sub->cid,
                          hf_inbox_position(&sub->inbox));
         hf_inbox_acked(&sub->inbox);
     }
@@ -158,16 +178,16 @@ static bool gather_acks(struct hf_client_session *s, struct hf_buf *acks)
 /* "answer to a heartbeat, with acks on board" (PROTOCOL.md, pong). */
 void hf_cs_put_pong(struct hf_client_session *s)
 {
-    struct hf_msg m = {.type = HF_MSG_PONG};
+    struct hf_msg m = {.type = HF_MSG_PONG, .encoding = hf_cs_encoding(s)};
     struct hf_buf acks;
 
     if (!has_room(s))
         return;
     hf_buf_init(&acks, (size_t)2 * ACKS_BYTES_MAX);
     if (s->ack_at_ms != HF_NEVER) {
-        hf_items_begin(&acks, HF_ENCODING_JSON, HF_ITEMS_OBJECT);
+        hf_items_begin(&acks, m.encoding, HF_ITEMS_OBJECT);
         acks_flushed(s, gather_acks(s, &acks));
-        hf_items_end(&acks, HF_ENCODING_JSON, HF_ITEMS_OBJECT);
+        hf_items_end(&acks, m.encoding, HF_ITEMS_OBJECT);
         m.has = HF_HAS_ACKS;
         m.acks = hf_buf_str(&acks);
     }
@@ -193,6 +213,7 @@ void hf_cs_put_sync_request(struct hf_client_session *s, const struct hf_subscri
     const struct hf_msg m = {.type = HF_MSG_SYNC_REQUEST,
                              .has = HF_HAS_CHANNEL | HF_HAS_OFFSET,
                              .channel = hf_subscription_channel(sub),
+                             .cid = sub->cid,
                              .offset = hf_inbox_position(&sub->inbox)};
 
     hf_cs_put(s, &m);

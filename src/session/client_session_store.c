@@ -48,9 +48,12 @@ static int take(void *arg, const struct hf_store_publish *p)
     if (err < 0)
         return err;
     if (p->publish_id != l->s->outbox.first_id + l->s->outbox.count ||
-        hf_cs_publish_check(p->channel, p->id, p->payload, &value) < 0)
+        hf_cs_publish_check(p->channel, p->id, p->payload, p->payload_raw, &value) < 0)
         return HF_ECORRUPT;
-    return hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value, p->refusal);
+    err = hf_outbox_restore_item(&l->s->outbox, p->channel, p->id, value, p->refusal);
+    if (err == 0)
+        hf_outbox_newest(&l->s->outbox)->payload_raw = p->payload_raw;
+    return err;
 }
 
 int hf_cs_load(struct hf_client_session *s)
@@ -86,8 +89,11 @@ int hf_cs_load(struct hf_client_session *s)
 
 int hf_cs_store_put(struct hf_client_session *s, const struct hf_outbox_item *item)
 {
-    const struct hf_store_publish p = {
-        .publish_id = item->publish_id, .channel = item->channel, .id = item->id, .payload = item->payload};
+    const struct hf_store_publish p = {.publish_id = item->publish_id,
+                                       .channel = item->channel,
+                                       .id = item->id,
+                                       .payload = item->payload,
+                                       .payload_raw = item->payload_raw};
 
     return s->config.store == NULL ? 0 : s->config.store->put(s->config.store->ctx, &p);
 }

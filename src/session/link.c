@@ -109,6 +109,7 @@ static size_t recv_head(struct hf_link *l, const uint8_t *data, size_t len, stru
         link_move(l, HF_LINK_CLOSING);
         return len;
     }
+    l->encoding = hf_str_eq(r.protocol, HF_STR(HF_PROTOCOL_BINARY)) ? HF_ENCODING_BINARY : HF_ENCODING_JSON;
     ev->type = HF_LINK_EV_OPENED;
     link_move(l, HF_LINK_OPEN);
     return (size_t)head_len - had;
@@ -152,6 +153,22 @@ static void broken(struct hf_link *l, uint16_t code, const char *reason, struct 
     hf_link_close(l, code, rng);
 }
 
+/* "The other kind of message on either: close 1003." (PROTOCOL.md "Opening") */
+static void message(struct hf_link *l, const struct hf_ws_event *wev, enum hf_encoding encoding,
+                    struct hf_rng *rng, struct hf_link_event *ev)
+{
+    if (encoding != l->encoding) {
+        broken(l, HF_CLOSE_UNSUPPORTED,
+               encoding == HF_ENCODING_BINARY ? "a binary message where JSON was agreed on"
+                                              : "a text message where the binary form was agreed on",
+               rng, ev);
+        return;
+    }
+    ev->type = HF_LINK_EV_MESSAGE;
+    ev->data = (char *)wev->data;
+    ev->len = wev->len;
+}
+
 /* Translate what the frame parser says; false: nothing for the owner. */
 static bool frame_event(struct hf_link *l, const struct hf_ws_event *wev, struct hf_rng *rng,
                         struct hf_link_event *ev)
@@ -164,13 +181,10 @@ static bool frame_event(struct hf_link *l, const struct hf_ws_event *wev, struct
         answer_ping(l, wev, rng);
         return false;
     case HF_WS_EV_TEXT:
-        ev->type = HF_LINK_EV_MESSAGE;
-        ev->data = (char *)wev->data;
-        ev->len = wev->len;
+        message(l, wev, HF_ENCODING_JSON, rng, ev);
         return true;
     case HF_WS_EV_BINARY:
-        /* "The other kind of message on either: close 1003." (PROTOCOL.md "Opening") */
-        broken(l, HF_CLOSE_UNSUPPORTED, "a binary message where JSON was agreed on", rng, ev);
+        message(l, wev, HF_ENCODING_BINARY, rng, ev);
         return true;
     case HF_WS_EV_CLOSE:
         ended(l, wev, rng, ev);
@@ -208,13 +222,14 @@ size_t hf_link_recv(struct hf_link *l, uint8_t *data, size_t len, struct hf_rng 
     return len;
 }
 
-int hf_link_put_text(struct hf_link *l, struct hf_str text, struct hf_rng *rng)
+int hf_link_put_message(struct hf_link *l, struct hf_str message, struct hf_rng *rng)
 {
+    enum hf_ws_opcode opcode = l->encoding == HF_ENCODING_BINARY ? HF_WS_BINARY : HF_WS_TEXT;
     uint8_t mask[4];
 
     if (l->state != HF_LINK_OPEN)
         return HF_ESTATE;
-    return hf_ws_put_frame(&l->out, HF_WS_TEXT, text.data, text.len, new_mask(rng, mask));
+    return hf_ws_put_frame(&l->out, opcode, message.data, message.len, new_mask(rng, mask));
 }
 
 void hf_link_close(struct hf_link *l, uint16_t code, struct hf_rng *rng)

@@ -16,12 +16,17 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
+#include "wire/message.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The subprotocols of the two encodings (PROTOCOL.md "Opening"). */
+#define HF_PROTOCOL_JSON "holdfast.v1.json"
+#define HF_PROTOCOL_BINARY "holdfast.v1.bin"
 
 enum hf_link_state {
     HF_LINK_IDLE,
@@ -36,7 +41,7 @@ enum hf_link_event_type {
     HF_LINK_EV_NONE,   /* the input is used up */
     HF_LINK_EV_OPENED, /* 101: protocol is the chosen subprotocol */
     HF_LINK_EV_REFUSED, /* another HTTP answer: status, retry_after_s; status 0: no answer to our request at all, reason says why */
-    HF_LINK_EV_MESSAGE, /* a text message, data and len; may be written to */
+    HF_LINK_EV_MESSAGE, /* a message of the link's encoding, data and len; may be written to */
     HF_LINK_EV_CLOSED,  /* the server closed: close_code, and data and len its reason */
     HF_LINK_EV_BROKEN,  /* the server broke RFC 6455: close_code is what it has been told, reason says why */
 };
@@ -56,6 +61,8 @@ struct hf_link_event {
 struct hf_link {
     enum hf_link_state state;
     uint32_t attempt; /* the number of the connection that it carries; rising over all links of a session */
+    enum hf_encoding
+        encoding; /* OPEN: binary where the chosen subprotocol is HF_PROTOCOL_BINARY, else JSON */
     char key[HF_WS_KEY_LEN];
     struct hf_buf head; /* the answer's head as far as it has come */
     struct hf_buf out;  /* what the driver has still to write */
@@ -78,8 +85,8 @@ int hf_link_request(struct hf_link *l, struct hf_handshake_request *req, struct 
 size_t hf_link_recv(struct hf_link *l, uint8_t *data, size_t len, struct hf_rng *rng,
                     struct hf_link_event *ev);
 
-/* Put a text message into the output. */
-int hf_link_put_text(struct hf_link *l, struct hf_str text, struct hf_rng *rng) HF_MUST_CHECK;
+/* Put a message into the output: a text message, or a binary one, as the link's encoding is. */
+int hf_link_put_message(struct hf_link *l, struct hf_str message, struct hf_rng *rng) HF_MUST_CHECK;
 /* Put a close frame into the output; nothing goes out after it. Does nothing where the link is not OPEN. */
 void hf_link_close(struct hf_link *l, uint16_t code, struct hf_rng *rng);
 /* Back to IDLE, with all memory freed. */

@@ -38,6 +38,7 @@ struct hf_outbox_item {
     struct hf_str channel;
     struct hf_str id; /* data NULL: none */
     struct hf_str payload;
+    bool payload_raw;                /* payload is bytes, and no JSON; set by whoever added it */
     bool refused;                    /* a nack has come: never applied, so never sent in another session */
     bool told;                       /* and the application has been told, by this process */
     char code[HF_OUTBOX_CODE_BYTES]; /* the nack's; "" where it does not fit */

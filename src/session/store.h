@@ -16,6 +16,7 @@
 
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hf_store_publish {
@@ -23,6 +24,7 @@ struct hf_store_publish {
     struct hf_str channel;
     struct hf_str id; /* data NULL: none */
     struct hf_str payload;
+    bool payload_raw;      /* payload is bytes, and no JSON */
     struct hf_str refusal; /* the code with which it was refused; data NULL: it was not */
 };
 

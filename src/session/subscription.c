@@ -92,6 +92,63 @@ struct hf_subscription *hf_subscriptions_find(struct hf_subscriptions *t, struct
     return NULL;
 }
 
+/* ---- Numbers ---- */
+
+/* They are small and differ in their low bits (shm/channels.h), and a server that floods a bucket slows down its own client only. */
+static struct hf_subscription **cid_bucket_of(struct hf_subscriptions *t, uint64_t cid)
+{
+    return &t->cid_buckets[cid % HF_SUBSCRIPTION_BUCKETS];
+}
+
+struct hf_subscription *hf_subscriptions_of_cid(struct hf_subscriptions *t, uint64_t cid)
+{
+    struct hf_subscription *sub = *cid_bucket_of(t, cid);
+
+    while (sub != NULL && sub->cid != cid)
+        sub = sub->cid_chain;
+    return sub;
+}
+
+static void take_cid(struct hf_subscriptions *t, struct hf_subscription *sub)
+{
+    struct hf_subscription **at = cid_bucket_of(t, sub->cid);
+
+    if (sub->cid == 0)
+        return;
+    while (*at != sub)
+        at = &(*at)->cid_chain;
+    *at = sub->cid_chain;
+    sub->cid_chain = NULL;
+    sub->cid = 0;
+}
+
+void hf_subscriptions_set_cid(struct hf_subscriptions *t, struct hf_subscription *sub, uint64_t cid)
+{
+    struct hf_subscription *other = hf_subscriptions_of_cid(t, cid);
+    struct hf_subscription **bucket = cid_bucket_of(t, cid);
+
+    hf_assert(cid != 0);
+    if (other == sub)
+        return;
+    if (other != NULL)
+        take_cid(t, other);
+    take_cid(t, sub);
+    sub->cid = cid;
+    sub->cid_chain = *bucket;
+    *bucket = sub;
+}
+
+void hf_subscriptions_forget_cids(struct hf_subscriptions *t)
+{
+    struct hf_list *node;
+
+    for (node = t->all.next; node != &t->all; node = node->next) {
+        HF_SUBSCRIPTION_OF(node)->cid = 0;
+        HF_SUBSCRIPTION_OF(node)->cid_chain = NULL;
+    }
+    memset(t->cid_buckets, 0, sizeof(t->cid_buckets));
+}
+
 void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription *sub)
 {
     struct hf_subscription **at = bucket_of(t, sub->hash);
@@ -99,6 +156,7 @@ void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription 
     while (*at != sub)
         at = &(*at)->chain;
     *at = sub->chain;
+    take_cid(t, sub);
     hf_list_del(&sub->all);
     t->count--;
     free(sub);

@@ -26,6 +26,8 @@ enum hf_subscription_state { HF_SUB_WANTED, HF_SUB_ASKED, HF_SUB_ACTIVE, HF_SUB_
 struct hf_subscription {
     struct hf_list all;            /* in hf_subscriptions.all, in the order of subscribing */
     struct hf_subscription *chain; /* in its bucket */
+    uint64_t cid; /* the channel's number on the present connection, in the binary form; 0: none */
+    struct hf_subscription *cid_chain; /* in its bucket by cid, where that is not 0 */
     enum hf_subscription_state state;
     bool told;     /* the application has been told that it is subscribed */
     bool deferred; /* WANTED, but the server asked to wait */
@@ -43,6 +45,7 @@ enum { HF_SUBSCRIPTION_BUCKETS = 256 };
 struct hf_subscriptions {
     struct hf_list all;
     struct hf_subscription *buckets[HF_SUBSCRIPTION_BUCKETS];
+    struct hf_subscription *cid_buckets[HF_SUBSCRIPTION_BUCKETS];
     uint32_t count, count_max;
 };
 
@@ -55,6 +58,16 @@ int hf_subscriptions_add(struct hf_subscriptions *t, struct hf_str channel, bool
 struct hf_subscription *hf_subscriptions_find(struct hf_subscriptions *t, struct hf_str channel);
 /* Take it out and free it. */
 void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription *sub);
+
+/*
+ * The server has named the channel's number on this connection, above 0. If another channel had it, that one has none from now on: a server that does
+ * so is at fault.
+ */
+void hf_subscriptions_set_cid(struct hf_subscriptions *t, struct hf_subscription *sub, uint64_t cid);
+/* The one that has it, or NULL. cid may be any number; 0 is nobody's. */
+struct hf_subscription *hf_subscriptions_of_cid(struct hf_subscriptions *t, uint64_t cid);
+/* Another connection: no channel has a number. */
+void hf_subscriptions_forget_cids(struct hf_subscriptions *t);
 
 struct hf_str hf_subscription_channel(const struct hf_subscription *sub);
 void hf_subscription_move(struct hf_subscription *sub, enum hf_subscription_state to);

@@ -1,6 +1,7 @@
 /*
- * client_session_fixture.h - a client session against a server played by the test: it answers the upgrade and speaks JSON, through the real
- * handshake, frame and message code. Every TEST() runs twice, with the server's bytes in one piece and one by one.
+ * client_session_fixture.h - a client session against a server played by the test: it answers the upgrade and speaks JSON, or the same in the
+ * binary form (transcode.h), through the real handshake, frame and message code. Every TEST() runs four times: in both encodings, with the server's
+ * bytes in one piece and one by one.
  */
 #ifndef HF_TESTS_CLIENT_SESSION_FIXTURE_H
 #define HF_TESTS_CLIENT_SESSION_FIXTURE_H
@@ -8,6 +9,7 @@
 #include "base/buf.h"
 #include "session/client_session.h"
 #include "session/heartbeat_adaptive.h"
+#include "session/link.h"
 #include "wire/json.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
@@ -23,13 +25,16 @@
 #include <cmocka.h>
 
 #include "memory_store.h"
+#include "transcode.h"
 
 enum { TEXT_MAX = 1 << 20 };
 
 struct fixture {
     struct hf_client_session *s;
     uint64_t now_ms;
-    bool drip;                /* feed byte by byte */
+    bool drip;                 /* feed byte by byte */
+    enum hf_encoding encoding; /* what the server picks */
+    struct transcode_names names;
     struct hf_buf heard;      /* what the application was told, a line an event */
     struct hf_buf moves;      /* its states, a line a change: "live doubtful heartbeat_late" */
     uint64_t next_attempt_ms; /* of the last one */
@@ -134,6 +139,37 @@ static inline void expect(struct hf_buf *got, const char *wanted)
 
 /* --- the network --- */
 
+/* What it says in JSON is as it should be. */
+static inline void collect_text(struct fixture *f, const struct hf_ws_event *ev)
+{
+    const char *reason = "";
+    char *twin = malloc(ev->len + 1);
+    struct hf_msg m;
+
+    assert_int_equal(f->encoding, HF_ENCODING_JSON);
+    assert_int_equal(hf_buf_putf(&f->said, "%.*s\n", (int)ev->len, (const char *)ev->data), 0);
+    memcpy(twin, ev->data, ev->len);
+    assert_int_equal(hf_json_decode(&m, twin, ev->len, false, &reason), 0);
+    free(twin);
+}
+
+/* What it says in the binary form is noted as JSON. */
+static inline void collect_binary(struct fixture *f, const struct hf_ws_event *ev)
+{
+    enum hf_binary_fault fault = HF_BINARY_OK;
+    struct hf_binary_reader reader;
+    struct hf_binary_record record;
+    int found;
+
+    assert_int_equal(f->encoding, HF_ENCODING_BINARY);
+    hf_binary_reader_init(&reader, ev->data, ev->len);
+    while ((found = hf_binary_next(&reader, &record, &fault)) == 1) {
+        transcode_to_json(&f->names, &record, &f->said);
+        assert_int_equal(hf_buf_puts(&f->said, "\n"), 0);
+    }
+    assert_int_equal(found, 0);
+}
+
 /* What the session has to say, decoded by a server's own code, a line a message. */
 static inline void collect(struct fixture *f)
 {
@@ -149,15 +185,9 @@ static inline void collect(struct fixture *f)
         at += hf_ws_recv(&f->server[f->slot], copy + at, len - at, &ev);
         assert_int_not_equal(ev.type, HF_WS_EV_ERROR);
         if (ev.type == HF_WS_EV_TEXT) {
-            struct hf_str text = {(const char *)ev.data, ev.len};
-            struct hf_msg m;
-            const char *reason = "";
-            char *twin = malloc(ev.len + 1);
-
-            assert_int_equal(hf_buf_putf(&f->said, "%.*s\n", S(text)), 0);
-            memcpy(twin, ev.data, ev.len);
-            assert_int_equal(hf_json_decode(&m, twin, ev.len, false, &reason), 0);
-            free(twin);
+            collect_text(f, &ev);
+        } else if (ev.type == HF_WS_EV_BINARY) {
+            collect_binary(f, &ev);
         } else if (ev.type == HF_WS_EV_CLOSE) {
             assert_int_equal(hf_buf_putf(&f->said, "close %u\n", ev.close_code), 0);
         } else if (ev.type == HF_WS_EV_PONG) {
@@ -188,18 +218,34 @@ static inline void feed(struct fixture *f, const void *data, size_t len)
     free(copy);
 }
 
+/* Server messages, a line each, a WebSocket message each. */
+static inline void put_lines(struct fixture *f, const char *lines, struct hf_buf *out)
+{
+    struct hf_buf record;
+
+    hf_buf_init(&record, TEXT_MAX);
+    while (*lines != '\0') {
+        size_t len = strcspn(lines, "\n");
+
+        hf_buf_reset(&record);
+        if (f->encoding == HF_ENCODING_BINARY) {
+            transcode_to_binary(&f->names, lines, len, &record);
+            assert_int_equal(hf_ws_put_frame(out, HF_WS_BINARY, record.data, record.len, NULL), 0);
+        } else {
+            assert_int_equal(hf_ws_put_frame(out, HF_WS_TEXT, lines, len, NULL), 0);
+        }
+        lines += len + (lines[len] == '\n');
+    }
+    hf_buf_release(&record);
+}
+
 /* Server messages, a line each, in one flight. */
 static inline void serve(struct fixture *f, const char *lines)
 {
     struct hf_buf out;
 
     hf_buf_init(&out, TEXT_MAX);
-    while (*lines != '\0') {
-        size_t len = strcspn(lines, "\n");
-
-        assert_int_equal(hf_ws_put_frame(&out, HF_WS_TEXT, lines, len, NULL), 0);
-        lines += len + (lines[len] == '\n');
-    }
+    put_lines(f, lines, &out);
     feed(f, out.data, out.len);
     hf_buf_release(&out);
 }
@@ -281,15 +327,12 @@ static inline void accept_with(struct fixture *f, const char *lines)
 
     take_request(f, key);
     hf_buf_init(&out, TEXT_MAX);
-    assert_int_equal(
-        hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)}, HF_STR("holdfast.v1.json"), NULL),
-        0);
-    while (*lines != '\0') {
-        size_t len = strcspn(lines, "\n");
-
-        assert_int_equal(hf_ws_put_frame(&out, HF_WS_TEXT, lines, len, NULL), 0);
-        lines += len + (lines[len] == '\n');
-    }
+    assert_int_equal(hf_handshake_put_accept(&out, (struct hf_str){key, sizeof(key)},
+                                             f->encoding == HF_ENCODING_BINARY ? HF_STR(HF_PROTOCOL_BINARY)
+                                                                               : HF_STR(HF_PROTOCOL_JSON),
+                                             NULL),
+                     0);
+    put_lines(f, lines, &out);
     feed(f, out.data, out.len);
     hf_buf_release(&out);
 }
@@ -396,13 +439,14 @@ static inline void begin_durable(struct fixture *f, int expected)
     begin_session(f, &config, expected);
 }
 
-static inline void setup_with(struct fixture *f, bool drip, struct hf_heartbeat_policy *policy)
+static inline void setup_with(struct fixture *f, bool drip, enum hf_encoding encoding,
+                              struct hf_heartbeat_policy *policy)
 {
     struct hf_client_session_config config = config_of(f);
     unsigned slot;
 
     config.heartbeat_policy = policy;
-    *f = (struct fixture){.now_ms = 1000000, .drip = drip};
+    *f = (struct fixture){.now_ms = 1000000, .drip = drip, .encoding = encoding};
     hf_buf_init(&f->heard, TEXT_MAX);
     hf_buf_init(&f->moves, TEXT_MAX);
     hf_buf_init(&f->said, TEXT_MAX);
@@ -421,9 +465,9 @@ static inline void network(struct fixture *f, bool offline, enum hf_session_path
     hf_client_session_network(f->s, &facts, f->now_ms);
 }
 
-static inline void setup(struct fixture *f, bool drip)
+static inline void setup(struct fixture *f, bool drip, enum hf_encoding encoding)
 {
-    setup_with(f, drip, NULL);
+    setup_with(f, drip, encoding, NULL);
 }
 
 static inline void teardown(struct fixture *f)
@@ -439,16 +483,16 @@ static inline void teardown(struct fixture *f)
         hf_ws_release(&f->server[slot]);
 }
 
-static inline void twice(void (*test)(struct fixture *f))
+static inline void in_all_ways(void (*test)(struct fixture *f))
 {
+    static const enum hf_encoding encodings[] = {HF_ENCODING_JSON, HF_ENCODING_BINARY};
     struct fixture f;
 
-    setup(&f, false);
-    test(&f);
-    teardown(&f);
-    setup(&f, true);
-    test(&f);
-    teardown(&f);
+    for (unsigned way = 0; way < 4; way++) {
+        setup(&f, way % 2 == 1, encodings[way / 2]);
+        test(&f);
+        teardown(&f);
+    }
 }
 
 #define TEST(name)                                                                                           \
@@ -456,7 +500,7 @@ static inline void twice(void (*test)(struct fixture *f))
     static void name(void **state)                                                                           \
     {                                                                                                        \
         (void)state;                                                                                         \
-        twice(name##_run);                                                                                   \
+        in_all_ways(name##_run);                                                                             \
     }                                                                                                        \
     static void name##_run(struct fixture *f)
 

@@ -63,6 +63,7 @@ static int memory_store_put(void *ctx, const struct hf_store_publish *p)
                                                          memory_store_copy(p->channel),
                                                          memory_store_copy(p->id),
                                                          memory_store_copy(p->payload),
+                                                         p->payload_raw,
                                                          {NULL, 0}};
     return 0;
 }

@@ -98,7 +98,7 @@ TEST(close_codes_are_causes)
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         teardown(f);
-        setup(f, drip);
+        setup(f, drip, f->encoding);
         begin(f);
         serve_close(f, cases[i].code);
         MOVED(f, cases[i].moved);
@@ -865,7 +865,7 @@ TEST(every_change_is_a_moment_to_close)
     network(f, false, HF_PATH_SAME);
     MOVED(f, "live doubtful network_changed\ndoubtful closing closed\n");
     teardown(f);
-    setup(f, drip);
+    setup(f, drip, f->encoding);
     f->in_callback = close_on_doubt;
     begin(f);
     hf_client_session_lost(f->s, f->slot, "reset", f->now_ms);

@@ -97,10 +97,11 @@ static int take(void *arg, const struct hf_store_publish *p)
 
     l->count++;
     if (len < sizeof(l->text) - 200)
-        (void)snprintf(l->text + len, sizeof(l->text) - len, "%d %.*s %s%.*s %.*s%s%.*s\n",
+        (void)snprintf(l->text + len, sizeof(l->text) - len, "%d %.*s %s%.*s %s%.*s%s%.*s\n",
                        (int)p->publish_id, (int)p->channel.len, p->channel.data,
                        p->id.data == NULL ? "-" : "+", (int)p->id.len, p->id.data == NULL ? "" : p->id.data,
-                       (int)p->payload.len, p->payload.data, p->refusal.data == NULL ? "" : " !",
+                       p->payload_raw ? "raw:" : "", (int)p->payload.len,
+                       p->payload.len == 0 ? "" : p->payload.data, p->refusal.data == NULL ? "" : " !",
                        (int)p->refusal.len, p->refusal.data == NULL ? "" : p->refusal.data);
     return 0;
 }
@@ -199,23 +200,29 @@ static void all_is_kept_as_it_was_given(void **state)
 {
     struct hf_outbox_file *f = opened(true);
     const struct hf_store *s = hf_outbox_file_store(f);
-    struct hf_store_publish p = {1, HF_STR("demo"), HF_STR(""), HF_STR("\"\xc3\xa4\""), {NULL, 0}};
+    struct hf_store_publish p = {1, HF_STR("demo"), HF_STR(""), HF_STR("\"\xc3\xa4\""), false, {NULL, 0}};
     struct loaded l;
 
     (void)state;
     assert_int_equal(load(f, &l), 0);
     assert_int_equal(s->put(s->ctx, &p), 0);
-    p = (struct hf_store_publish){2, HF_STR("a'b"), HF_STR("id-2"), HF_STR("{\"x\":1}"), {NULL, 0}};
+    p = (struct hf_store_publish){2, HF_STR("a'b"), HF_STR("id-2"), HF_STR("{\"x\":1}"), false, {NULL, 0}};
     assert_int_equal(s->put(s->ctx, &p), 0);
     assert_int_equal(put(f, 3, "3"), 0);
+    p = (struct hf_store_publish){4, HF_STR("demo"), {NULL, 0}, HF_STR("\xff{"), true, {NULL, 0}};
+    assert_int_equal(s->put(s->ctx, &p), 0);
+    p = (struct hf_store_publish){5, HF_STR("demo"), {NULL, 0}, HF_STR(""), true, {NULL, 0}};
+    assert_int_equal(s->put(s->ctx, &p), 0);
     assert_int_equal(save(f, 1, 2, "t-1"), 0);
     hf_outbox_file_close(f);
-    check_content("1 demo + \"\xc3\xa4\"\n2 a'b +id-2 {\"x\":1}\n3 demo - 3\n", 1, 2, "t-1");
+    check_content(
+        "1 demo + \"\xc3\xa4\"\n2 a'b +id-2 {\"x\":1}\n3 demo - 3\n4 demo - raw:\xff{\n5 demo - raw:\n", 1, 2,
+        "t-1");
     f = opened(false);
     assert_int_equal(load(f, &l), 0);
-    assert_int_equal(save(f, 3, 2, ""), 0);
+    assert_int_equal(save(f, 5, 4, ""), 0);
     hf_outbox_file_close(f);
-    check_content("3 demo - 3\n", 3, 2, "");
+    check_content("5 demo - raw:\n", 5, 4, "");
 }
 
 static void dies_with_publishes(void)
