@@ -90,54 +90,55 @@ static int refuse(void *ctx, uint64_t publish_id, struct hf_str code)
         return HF_EIO;
     while (i < s->count && s->kept[i]->publish.publish_id != publish_id)
         i++;
-    if (i == s->count) {
+    if (i == s->count)
         sim_fail(s->sim, "publish %u is refused, and is not there", (unsigned)publish_id);
-        else s->kept[i]->publish.refusal =
+    else
+        s->kept[i]->publish.refusal =
             hf_str_from(hf_code_name(hf_code_from(code))); /* which lives longer than the process */
-        return dies ? HF_EIO : 0;
-    }
+    return dies ? HF_EIO : 0;
+}
 
-    static void forget_below(struct sim_store * s, uint64_t first_id)
-    {
-        uint32_t gone = 0;
+static void forget_below(struct sim_store *s, uint64_t first_id)
+{
+    uint32_t gone = 0;
 
-        while (gone < s->count && s->kept[gone]->publish.publish_id < first_id)
-            free(s->kept[gone++]);
-        if (gone > 0)
-            memmove(s->kept, s->kept + gone, (s->count - gone) * sizeof(s->kept[0]));
-        s->count -= gone;
-    }
+    while (gone < s->count && s->kept[gone]->publish.publish_id < first_id)
+        free(s->kept[gone++]);
+    if (gone > 0)
+        memmove(s->kept, s->kept + gone, (s->count - gone) * sizeof(s->kept[0]));
+    s->count -= gone;
+}
 
-    static int save(void *ctx, const struct hf_store_state *state)
-    {
-        struct sim_store *s = ctx;
-        bool dies;
+static int save(void *ctx, const struct hf_store_state *state)
+{
+    struct sim_store *s = ctx;
+    bool dies;
 
-        if (!works(s, &dies))
-            return HF_EIO;
-        hf_assert(state->ticket.len <= sizeof(s->ticket));
-        if (state->ticket.len > 0)
-            memcpy(s->ticket, state->ticket.data, state->ticket.len);
-        s->state = *state;
-        s->state.ticket.data = s->ticket;
-        forget_below(s, state->first_id);
-        return dies ? HF_EIO : 0;
-    }
+    if (!works(s, &dies))
+        return HF_EIO;
+    hf_assert(state->ticket.len <= sizeof(s->ticket));
+    if (state->ticket.len > 0)
+        memcpy(s->ticket, state->ticket.data, state->ticket.len);
+    s->state = *state;
+    s->state.ticket.data = s->ticket;
+    forget_below(s, state->first_id);
+    return dies ? HF_EIO : 0;
+}
 
-    void sim_store_init(struct sim_store * s, struct sim * sim)
-    {
-        *s = (struct sim_store){.store = {.ctx = s, .load = load, .put = put, .refuse = refuse, .save = save},
-                                .sim = sim,
-                                .state = {.first_id = 1}};
-    }
+void sim_store_init(struct sim_store *s, struct sim *sim)
+{
+    *s = (struct sim_store){.store = {.ctx = s, .load = load, .put = put, .refuse = refuse, .save = save},
+                            .sim = sim,
+                            .state = {.first_id = 1}};
+}
 
-    void sim_store_release(struct sim_store * s)
-    {
-        forget_below(s, UINT64_MAX);
-        free(s->kept);
-    }
+void sim_store_release(struct sim_store *s)
+{
+    forget_below(s, UINT64_MAX);
+    free(s->kept);
+}
 
-    uint64_t sim_store_last_id(const struct sim_store *s)
-    {
-        return s->count == 0 ? s->state.first_id - 1 : s->kept[s->count - 1]->publish.publish_id;
-    }
+uint64_t sim_store_last_id(const struct sim_store *s)
+{
+    return s->count == 0 ? s->state.first_id - 1 : s->kept[s->count - 1]->publish.publish_id;
+}

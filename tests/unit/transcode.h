@@ -81,6 +81,21 @@ static inline bool transcode_channels(struct transcode_names *n, const struct hf
     return found == 0;
 }
 
+/* Each refusal's texts may lie in its scratch: it is put into the list before the next one is read. One that is none becomes one of no bytes. */
+static inline void transcode_refusals(const struct hf_msg *m, enum hf_encoding to, struct hf_buf *list)
+{
+    struct hf_items it = hf_items(m, m->refusals);
+    struct hf_items_refusal refusal;
+    int found;
+
+    hf_items_begin(list, to, HF_ITEMS_ARRAY);
+    while ((found = hf_items_refusal(&it, &refusal)) == 1)
+        hf_items_put_refusal(list, to, &refusal);
+    if (found < 0)
+        hf_assert(hf_buf_put(list, "", 1) == 0);
+    hf_items_end(list, to, HF_ITEMS_ARRAY);
+}
+
 /* An element that is none becomes one that is none in the other encoding, either: a `ping`. */
 static inline void transcode_messages(struct transcode_names *n, const struct hf_msg *m, enum hf_encoding to,
                                       struct hf_buf *list)
@@ -100,12 +115,16 @@ static inline void transcode_messages(struct transcode_names *n, const struct hf
     hf_items_end(list, to, HF_ITEMS_ARRAY);
 }
 
-/* Make the one list that a message has a list of the other encoding; it lies in `list`. Returns false where it cannot be read. */
+/* Make the lists that a message has lists of the other encoding; they lie in `list` and `more`. Returns false where one cannot be read. */
 static inline bool transcode_lists(struct transcode_names *n, struct hf_msg *m, enum hf_encoding to,
-                                   struct hf_buf *list)
+                                   struct hf_buf *list, struct hf_buf *more)
 {
     bool good = true;
 
+    if (m->refusals.data != NULL) { /* beside channels */
+        transcode_refusals(m, to, more);
+        m->refusals = hf_buf_str(more);
+    }
     if ((m->has & HF_HAS_OFFSETS) != 0) {
         transcode_offsets(m, to, list);
         m->offsets = hf_buf_str(list);
@@ -132,14 +151,15 @@ static inline void transcode_to_binary(struct transcode_names *n, const char *js
     static const uint8_t broken[] = {HF_MSG_DATA, 0};
     char *copy = malloc(len + 1);
     const char *reason = "";
-    struct hf_buf list;
+    struct hf_buf list, more;
     struct hf_msg m;
 
     hf_assert(copy != NULL);
     memcpy(copy, json, len);
     hf_buf_init(&list, 1u << 24);
+    hf_buf_init(&more, 1u << 24);
     if (hf_json_decode(&m, copy, len, true, &reason) == 0 &&
-        transcode_lists(n, &m, HF_ENCODING_BINARY, &list)) {
+        transcode_lists(n, &m, HF_ENCODING_BINARY, &list, &more)) {
         if (m.type == HF_MSG_SUBSCRIBED || m.type == HF_MSG_DATA || m.type == HF_MSG_GAP ||
             m.type == HF_MSG_HISTORY)
             m.cid = transcode_cid(n, m.channel);
@@ -148,6 +168,7 @@ static inline void transcode_to_binary(struct transcode_names *n, const char *js
         hf_assert(hf_buf_put(out, broken, sizeof(broken)) == 0);
     }
     hf_buf_release(&list);
+    hf_buf_release(&more);
     free(copy);
 }
 
@@ -156,18 +177,20 @@ static inline void transcode_to_json(struct transcode_names *n, const struct hf_
                                      struct hf_buf *out)
 {
     enum hf_binary_fault fault = HF_BINARY_OK;
-    struct hf_buf list;
+    struct hf_buf list, more;
     struct hf_msg m;
 
     hf_buf_init(&list, 1u << 24);
+    hf_buf_init(&more, 1u << 24);
     hf_assert(hf_binary_decode(&m, record, false, &fault) == 0);
     if (m.cid != 0) {
         m.channel = transcode_name(n, m.cid);
         m.has |= HF_HAS_CHANNEL;
     }
-    hf_assert(transcode_lists(n, &m, HF_ENCODING_JSON, &list));
+    hf_assert(transcode_lists(n, &m, HF_ENCODING_JSON, &list, &more));
     hf_assert(hf_json_encode(out, &m) == 0);
     hf_buf_release(&list);
+    hf_buf_release(&more);
 }
 
 #endif
