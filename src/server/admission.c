@@ -157,6 +157,7 @@ void hf_admission_opened(struct hf_conn *c)
 {
     hf_count(c->hub->counters, HF_COUNT_CONNECTIONS_OPENED, 1);
     hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, 1);
+    hf_gauge_add(c->hub->counters, HF_GAUGE_BINARY, c->binary);
     hf_gate_opened(c->hub->gate);
 }
 
@@ -164,6 +165,7 @@ void hf_admission_closed(struct hf_conn *c)
 {
     hf_gate_closed(c->hub->gate);
     hf_gauge_add(c->hub->counters, HF_GAUGE_CONNECTIONS, -1);
+    hf_gauge_add(c->hub->counters, HF_GAUGE_BINARY, c->binary ? -1 : 0);
     hf_admission_left(c);
 }
 

@@ -49,23 +49,44 @@ static struct hf_str copy_text(char **at, struct hf_str s)
     return copy;
 }
 
-/* Keep a message for later, and what is behind it. Returns NULL without memory: the connection is closed. */
-static struct hf_stall *stall(struct hf_conn *c, const struct hf_msg *m, struct hf_str rest)
+/* Records of a WebSocket message: those that have not been handled, and the heap memory that they lie in. kept NULL: the input, which will not stay. */
+struct records {
+    struct hf_str rest;
+    char *kept;
+};
+
+static bool keep_records(struct hf_stall *s, struct records *records)
 {
-    struct hf_stall *s =
-        malloc(sizeof(*s) + m->channel.len + m->id.len + m->epoch.len + m->payload.len + rest.len);
+    s->rest = records->rest;
+    s->kept = records->kept;
+    records->kept = NULL;
+    if (s->kept != NULL || s->rest.len == 0)
+        return true;
+    s->kept = malloc(s->rest.len);
+    if (s->kept == NULL)
+        return false;
+    memcpy(s->kept, s->rest.data, s->rest.len);
+    s->rest.data = s->kept;
+    return true;
+}
+
+/* Keep a message for later, and what is behind it. Returns NULL without memory: the connection is closed. */
+static struct hf_stall *stall(struct hf_conn *c, const struct hf_msg *m, struct records *records)
+{
+    struct hf_stall *s = calloc(1, sizeof(*s) + m->channel.len + m->id.len + m->epoch.len + m->payload.len);
     char *at = (char *)(s + 1);
 
-    if (s == NULL) {
+    if (s == NULL || !keep_records(s, records)) {
+        free(s);
         hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
         return NULL;
     }
-    *s = (struct hf_stall){.conn = c, .msg = *m};
+    s->conn = c;
+    s->msg = *m;
     s->msg.channel = copy_text(&at, m->channel);
     s->msg.id = copy_text(&at, m->id);
     s->msg.epoch = copy_text(&at, m->epoch);
     s->msg.payload = copy_text(&at, m->payload);
-    s->rest = copy_text(&at, rest);
     hf_list_init(&s->link);
     c->stall = s;
     return s;
@@ -83,8 +104,13 @@ static struct hf_stall *stall_detach(struct hf_conn *c)
 
 void hf_stall_free(struct hf_conn *c)
 {
-    if (c->stall != NULL)
-        free(stall_detach(c));
+    struct hf_stall *s;
+
+    if (c->stall == NULL)
+        return;
+    s = stall_detach(c);
+    free(s->kept);
+    free(s);
 }
 
 bool hf_stall_on_output(const struct hf_stall *s)
@@ -572,14 +598,14 @@ static bool handle(struct hf_conn *c, const struct hf_msg *m, const char *malfor
 }
 
 /* A message, and the records behind it. Returns whether these may be taken now. */
-static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malformed, struct hf_str rest)
+static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malformed, struct records *records)
 {
     bool seq_added = false, opening = false;
     struct hf_stall *s;
 
     if (handle(c, m, malformed, NULL, &seq_added, &opening) || c->phase != HF_CONN_OPEN)
         return c->phase == HF_CONN_OPEN;
-    s = stall(c, m, rest);
+    s = stall(c, m, records);
     if (s == NULL)
         return false;
     s->seq_added = seq_added;
@@ -605,38 +631,41 @@ static void take_text(struct hf_conn *c, char *data, size_t len)
 
     if (hf_json_decode(&m, data, len, false, &malformed) == 0)
         malformed = check_seq(&m);
-    (void)take(c, &m, malformed, (struct hf_str){0});
+    (void)take(c, &m, malformed, &(struct records){0});
 }
 
 /*
  * Records, each like a message in JSON. Their answers are bounded as those of messages are: where too much of them waits, the next record waits
  * too. Otherwise a message full of small requests would bring a thousand times its size.
  */
-static void take_records(struct hf_conn *c, struct hf_str records)
+static void take_records(struct hf_conn *c, struct records *records)
 {
     struct hf_binary_reader reader;
     struct hf_binary_record record;
     enum hf_binary_fault fault;
 
-    hf_binary_reader_init(&reader, records.data, records.len);
+    hf_binary_reader_init(&reader, records->rest.data, records->rest.len);
     for (;;) {
         const char *malformed;
-        struct hf_msg m = {0};
+        struct hf_msg m;
         int got;
 
-        if (c->out.len >= HF_OUT_SOFT_BYTES && reader.rest.len > 0) {
-            (void)stall(c, &m, reader.rest);
+        if (c->out.len >= HF_OUT_SOFT_BYTES && records->rest.len > 0) {
+            (void)stall(c, &(struct hf_msg){0}, records);
             return;
         }
         got = hf_binary_next(&reader, &record, &fault);
+        records->rest = reader.rest;
         if (got == 0)
             return;
         hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
+        if (got < 0)
+            m = (struct hf_msg){0};
         if (got < 0 || hf_binary_decode(&m, &record, false, &fault) < 0)
             malformed = hf_binary_fault_text(fault);
         else
             malformed = check_seq(&m);
-        if (!take(c, &m, malformed, reader.rest))
+        if (!take(c, &m, malformed, records))
             return;
     }
 }
@@ -644,7 +673,7 @@ static void take_records(struct hf_conn *c, struct hf_str records)
 void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len)
 {
     if (c->binary)
-        take_records(c, (struct hf_str){(const char *)data, len});
+        take_records(c, &(struct records){.rest = {(const char *)data, len}});
     else
         take_text(c, (char *)data, len);
 }
@@ -653,9 +682,11 @@ void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len)
 static bool go_on(struct hf_conn *c)
 {
     struct hf_stall *s = stall_detach(c);
+    struct records records = {s->rest, s->kept};
 
-    if (s->rest.len > 0 && c->phase == HF_CONN_OPEN)
-        take_records(c, s->rest);
+    if (records.rest.len > 0 && c->phase == HF_CONN_OPEN)
+        take_records(c, &records);
+    free(records.kept);
     free(s);
     return c->stall == NULL;
 }

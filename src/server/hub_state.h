@@ -95,8 +95,9 @@ struct hf_topic {
 struct hf_stall {
     struct hf_list link; /* in hub->stalled; in no list where only output is waited for */
     struct hf_conn *conn;
-    struct hf_msg msg;     /* its strings lie behind this struct */
-    struct hf_str rest;    /* the records behind it, likewise */
+    struct hf_msg msg;  /* its strings lie behind this struct */
+    struct hf_str rest; /* the records behind it, in `kept` */
+    char *kept; /* heap: handed on when one of them has to wait in its turn, so that they are copied once */
     bool seq_added;        /* the window has it already */
     bool opening;          /* the owner was asked to make the channel, and has not answered */
     int open_err;          /* its answer, if that was no */

@@ -125,6 +125,7 @@
 
 #define HF_GAUGE_LIST(X)                                                                                     \
     X(CONNECTIONS, "connections", "open WebSocket connections")                                              \
+    X(BINARY, "connections_binary", "those of them that speak holdfast.v1.bin")                              \
     X(SUBSCRIPTIONS, "subscriptions", "subscriptions of the open connections")
 
 enum hf_counter {

@@ -12,7 +12,7 @@ from holdfast_binary import CLIENT, PROTOCOL, SERVER, TYPES, BinaryWs, Malformed
 from holdfast_client import Client, check_shape
 from holdfast_fixture import Fixture, expect
 from holdfast_server import Server
-from holdfast_test import check, check_equal, main, test
+from holdfast_test import check, check_equal, main, test, wait_until
 from raw_ws import BINARY, TEXT, RawWs, Refused, frame
 
 on = Fixture(workers=2, compression='true', compression_min=16, heartbeat_min='1s')
@@ -170,10 +170,14 @@ def the_other_kind_of_message_is_1003_and_the_session_stays(t):
 
 @test
 def connections_in_binary_are_counted(t):
-    before = server().metric('holdfast_binary_connections_total')
-    client(t)
+    before, open_before = (server().metric(f'holdfast_{name}') for name in ('binary_connections_total', 'connections_binary'))
+    c = client(t)
     client(t, transport=RawWs)
     check_equal(server().metric('holdfast_binary_connections_total'), before + 1, 'holdfast_binary_connections_total')
+    c.cut()
+    wait_until(lambda: server().metric('holdfast_connections_binary') <= open_before, 'holdfast_connections_binary falls again')
+    c.connect()
+    wait_until(lambda: 0 < server().metric('holdfast_connections_binary') < server().metric('holdfast_connections'), 'one of two is binary')
 
 
 # Each type of message
@@ -484,6 +488,8 @@ def bytes_reach_everybody(t):
         if n % 2:
             send_record(writer, 'data', channel=room, payload=payload, raw=True, id='mine')
             expect(writer, 'ack', id='mine', offsets=[n])
+        elif n % 4:
+            text.send_json({'type': 'data', 'channel': room, 'payloadBase64': coded})
         else:
             server().post('/api/publish', {'channel': room, 'payloadBase64': coded, 'id': 'mine'})
         got = binary.recv_fields('data')

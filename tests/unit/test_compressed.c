@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { RING = 65536, MESSAGE_MAX = 100000, MIN = 100 };
+enum { RING = 65536, MESSAGE_MAX = 100000, MIN = 100, HEAD = 20 /* of a binary record */ };
 
 static struct hf_counters counters;
 
@@ -38,19 +38,27 @@ static struct hf_compressed *new_compressed(void)
     return z;
 }
 
-/* A record as the log has them: the frame, and in it the object. `seed` makes its text unlike others'; noise does not get smaller. */
+/*
+ * A record as the log has them: a binary frame's head, and the JSON frame with the object in it, which is the binary message's payload here. `seed` makes its text unlike
+ * others'; noise does not get smaller.
+ */
 static struct hf_record *new_record(uint64_t cid, size_t len, unsigned seed, bool noise)
 {
-    uint8_t header[HF_WS_HEADER_MAX];
+    uint8_t header[HF_WS_HEADER_MAX], binary_header[HF_WS_HEADER_MAX];
     size_t header_len = hf_ws_header(header, HF_WS_TEXT, len, NULL);
-    struct hf_record *r = calloc(1, sizeof(*r) + header_len + len);
+    size_t binary_len = hf_ws_header(binary_header, HF_WS_BINARY, HEAD + len, NULL);
+    struct hf_record *r = calloc(1, sizeof(*r) + binary_len + HEAD + header_len + len);
     uint8_t *text;
 
     assert_non_null(r);
     r->cid = cid;
-    r->frame_at = sizeof(*r);
+    r->head_len = (uint32_t)(binary_len + HEAD);
+    r->frame_at = (uint32_t)(sizeof(*r) + r->head_len);
     r->frame_len = (uint32_t)(header_len + len);
-    r->json_at = (uint32_t)(sizeof(*r) + header_len);
+    r->json_at = r->payload_at = (uint32_t)(r->frame_at + header_len);
+    r->payload_len = (uint32_t)len;
+    memcpy(r + 1, binary_header, binary_len);
+    memset((uint8_t *)(r + 1) + binary_len, 'h', HEAD);
     memcpy((uint8_t *)r + r->frame_at, header, header_len);
     text = (uint8_t *)r + r->json_at;
     for (size_t i = 0; i < len; i++) {
@@ -117,6 +125,46 @@ static void a_message_is_compressed_once_and_shared(void **state)
     assert_int_equal(counted(HF_COUNT_DEFLATE_BYTES_PLAIN), 1000);
     assert_int_equal(counted(HF_COUNT_DEFLATE_BYTES_PACKED), first.len);
     hf_compressed_free(z);
+    free(r);
+}
+
+/* Each encoding has a frame of its own for the same record. */
+static void a_message_is_compressed_for_each_encoding(void **state)
+{
+    struct hf_compressed *z = new_compressed();
+    struct hf_record *r = new_record(7, 1000, 1, false), *small = new_record(7, MIN - HEAD - 1, 2, false);
+    uint8_t want[HEAD + 1000], copy[HEAD + 1100];
+    struct hf_ws_event ev;
+    struct hf_pieces frame;
+    struct hf_ws ws;
+
+    (void)state;
+    memset(want, 'h', HEAD);
+    memcpy(want + HEAD, (uint8_t *)r + r->payload_at, 1000);
+    for (int i = 0; i < 3; i++) {
+        assert_says(z, json_frame(z, 15, r, 99), r);
+        frame = hf_compressed_frame(z, 15, true, r, 99);
+        assert_int_equal(frame.piece[1].len, 0);
+        memcpy(copy, frame.piece[0].data, frame.piece[0].len);
+        hf_ws_init(&ws, HF_WS_CLIENT, MESSAGE_MAX);
+        hf_ws_allow_deflate(&ws);
+        assert_int_equal(hf_ws_recv(&ws, copy, frame.piece[0].len, &ev), frame.piece[0].len);
+        assert_true(ev.compressed);
+        hf_compressed_inflate(z, &ws, &ev);
+        assert_int_equal(ev.type, HF_WS_EV_BINARY);
+        assert_int_equal(ev.len, sizeof(want));
+        assert_memory_equal(ev.data, want, sizeof(want));
+        hf_ws_release(&ws);
+    }
+    assert_int_equal(counted(HF_COUNT_DEFLATED), 2);
+    frame = hf_compressed_frame(z, 0, true, r, 99); /* It was not negotiated. */
+    assert_ptr_equal(frame.piece[0].data, r + 1);
+    assert_ptr_equal(frame.piece[1].data, (char *)r + r->payload_at);
+    frame = hf_compressed_frame(z, 15, true, small, 100);
+    assert_ptr_equal(frame.piece[0].data, small + 1);
+    assert_int_equal(frame.piece[1].len, MIN - HEAD - 1);
+    hf_compressed_free(z);
+    free(small);
     free(r);
 }
 
@@ -426,6 +474,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_is_compressed_once_and_shared),
+        cmocka_unit_test(a_message_is_compressed_for_each_encoding),
         cmocka_unit_test(small_ones_and_small_windows_stay_plain),
         cmocka_unit_test(what_does_not_get_smaller_is_plain),
         cmocka_unit_test(records_of_two_shards_are_told_apart),
