@@ -144,27 +144,27 @@ static int memory_open(struct hf_engine *base, uint32_t shard, struct hf_str nam
 
 /* ---- Publishing ---- */
 
-/* The frame as every JSON subscriber gets it, into scratch. *json_at: where the object begins. */
-static int encode_json(struct memory_engine *e, struct hf_msg m, hf_cid cid, size_t *frame_at,
+/* The frame as every JSON subscriber gets it, into scratch; m gets the id that it has there. *json_at: where the object begins. */
+static int encode_json(struct memory_engine *e, struct hf_msg *m, hf_cid cid, size_t *frame_at,
                        size_t *json_at)
 {
     char default_id[64];
     uint8_t header[HF_WS_HEADER_MAX];
     size_t header_len;
 
-    if (!(m.has & HF_HAS_ID)) { /* "id: the publisher's, else epoch-offset" */
+    if (!(m->has & HF_HAS_ID)) { /* "id: the publisher's, else epoch-offset" */
         size_t len = hf_region_epoch(e->config.region, cid, default_id);
 
         default_id[len++] = '-';
-        len += hf_u64_digits(default_id + len, m.offset);
-        m.id = (struct hf_str){default_id, len};
+        len += hf_u64_digits(default_id + len, m->offset);
+        m->id = (struct hf_str){default_id, len};
     }
     hf_buf_reset(&e->scratch);
     if (hf_buf_reserve(&e->scratch, HF_WS_HEADER_MAX) == NULL)
         return HF_ENOMEM;
     hf_buf_commit(&e->scratch,
                   HF_WS_HEADER_MAX); /* The header is put right before the object when its length is known. */
-    if (hf_json_put_data(&e->scratch, &m) < 0)
+    if (hf_json_put_data(&e->scratch, m) < 0)
         return HF_ENOMEM;
     header_len = hf_ws_header(header, HF_WS_TEXT, e->scratch.len - HF_WS_HEADER_MAX, NULL);
     *frame_at = HF_WS_HEADER_MAX - header_len;
@@ -193,7 +193,7 @@ static int encode(struct memory_engine *e, struct hf_channel *c, const struct hf
     hf_buf_reset(&e->head);
     if (hf_binary_put_data_head(&e->head, &m, true) < 0)
         return HF_ENOMEM;
-    return encode_json(e, m, cid, frame_at, json_at);
+    return encode_json(e, &m, cid, frame_at, json_at);
 }
 
 /* Where it is in the frame it stands last, before the brace. */

@@ -1,6 +1,6 @@
 /*
  * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
- * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), dispatch.c (messages), attach.c (sessions),
+ * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach.c (sessions),
  * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
  * service.c and history.c (requests of the backend).
  */
@@ -286,7 +286,7 @@ void hf_attach_supersede(struct hf_conn *c);
 /* Park a session that our slot's last process held, if it is one, so that what is asked of it can be done. */
 void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 
-/* ---- dispatch.c ---- */
+/* ---- inbound.c ---- */
 /* A message in the connection's encoding; text is valid UTF-8. data may be written to. */
 void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len);
 /* Try the stalled message again, and go on with what is behind it. Returns whether nothing waits any more. */
@@ -294,6 +294,14 @@ bool hf_dispatch_retry(struct hf_conn *c);
 /* Whether it only waits until the connection's output has become less. */
 bool hf_stall_on_output(const struct hf_stall *s);
 void hf_stall_free(struct hf_conn *c);
+
+/* ---- dispatch.c ---- */
+/*
+ * Carry a message out; its channel has its name, but that of an `ack` may have its cid. stalled: it was tried before. Returns false where it must wait: *seq_added, *opening
+ * say what has been done already.
+ */
+bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stalled, bool *seq_added,
+                  bool *opening);
 void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code code, const char *reason);
 
 /* ---- topic.c ---- */

@@ -192,15 +192,14 @@ size_t hf_binary_data_head_bytes(const struct hf_msg *m, bool with_frame)
 int hf_binary_put_data_head(struct hf_buf *out, const struct hf_msg *m, bool with_frame)
 {
     struct writer fields = {NULL, 0}, head = {NULL, 0};
-    size_t bytes = hf_binary_data_head_bytes(m, with_frame);
 
     hf_assert(m->cid != 0);
     put_data_fields(&fields, m);
-    head.at = hf_buf_reserve(out, bytes);
+    head.at = hf_buf_reserve(out, HF_WS_HEADER_MAX + 1 + HF_VARINT_BYTES_MAX + fields.len);
     if (head.at == NULL)
         return buf_error(out);
     put_data_head(&head, m, fields.len + m->payload.len, with_frame);
-    hf_buf_commit(out, bytes);
+    hf_buf_commit(out, head.len);
     return 0;
 }
 
