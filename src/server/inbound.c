@@ -126,9 +126,12 @@ static bool name_of_cid(struct hf_conn *c, hf_cid cid, struct hf_str *name)
     if (channel == NULL)
         return false;
     *name = hf_channel_name(channel);
+    if (name->len > sizeof(hub->channel_name))
+        return false;
     memcpy(hub->channel_name, name->data, name->len);
     name->data = hub->channel_name;
-    /* Its place may have gone to another while the name was read. */
+    /* Its place may have gone to another while the name was read; the owner then raises its incarnation first. */
+    atomic_thread_fence(memory_order_acquire);
     return s != NULL || hf_channel_last_cid(&hub->channels[shard], channel) == cid;
 }
 
