@@ -4,6 +4,7 @@ import { toleranceForegroundMs, toleranceIdleMs, toleranceMsMax, AdaptiveHeartbe
 import { ClassicHeartbeat } from './core/heartbeat_classic.js';
 import { HeartbeatMemory } from './core/heartbeat_memory.js';
 import type { CodecKind } from './core/codec.js';
+import { binaryCodec } from './core/codec_binary.js';
 import { jsonCodec } from './core/codec_json.js';
 import type { EndingEvent, SessionEvent } from './core/events.js';
 import { isChannelName, isHeaderToken, isLabel, type DataMessage, type Raw } from './core/message.js';
@@ -79,6 +80,9 @@ function checkBound(name: string, value: number | undefined, otherwise: number, 
 function codecsOf(encoding: HoldfastOptions['encoding'] = 'auto'): readonly CodecKind[] {
   switch (encoding) {
     case 'auto':
+      return [binaryCodec, jsonCodec];
+    case 'binary':
+      return [binaryCodec];
     case 'json':
       return [jsonCodec];
     default:

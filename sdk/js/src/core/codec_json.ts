@@ -1,6 +1,6 @@
 /** codec_json.ts - the JSON form of PROTOCOL.md, which is the normative one: one object per text message. */
 import { BadMessage, WrongKind, type Codec, type CodecKind } from './codec.js';
-import { isNumber, type ClientMessage, type DataMessage, type ServerMessage, type ServerType } from './message.js';
+import { isNumber, type ClientMessage, type DataMessage, type Raw, type ServerMessage, type ServerType } from './message.js';
 
 /* --- encoding --- */
 
@@ -12,11 +12,11 @@ function encode(message: ClientMessage): string {
     case 'data': {
       const { channel, payload, seq, id } = message;
       const rest = id === undefined ? '' : `,"id":${JSON.stringify(id)}`;
-      return `{"type":"data","channel":${JSON.stringify(channel)},"payload":${text(payload)},"seq":${seq}${rest}}`;
+      return `{"type":"data","channel":${JSON.stringify(channel)},${payloadMember(payload)},"seq":${seq}${rest}}`;
     }
     case 'call': {
       const { id, method, payload } = message;
-      return `{"type":"call","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},"payload":${text(payload)}}`;
+      return `{"type":"call","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},${payloadMember(payload)}}`;
     }
     case 'pong':
       return JSON.stringify(
@@ -27,9 +27,12 @@ function encode(message: ClientMessage): string {
   }
 }
 
-/** Whoever publishes bytes has checked that the encoding takes them: see Session.publish(). */
-function text(payload: string | Uint8Array): string {
-  return typeof payload === 'string' ? payload : 'null';
+/** "`payloadBase64` (RFC 4648 section 4, with padding) publishes bytes" */
+function payloadMember(payload: Raw): string {
+  if (typeof payload === 'string') return `"payload":${payload}`;
+  let binary = '';
+  for (const byte of payload) binary += String.fromCharCode(byte);
+  return `"payloadBase64":"${btoa(binary)}"`;
 }
 
 /* --- decoding --- */

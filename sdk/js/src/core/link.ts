@@ -32,6 +32,34 @@ export interface Output {
   readonly bytes: number;
 }
 
+/** Below the smallest bound of a message that a server has: twice its maxMessage. */
+const messageBytesMax = 32 * 1024;
+
+function joined(records: readonly Output[]): Output[] {
+  const messages: Output[] = [];
+  let run: Uint8Array[] = [];
+  let bytes = 0;
+  const end = (): void => {
+    if (run.length === 0) return;
+    const data = new Uint8Array(bytes);
+    let at = 0;
+    for (const record of run) {
+      data.set(record, at);
+      at += record.length;
+    }
+    messages.push({ data, bytes });
+    run = [];
+    bytes = 0;
+  };
+  for (const record of records) {
+    if (bytes + record.bytes > messageBytesMax) end();
+    run.push(record.data as Uint8Array);
+    bytes += record.bytes;
+  }
+  end();
+  return messages;
+}
+
 export class Link {
   state: LinkState = 'idle';
   /** The number of the connection that it carries; rising over all links of a session. */
@@ -74,11 +102,11 @@ export class Link {
     this.outBytes += bytes;
   }
 
-  /** Take what is to be sent. sent() tells when the socket has taken it. */
+  /** Take what is to be sent; "a WebSocket message is a run of one or more records" in binary. sent() tells when the socket has taken it. */
   takeOutput(): Output[] {
-    const out = this.out;
+    const { out } = this;
     this.out = [];
-    return out;
+    return typeof out[0]?.data === 'object' && out.length > 1 ? joined(out) : out;
   }
 
   sent(bytes: number): void {
