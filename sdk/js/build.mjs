@@ -17,6 +17,7 @@ const dist = join(root, 'dist');
 const entries = [
   { name: 'index', source: 'src/index.ts' },
   { name: 'index.node', source: 'src/index.node.ts' },
+  { name: 'outbox', source: 'src/outbox_indexeddb.ts' },
 ];
 
 const common = {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 /** Whose members others see, by their paths below src. */
-const visible = ['types.ts', 'codes.ts', 'errors.ts', 'core/message.ts', 'platform/websocket.ts'];
+const visible = ['types.ts', 'codes.ts', 'errors.ts', 'core/message.ts', 'platform/websocket.ts', 'outbox_indexeddb.ts'];
 
 function makeProgram(root) {
   const path = join(root, 'tsconfig.json');
