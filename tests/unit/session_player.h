@@ -248,17 +248,22 @@ static inline void player_read_upgrade(struct player *p, unsigned slot, char *he
     struct player_connection *c = &p->connections[slot];
     struct hf_handshake h;
     json_t *m = json_pack("{s:o, s:n}", "on", player_name(slot, c->attempt), "resume");
-    char list[1024], *entry, *rest = NULL;
+    char list[1024], *entry = list;
+    size_t entry_len;
 
     assert_int_equal(hf_handshake_parse(&h, head, len), (int)len);
     (void)snprintf(list, sizeof(list), "%.*s", (int)h.protocols.len, h.protocols.data);
-    for (entry = strtok_r(list, ", ", &rest); entry != NULL; entry = strtok_r(NULL, ", ", &rest)) {
+    while ((entry_len = strcspn(entry, ", ")) > 0) {
+        char *next = entry + entry_len + strspn(entry + entry_len, ", ");
+
+        entry[entry_len] = '\0';
         if (strncmp(entry, "hf.resume.", 10) == 0)
             json_object_set_new(m, "resume", json_string(entry + 10));
         else if (strncmp(entry, "hf.attempt.", 11) == 0)
             json_object_set_new(m, "attempt", json_integer(strtol(entry + 11, NULL, 10)));
         else if (strncmp(entry, "hf.token.", 9) == 0)
             json_object_set_new(m, "token", json_string(entry + 9));
+        entry = next;
     }
     memcpy(c->key, h.key.data, HF_WS_KEY_LEN);
     c->upgraded = true;
