@@ -160,8 +160,10 @@ export class Session {
   readonly channels: Channels;
   readonly questions: Questions;
 
-  /** A welcome is being looked at: requests wait until it has been. */
+  /** A welcome is being looked at, or `superseded`: requests wait until it has been. */
   greeting = false;
+  /** The live connection was closed in favour of `next`, as it seems: nothing is told, and nothing said, until that is welcomed or fails. */
+  private superseded = false;
   /** The session was another process's, and its subscriptions are not all ended yet. */
   inherited = false;
   /** Empty: there is no session to resume. */
@@ -297,7 +299,7 @@ export class Session {
     if (this.state === 'waiting') {
       if (this.offline) this.goOffline(now);
       else this.bringForward('network_changed', now);
-    } else if (this.state === 'connecting') {
+    } else if (this.state === 'connecting' || this.superseded) {
       this.networkOfAttempt(facts, back, now);
     } else if (isConnected(this.state)) {
       this.networkOfConnected(facts, back, now);
@@ -457,7 +459,9 @@ export class Session {
     const link = this.link(slot);
     if (link.state === 'idle') return;
     this.enter();
-    if (slot === this.live) {
+    if (slot === this.live && this.superseded) {
+      link.drop();
+    } else if (slot === this.live) {
       this.heartbeat.lost(now);
       this.liveEnded({ cause: 'connection_lost', evidence }, now);
     } else if (slot === this.next) {
@@ -474,7 +478,7 @@ export class Session {
   output(slot: number, now: number): Output[] {
     const link = this.link(slot);
     this.enter();
-    if (slot === this.live && isConnected(this.state)) this.publishing.put(now);
+    if (slot === this.live && isConnected(this.state) && !this.superseded) this.publishing.put(now);
     if (slot === this.live && link.outBytes > 0 && this.outputFrom === Infinity) this.outputFrom = now;
     this.leave(now);
     return link.takeOutput();
@@ -509,7 +513,7 @@ export class Session {
     let at = this.prober.at;
     for (const link of this.links) at = Math.min(at, link.lingerUntil);
     if (this.state === 'waiting' || this.state === 'offline') at = Math.min(at, this.attemptAt);
-    if (isConnected(this.state))
+    if (isConnected(this.state) && !this.superseded)
       at = Math.min(
         at,
         this.heartbeat.deadline(),
@@ -533,7 +537,7 @@ export class Session {
       if (this.nextHeld) this.dropNext(); // A spare that was not needed, or does not get through either.
       else this.giveUpNext({ cause: 'timed_out' }, now);
     }
-    if (isConnected(this.state)) this.tickLive(now);
+    if (isConnected(this.state) && !this.superseded) this.tickLive(now);
     this.prober.tick(now);
     if (this.state === 'closing' && now >= this.closeUntil) this.end({ cause: 'closed', asked: true }, now);
     if ((this.state === 'waiting' || this.state === 'offline') && now >= this.attemptAt) this.startAttempt(false, now);
@@ -628,7 +632,7 @@ export class Session {
 
   /** Something makes the connection doubtful: it is verified. Does nothing where there is none. */
   doubt(cause: Cause, now: number): void {
-    if (!isConnected(this.state)) return;
+    if (!isConnected(this.state) || this.superseded) return;
     if (this.state === 'live') this.proofPing = this.heartbeat.pingId + (this.heartbeat.pingedAt === null ? 1 : 0);
     this.heartbeat.doubted(); // It asks at once, if it is not asking.
     if (this.state === 'live') this.move('doubtful', { cause }, now);
@@ -659,6 +663,7 @@ export class Session {
     else if (!isConnected(this.state)) assert(this.next < 0, `${this.state} with a connection under way`);
     assert(this.next < 0 || this.next !== this.live, 'one slot for two connections');
     assert(this.next >= 0 || !this.nextHeld, 'nothing is held');
+    assert(!this.superseded || (isConnected(this.state) && this.next >= 0), 'superseded by nothing');
   }
 
   /** How long until the next attempt, as the state's change tells it. */
@@ -723,6 +728,7 @@ export class Session {
     if (this.next >= 0) this.dropNext();
     if (this.live >= 0 && this.link(this.live).state !== 'closing') this.link(this.live).drop();
     this.live = -1;
+    this.superseded = false;
     this.move('ended', why, now);
     this.emitEnding('ended', why, 0);
   }
@@ -772,6 +778,7 @@ export class Session {
 
   /** `next` has failed. Its link is closing already, or is dropped here. */
   private attemptEnded(why: Why, now: number): void {
+    if (this.superseded) this.liveEnded({ cause: 'superseded', closeCode: closeCodes.superseded }, now); // It was a break after all.
     const link = this.link(this.next);
     if (link.state !== 'closing') link.drop();
     this.next = -1;
@@ -821,6 +828,7 @@ export class Session {
     this.publishing.disconnected();
     this.questions.disconnected();
     this.channels.disconnected();
+    this.superseded = false;
     this.greeting = false;
     this.welcomePing = 0;
     this.unackedMessages = 0;
@@ -830,6 +838,16 @@ export class Session {
     this.answerFrom = Infinity;
     this.badMessages = 0;
     this.failed = null;
+  }
+
+  /**
+   * Make before break: the server has taken `next` for the session's connection, and its welcome is behind the end of the old one, on another way. For the application nothing is
+   * broken until `next` fails.
+   */
+  private liveSuperseded(): void {
+    this.resetConnection();
+    this.superseded = true;
+    this.greeting = true;
   }
 
   /** The live connection is no more. Its link is closing already, or is dropped here. */
@@ -879,8 +897,8 @@ export class Session {
     this.closeWanted = false;
     if (this.state === 'ended' || this.state === 'closing') return;
     const why: Why = { cause: 'closed', asked: true };
-    if (!isConnected(this.state)) {
-      this.end(why, now);
+    if (!isConnected(this.state) || this.superseded) {
+      this.end(why, now); // There is no connection to say goodbye on.
       return;
     }
     if (this.next >= 0) this.dropNext();
@@ -909,6 +927,11 @@ export class Session {
     let why: Why = { ...closeMeaning(closeCode), closeCode, reason };
     if (why.cause === 'superseded' && this.supersededByOurselves(slot)) why = { ...why, final: false };
     if (why.cause === 'token_expired' && this.config.tokenSource) why = { ...why, final: ++this.tokenRefusals > 2 };
+    // Only an attempt that the server has heard of can have taken the session over.
+    if (slot === this.live && why.cause === 'superseded' && this.next >= 0 && this.requestIsOut(this.next)) {
+      this.liveSuperseded();
+      return;
+    }
     if (slot === this.live) {
       if (closeCode === closeCodes.tooBig) this.publishing.refuseOldestLater();
       // It had asked before.
@@ -1250,7 +1273,7 @@ export class Session {
   private signalled(cause: Cause, now: number): void {
     this.disturbed(now);
     if (this.state === 'waiting' && !this.offline) this.bringForward(cause, now);
-    else if (this.state === 'connecting') this.redial(cause, now);
+    else if (this.state === 'connecting' || this.superseded) this.redial(cause, now);
     else if (isConnected(this.state)) {
       if (this.nextHeld) this.dropNext(); // It was prepared on what was.
       this.doubt(cause, now);
