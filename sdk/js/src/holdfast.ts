@@ -336,6 +336,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     const saved = (ok: boolean): void => this.driver?.run((now) => this.driver?.session.saved(ok, now));
     const adapted = {
       put: store.put.bind(store),
+      refuse: store.refuse.bind(store),
       save: (state: StoredState): 'later' => {
         void store.save(state).then(
           () => saved(true),

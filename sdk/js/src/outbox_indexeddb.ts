@@ -88,8 +88,20 @@ export class IndexedDbOutbox implements OutboxStore {
   put(publish: StoredPublish): void {
     if (this.isClosed) throw unusable('the outbox is closed');
     this.kept.set(publish.publishId, { record: this.recordOf(publish), progress: 'new' });
+    this.planFlush();
+  }
+
+  refuse(publishId: number): void {
+    const kept = this.kept.get(publishId);
+    if (kept === undefined) return;
+    // The payload is not wanted any more, its place is.
+    this.kept.set(publishId, { record: { ...kept.record, payload: '', refused: true }, progress: 'new' });
+    this.planFlush();
+  }
+
+  /** What is published in one go is one transaction, which has begun before the page can be left. */
+  private planFlush(): void {
     if (this.flushPlanned) return;
-    // What is published in one go is one transaction, which has begun before the page can be left.
     this.flushPlanned = true;
     queueMicrotask(() => {
       this.flushPlanned = false;

@@ -85,6 +85,18 @@ describe('the store', () => {
     expect(publishes).toEqual([publish(3), { publishId: 4, channel: 'demo', id: 'order', payload: new Uint8Array([0, 255]) }]);
   });
 
+  it('notes what was refused, in its place', async () => {
+    const first = outbox('a');
+    await first.load();
+    for (const id of [1, 2, 3]) first.put(publish(id));
+    await first.save(state(1, 3));
+    first.refuse(2);
+    await settled();
+    locks.kill('a');
+    const { publishes } = await outbox('b').load();
+    expect(publishes).toEqual([publish(1), { ...publish(2, ''), refused: true }, publish(3)]);
+  });
+
   it('keeps a publish without any save', async () => {
     const first = outbox('a');
     await first.load();

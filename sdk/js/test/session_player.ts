@@ -40,6 +40,10 @@ class MemoryStore implements SessionStore {
     this.publishes.push({ publishId, channel, id, payload });
   }
 
+  refuse(publishId: number): void {
+    this.publishes = this.publishes.map((publish) => (publish.publishId === publishId ? { ...publish, payload: '', refused: true } : publish));
+  }
+
   save(state: StoredState): 'kept' {
     this.state = { ...state };
     this.publishes = this.publishes.filter((publish) => publish.publishId >= state.firstId);

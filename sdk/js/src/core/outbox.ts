@@ -15,7 +15,7 @@ export interface OutboxItem {
   readonly id: string | undefined;
   readonly payload: Raw;
   readonly bytes: number;
-  /** A nack has come; the application has been told. */
+  /** A nack has come; the application has been told. It was never applied, so it is never sent in another session. */
   refused: boolean;
 }
 
@@ -57,8 +57,8 @@ export class Outbox {
   }
 
   /** Whatever the bounds say. */
-  add(channel: string, id: string | undefined, payload: Raw, bytes: number): OutboxItem {
-    const item = { publishId: this.nextId, channel, id, payload, bytes, refused: false };
+  add(channel: string, id: string | undefined, payload: Raw, bytes: number, refused = false): OutboxItem {
+    const item = { publishId: this.nextId, channel, id, payload, bytes, refused };
     this.items.push(item);
     this.bytes += bytes;
     return item;
@@ -69,9 +69,9 @@ export class Outbox {
     this.bytes -= this.items.pop()?.bytes ?? 0;
   }
 
-  /** The next item to write on this connection; undefined: nothing to write, or the window is full. */
+  /** The next item to write on this connection; undefined: nothing to write, the window is full, or it is one without a number. */
   next(): OutboxItem | undefined {
-    return this.written >= this.window ? undefined : this.at(this.written);
+    return this.written >= this.window || this.isUnnumbered(this.written) ? undefined : this.at(this.written);
   }
 
   /** It has been put into the connection's output. */
@@ -83,7 +83,7 @@ export class Outbox {
   /** The publish id of the last item that might be written next within so many bytes of output. */
   ahead(bytes: number): number {
     let i = this.written;
-    for (let sum = 0; i < this.count && i < this.window && sum < bytes; i++) sum += this.at(i)?.bytes ?? 0;
+    for (let sum = 0; i < this.count && i < this.window && !this.isUnnumbered(i) && sum < bytes; i++) sum += this.at(i)?.bytes ?? 0;
     return this.firstId + i - 1;
   }
 
@@ -112,6 +112,13 @@ export class Outbox {
     return this.sent === 0 || this.at(0)?.refused !== true ? undefined : this.popFront();
   }
 
+  /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. */
+  popUnnumbered(): OutboxItem | undefined {
+    if (this.sent > 0 || !this.isUnnumbered(0)) return undefined;
+    this.seqBase++;
+    return this.popFront();
+  }
+
   /** The connection is gone: all that is left is to be written again, for the server drops what it knows. */
   disconnected(): void {
     this.written = 0;
@@ -129,7 +136,7 @@ export class Outbox {
   }
 
   /**
-   * A new session has begun: what is left gets the numbers 1, 2, 3 … and is written anew. The caller has popped before what the old session is known to have applied, and
+   * A new session has begun: what is left gets the numbers 1, 2, 3 … and is written anew, but for what has been refused. The caller has popped before what the old session is known to have applied, and
    * what is uncertain.
    */
   renewed(): void {
@@ -151,6 +158,14 @@ export class Outbox {
   /** The session is over for good: take the item at the front, whatever it is. */
   take(): OutboxItem | undefined {
     return this.count === 0 ? undefined : this.popFront();
+  }
+
+  /**
+   * Whether it was refused behind others without an answer, in a session that has ended: in this one it has no number and is never sent, and nothing behind it is written until it has come
+   * to the front and left.
+   */
+  private isUnnumbered(index: number): boolean {
+    return index >= this.sent && this.at(index)?.refused === true;
   }
 
   private at(index: number): OutboxItem | undefined {

@@ -127,6 +127,7 @@ export class Publishing {
       const item = this.outbox.pop(seq - offsets.length + i + 1);
       if (item !== undefined) this.done(item, offset ?? 0);
     });
+    this.dropRefused();
     this.refuseOldest();
     this.s.answered(now);
   }
@@ -139,8 +140,11 @@ export class Publishing {
     const item = this.outbox.find(message.seq);
     if (item === undefined || item.refused) return; // "a client drops those that it knows" (PROTOCOL.md, welcome)
     item.refused = true;
+    this.s.backoff.progressed();
+    // Before the application is told: what was told as refused is never sent in another session.
+    if (item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId);
     this.emitRefused(item, message.code, message.reason);
-    for (let done = this.outbox.popRefused(); done !== undefined; done = this.outbox.popRefused()) this.done(done, 0);
+    this.dropRefused();
     this.s.answered(now);
   }
 
@@ -179,6 +183,7 @@ export class Publishing {
     if (!this.settling) return;
     this.settling = false;
     this.settle(this.settleSeq);
+    this.dropRefused();
     this.refuseOldest();
     this.s.answered(now);
   }
@@ -190,6 +195,7 @@ export class Publishing {
   renewed(lastSeq: number | null, _now: number): void {
     if (lastSeq !== null) {
       this.settle(lastSeq);
+      this.dropRefused();
       this.refuseOldest();
     } else {
       for (let item = this.outbox.pop(Infinity); item !== undefined; item = this.outbox.pop(Infinity)) {
@@ -201,6 +207,7 @@ export class Publishing {
     this.s.inherited = false;
     this.unsaved = true;
     this.outbox.renewed();
+    this.dropRefused();
   }
 
   /* --- what a successor must know --- */
@@ -286,12 +293,13 @@ export class Publishing {
     if (!valid) throw new HoldfastError('outbox', 'what the outbox has kept cannot be: it is damaged, or of something else');
     this.outbox.firstId = firstId;
     this.outbox.seqBase = seqBase;
-    for (const { publishId, channel, id, payload } of publishes) {
+    for (const { publishId, channel, id, payload, refused = false } of publishes) {
       if (publishId !== this.outbox.nextId || !isChannelName(channel))
         throw new HoldfastError('outbox', 'what the outbox has kept cannot be: publishes are missing, or damaged');
-      this.outbox.add(channel, id, payload, itemBytes + utf8Length(channel) + size(payload));
+      this.outbox.add(channel, id, payload, itemBytes + utf8Length(channel) + size(payload), refused);
     }
     this.outbox.sent = sentId + 1 - firstId;
+    this.dropRefused();
     // Of a session that got nothing without an answer, nothing is wanted: a new one is cheaper, and nobody's subscriptions are in it.
     this.s.ticket = this.outbox.sent === 0 ? '' : ticket;
     this.s.inherited = this.s.ticket !== '';
@@ -316,6 +324,12 @@ export class Publishing {
     this.s.emit({ type: 'refused', publishId: item.publishId, channel: item.channel, code, reason });
   }
 
+  /** Publishes at the front that were refused, of which the application knows, leave. */
+  private dropRefused(): void {
+    while (this.outbox.popRefused() !== undefined);
+    while (this.outbox.popUnnumbered() !== undefined) this.unsaved = true; // The others have moved up.
+  }
+
   private refuseOldest(): void {
     if (!this.oldestIsRefused || this.settling) return;
     this.oldestIsRefused = false;
@@ -323,5 +337,6 @@ export class Publishing {
     if (item === undefined) return;
     this.unsaved = true; // The others have moved up.
     if (!item.refused) this.emitRefused(item, 'too_large', 'the server ended the connection over it');
+    this.dropRefused();
   }
 }
