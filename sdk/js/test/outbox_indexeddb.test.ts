@@ -22,21 +22,28 @@ function outbox(page: string, options: IndexedDbOutboxOptions = {}): OutboxStore
 }
 
 /** Of the publishes, as they lie there. */
-function keysThere(): Promise<unknown> {
+function keysThere(): Promise<readonly number[]> {
   return new Promise((resolve) => {
-    indexedDB.open('holdfast-outbox:default').onsuccess = ({ target }) => {
-      const db = (target as IDBOpenDBRequest).result;
+    const request = indexedDB.open('holdfast-outbox:default');
+    request.onupgradeneeded = () => request.transaction?.abort(); // It is not there yet, and not ours to make.
+    request.onerror = () => resolve([]);
+    request.onsuccess = () => {
+      const db = request.result;
       db.transaction('publishes').objectStore('publishes').getAllKeys().onsuccess = (event) => {
-        resolve((event.target as IDBRequest).result);
+        resolve((event.target as IDBRequest<number[]>).result);
         db.close();
       };
     };
   });
 }
 
+/** Wait until a publish lies there: it is accepted, whatever becomes of its page. Or until something else holds. */
+async function keptThere(publishId: number, or = (): boolean => false): Promise<void> {
+  while (!or() && !(await keysThere()).includes(publishId)) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 const publish = (publishId: number, payload = `${publishId}`) => ({ publishId, channel: 'demo', id: undefined, payload });
 const state = (firstId: number, sentId: number, ticket = 't'): StoredState => ({ firstId, sentId, seqBase: 0, attempts: 64, ticket });
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
 /** The next transaction that writes a publish fails, as on a full disk. */
 function failOnce(factory: IDBFactory): { readonly failures: number } {
@@ -91,17 +98,18 @@ describe('the store', () => {
     for (const id of [1, 2, 3]) first.put(publish(id));
     await first.save(state(1, 3));
     first.refuse(2);
-    await settled();
+    first.put(publish(4)); // In the same transaction.
+    await keptThere(4);
     locks.kill('a');
     const { publishes } = await outbox('b').load();
-    expect(publishes).toEqual([publish(1), { ...publish(2, ''), refused: true }, publish(3)]);
+    expect(publishes).toEqual([publish(1), { ...publish(2, ''), refused: true }, publish(3), publish(4)]);
   });
 
   it('keeps a publish without any save', async () => {
     const first = outbox('a');
     await first.load();
     first.put(publish(1));
-    await settled();
+    await keptThere(1);
     locks.kill('a');
     expect((await outbox('b').load()).publishes).toEqual([publish(1)]);
   });
@@ -121,8 +129,7 @@ describe('the store', () => {
     const first = outbox('a');
     await first.load();
     first.put(publish(1));
-    await settled();
-    expect(told.failures).toBe(1);
+    await until(() => told.failures === 1);
     await first.save(state(1, 1));
     first.close();
     expect((await outbox('b').load()).publishes).toEqual([publish(1)]);
@@ -216,7 +223,7 @@ describe('a client with it', () => {
     server.isDown = true;
     const { page, client } = open();
     publishAll(client, 1, 5);
-    await settled();
+    await keptThere(5);
     page.kill();
     server.isDown = false;
     const next = open();
@@ -261,13 +268,12 @@ describe('a client with it', () => {
     const rounds = 40;
     for (let round = 1; round <= rounds; round++) {
       const { page, client } = open();
-      const kept = new Promise<void>((resolve) => setTimeout(resolve, round % 8));
       await client.connected();
       publishAll(client, 3 * round - 2, 3 * round);
       // Accepted is what has been put down: a page that dies in the same moment has not published.
-      await new Promise((resolve) => setTimeout(resolve, 6));
+      await keptThere(3 * round, () => server.payloads('demo').includes(3 * round));
       if (round % 3 === 0) server.cutAll();
-      await kept;
+      for (let turn = 0; turn < round % 8; turn++) await new Promise((resolve) => setTimeout(resolve));
       page.kill();
     }
     const last = open();
