@@ -379,7 +379,14 @@ void hf_service_disconnected(struct hf_hub *hub, uint64_t token, bool found);
 /* Retry what waits for room, end what waited too long. */
 void hf_service_tick(struct hf_hub *hub);
 void hf_service_end_all(struct hf_hub *hub);
-/* End a session held here. Returns whether it was. */
+/* The number in a session's text, 0 where it is none. */
+uint64_t hf_service_session(struct hf_str text);
+/* End a session held here, or do it harm. Returns whether it was. */
 bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code);
+
+/* ---- harm.c ---- */
+/* Whether a close code is one of enum hf_harm. */
+bool hf_harm_known(uint16_t code);
+void hf_harm_apply(struct hf_conn *c, uint16_t harm);
 
 #endif

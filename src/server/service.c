@@ -247,6 +247,10 @@ bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
 
     if (c == NULL)
         return end_orphan(hub, session, code);
+    if (hf_harm_known(code)) {
+        hf_harm_apply(c, code);
+        return true;
+    }
     if (ends_session(code))
         hf_detach(c, true);
     hf_conn_close(c, code, "ended by the backend");
@@ -264,7 +268,7 @@ static bool disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t c
     return *owner == hub->slot && hf_service_end_local(hub, s->number, code);
 }
 
-static uint64_t session_number(struct hf_str text)
+uint64_t hf_service_session(struct hf_str text)
 {
     uint64_t n = 0;
 
@@ -283,7 +287,7 @@ static uint64_t session_number(struct hf_str text)
 void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
                            hf_service_done *done, void *ctx)
 {
-    struct hf_session *s = hf_sessions_get(&hub->sessions, session_number(session));
+    struct hf_session *s = hf_sessions_get(&hub->sessions, hf_service_session(session));
     struct hf_service_result result = failure(HF_CODE_NOT_FOUND, "there is no such session");
     struct hf_pending *p;
     uint32_t owner;

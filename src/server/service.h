@@ -69,6 +69,24 @@ int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str 
 void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
                            hf_service_done *done, void *ctx);
 
+/*
+ * Harm that the demo does to a session's connection: given to hf_service_disconnect() in place of a close code, below all of them.
+ * RFC 6455 7.4.2: "Status codes in the range 0-999 are not used."
+ */
+enum hf_harm {
+    HF_HARM_DROP = 1,   /* the connection is closed without a word */
+    HF_HARM_FREEZE = 2, /* nothing goes in or out for HF_HARM_FREEZE_MS, as on a path that swallows packets */
+};
+enum { HF_HARM_FREEZE_MS = 20000 };
+
+/* Whether harm of this kind is due again, whichever worker did the last; 0: a kill. True takes the turn. */
+bool hf_service_may_harm(struct hf_hub *hub, unsigned kind);
+/* The worker that holds this session is killed by the supervisor within a fifth of a second. Returns false where nobody holds it. */
+bool hf_service_kill_worker(struct hf_hub *hub, struct hf_str session);
+
+/* Which of the worker slots this one is, from 0. */
+uint32_t hf_service_slot(const struct hf_hub *hub);
+
 /* Append GET /api/stats, {"workers":[{"slot":0,"pid":...,...}],"total":{...}}, and GET /metrics. */
 int hf_service_stats(struct hf_hub *hub, struct hf_buf *out);
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out);

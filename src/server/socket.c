@@ -31,6 +31,7 @@ struct client {
     struct hf_tls_stream *tls; /* NULL: plain */
     bool begun;                /* the first byte has come */
     bool paused, readable;
+    bool frozen;  /* in all->frozen */
     bool proxied; /* its PROXY header has not come yet */
     bool ended;   /* the end stands behind what is unread, and has had its edge */
 };
@@ -140,12 +141,14 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
     struct client *c = socket;
 
     (void)ctx;
+    if (c->frozen)
+        return HF_EAGAIN;
     return c->tls != NULL ? hf_tls_stream_write(c->tls, iov, count) : write_plain(c, iov, count);
 }
 
 static void want_read(struct client *c)
 {
-    if (c->readable && !c->paused && hf_list_empty(&c->unread))
+    if (c->readable && !c->paused && !c->frozen && hf_list_empty(&c->unread))
         hf_list_add_tail(hf_hub_young(hf_hub_conn(c)) ? &c->all->young : &c->all->unread, &c->unread);
 }
 
@@ -172,11 +175,37 @@ void hf_socket_finish(void *ctx, void *socket)
         shutdown(c->watch.fd, SHUT_WR);
 }
 
+void hf_socket_freeze(void *ctx, void *socket, uint32_t ms)
+{
+    struct client *c = socket;
+    struct hf_sockets *s = c->all;
+
+    (void)ctx;
+    if (c->frozen || s->frozen_count == HF_FROZEN_MAX)
+        return;
+    c->frozen = true;
+    hf_list_del(&c->unread);
+    s->frozen[s->frozen_count++] = (struct hf_frozen){c, s->now->mono_ms + ms};
+}
+
+static void thaw(struct client *c)
+{
+    struct hf_sockets *s = c->all;
+    unsigned i = 0;
+
+    while (s->frozen[i].socket != c)
+        i++;
+    s->frozen[i] = s->frozen[--s->frozen_count];
+    c->frozen = false;
+}
+
 void hf_socket_close(void *ctx, void *socket)
 {
     struct client *c = socket;
 
     (void)ctx;
+    if (c->frozen)
+        thaw(c);
     hf_list_del(&c->unread);
     hf_loop_remove(c->all->loop, &c->watch);
     hf_tls_stream_free(c->tls);
@@ -232,11 +261,37 @@ static bool in_handshake(const struct client *c)
     return c->tls != NULL && hf_tls_stream_state(c->tls) == HF_TLS_HANDSHAKE;
 }
 
+static void take_writable(struct client *c)
+{
+    int flushed = c->tls == NULL ? 0 : hf_tls_stream_flush(c->tls);
+
+    if (flushed == 0)
+        hf_hub_writable(hf_hub_conn(c), *c->all->now); /* Never closes it. */
+    else if (flushed == HF_EAGAIN)
+        hf_hub_progress(hf_hub_conn(c), *c->all->now);
+    /* Else the rest of a record cannot be sent any more, and reading meets the end. */
+}
+
+/* What came and went by in its time had its edges then. */
+static void thaw_due(struct hf_sockets *s)
+{
+    for (unsigned i = s->frozen_count; i-- > 0;) {
+        struct client *c = s->frozen[i].socket;
+
+        if (s->frozen[i].until_ms > s->now->mono_ms)
+            continue;
+        thaw(c);
+        want_read(c);
+        take_writable(c);
+    }
+}
+
 void hf_sockets_read(struct hf_sockets *s)
 {
     struct hf_list now, *node;
     unsigned work = 0;
 
+    thaw_due(s);
     hf_list_init(&now);
     hf_list_splice(&now, &s->unread);
     while ((node = hf_list_pop(&now)) != NULL)
@@ -264,15 +319,8 @@ static void client_ready(struct hf_watch *watch, unsigned what)
 {
     struct client *c = HF_CONTAINER(watch, struct client, watch);
 
-    if (what & HF_READY_WRITE) {
-        int flushed = c->tls == NULL ? 0 : hf_tls_stream_flush(c->tls);
-
-        if (flushed == 0)
-            hf_hub_writable(hf_hub_conn(c), *c->all->now); /* Never closes it. */
-        else if (flushed == HF_EAGAIN)
-            hf_hub_progress(hf_hub_conn(c), *c->all->now);
-        /* Else the rest of a record cannot be sent any more, and reading meets the end. */
-    }
+    if ((what & HF_READY_WRITE) && !c->frozen)
+        take_writable(c);
     if (what & (HF_READY_READ | HF_READY_ENDED)) {
         c->readable = true;
         c->ended |= (what & HF_READY_ENDED) != 0;

@@ -19,6 +19,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+enum { HF_FROZEN_MAX = 16 }; /* sockets of a worker at a time; one more is not frozen */
+
+struct hf_frozen {
+    void *socket;
+    uint64_t until_ms;
+};
+
 /* What all sockets of a worker share. */
 struct hf_sockets {
     struct hf_hub *hub;
@@ -33,6 +40,8 @@ struct hf_sockets {
     struct hf_tls *tls; /* what new connections on a port with TLS take; NULL: there is none. Held. */
     struct hf_tls_io tls_io;
     uint64_t tls_failures, tls_logged_ms; /* since the last log line about them, and when it was */
+    struct hf_frozen frozen[HF_FROZEN_MAX];
+    unsigned frozen_count;
 };
 
 /* All are borrowed but tls, which may be NULL and is held. Returns 0 or HF_ENOMEM. */
@@ -46,7 +55,7 @@ void hf_sockets_set_tls(struct hf_sockets *s, struct hf_tls *tls);
 bool hf_sockets_open(struct hf_sockets *s, int fd, const struct sockaddr_storage *address, bool secure);
 /* For hf_hub_shed(): nothing of this socket waits to be read. */
 bool hf_socket_idle(const void *socket);
-/* Read once from each that is readable. */
+/* Thaw those whose time is over, and read once from each that is readable. A worker turns once a second at least, which is exact enough for frozen ones. */
 void hf_sockets_read(struct hf_sockets *s);
 /* Whether hf_sockets_read() has work left, so that the loop must not wait. */
 bool hf_sockets_busy(const struct hf_sockets *s);
@@ -63,5 +72,6 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
 void hf_socket_pause(void *ctx, void *socket, bool paused);
 void hf_socket_finish(void *ctx, void *socket);
 void hf_socket_close(void *ctx, void *socket);
+void hf_socket_freeze(void *ctx, void *socket, uint32_t ms);
 
 #endif

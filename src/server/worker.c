@@ -469,6 +469,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
                                      .pause = hf_socket_pause,
                                      .finish = hf_socket_finish,
                                      .close = hf_socket_close,
+                                     .freeze = hf_socket_freeze,
                                      .wake = wake_slot,
                                      .random = random_bytes};
 

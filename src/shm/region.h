@@ -47,7 +47,9 @@ struct hf_slot {
     _Atomic int32_t pid;                 /* the supervisor */
     _Atomic uint32_t starts;             /* how often a worker was started here; the supervisor */
     _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
-    _Atomic uint32_t full;     /* others shall have the new connections; the worker, and its successor */
+    _Atomic uint32_t
+        condemned;         /* set by any worker for the demo; the supervisor kills this one, and clears it */
+    _Atomic uint32_t full; /* others shall have the new connections; the worker, and its successor */
     _Atomic uint64_t alive_ms; /* last turn of the worker's loop, monotonic; the worker */
     _Atomic uint64_t
         rung_ms; /* monotonic: for all that it had put into rings before then, the bells are rung; the worker */
@@ -71,6 +73,8 @@ struct hf_region_header {
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;
+    _Atomic uint64_t harmed_ms
+        [3]; /* when the demo did its last harm of each kind, monotonic; any worker, by compare-and-swap */
 };
 
 /* One process's view. Plain; nothing to release but what its parts say. */

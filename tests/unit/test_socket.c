@@ -1,6 +1,6 @@
 /*
  * test_socket.c - the sockets of a worker between loop and hub, over socket pairs: how handshakes and those who are connected share a turn, and what the hub is told of a
- * record that goes out piece by piece. The clock is the test's.
+ * record that goes out piece by piece, and the demo's harm. The clock is the test's.
  */
 #include "server/socket.h"
 
@@ -57,6 +57,7 @@ static const struct hf_transport transport = {.socket_bytes = HF_SOCKET_BYTES,
                                               .pause = hf_socket_pause,
                                               .finish = hf_socket_finish,
                                               .close = hf_socket_close,
+                                              .freeze = hf_socket_freeze,
                                               .wake = wake_nobody,
                                               .random = seven};
 
@@ -315,6 +316,159 @@ static void pieces_of_a_record_are_progress(void **state)
     fixture_release(&f);
 }
 
+/* ---- The demo's harm ---- */
+
+static struct hf_conn *only_conn(struct fixture *f)
+{
+    uint32_t at = 0;
+    struct hf_conn *conn = hf_conns_next(&f->place.hub[0]->conns, &at);
+
+    assert_non_null(conn);
+    return conn;
+}
+
+static void session_text(struct fixture *f, char out[17])
+{
+    snprintf(out, 17, "%016llx", (unsigned long long)only_conn(f)->session->number);
+}
+
+static void do_harm(struct fixture *f, const char *session, enum hf_harm harm)
+{
+    struct hf_service_result result = {.code = HF_CODE_TIMEOUT};
+
+    hf_service_disconnect(f->place.hub[0], hf_str_from(session), (uint16_t)harm, note_offset, &result);
+    assert_int_equal(result.code, HF_CODE_NONE);
+}
+
+/* Nothing goes in or out in that time, and then all of it does. */
+static void a_frozen_socket_is_silent_until_its_time_is_over(bool secure)
+{
+    char session[17];
+    const char *text;
+    struct fixture f;
+    struct client c;
+
+    fixture_init(&f);
+    client_connect(&f, &c, secure);
+    client_say(&c, "{\"type\":\"subscribe\",\"channel\":\"room\"}");
+    turn(&f);
+    assert_non_null(strstr(client_read(&c), "\"type\":\"subscribed\""));
+    session_text(&f, session);
+    do_harm(&f, session, HF_HARM_FREEZE);
+    do_harm(&f, session, HF_HARM_FREEZE); /* Once more changes nothing. */
+    client_say(&c, "{\"type\":\"ping\",\"id\":\"p\"}");
+    publish_text(f.place.hub[0], "room", "\"while frozen\"");
+    turn(&f);
+    f.place.now.mono_ms += HF_HARM_FREEZE_MS - 1;
+    turn(&f);
+    assert_string_equal(client_read(&c), "");
+    assert_int_equal(f.sockets.frozen_count, 1);
+    f.place.now.mono_ms += 1;
+    turn(&f);
+    text = client_read(&c);
+    assert_non_null(strstr(text, "\"type\":\"pong\""));
+    assert_non_null(strstr(text, "while frozen"));
+    assert_int_equal(f.sockets.frozen_count, 0);
+    client_close(&c);
+    fixture_release(&f);
+}
+
+static void a_freeze_holds_both_directions(void **state)
+{
+    (void)state;
+    a_frozen_socket_is_silent_until_its_time_is_over(false);
+}
+
+static void a_freeze_holds_both_directions_of_tls(void **state)
+{
+    (void)state;
+    a_frozen_socket_is_silent_until_its_time_is_over(true);
+}
+
+/* No close frame, and the session waits for its client. A frozen connection may be dropped as well. */
+static void a_drop_says_nothing(void **state)
+{
+    char session[17], byte;
+    struct fixture f;
+    struct client c;
+    struct hf_session *s;
+
+    (void)state;
+    fixture_init(&f);
+    client_connect(&f, &c, false);
+    session_text(&f, session);
+    s = only_conn(&f)->session;
+    do_harm(&f, session, HF_HARM_FREEZE);
+    do_harm(&f, session, HF_HARM_DROP);
+    assert_int_equal(f.sockets.frozen_count, 0);
+    turn(&f);
+    assert_int_equal(recv(c.fd, &byte, 1, 0), 0);
+    assert_int_equal(hf_state_phase(atomic_load(&s->state)), HF_SESSION_PARKED);
+    do_harm(&f, session, HF_HARM_DROP); /* It has no connection: that is what was asked for. */
+    client_close(&c);
+    fixture_release(&f);
+}
+
+/* More than the table holds are left alone. */
+static void so_many_are_frozen_at_a_time(void **state)
+{
+    static struct client crowd[HF_FROZEN_MAX + 1];
+    struct fixture f;
+    uint32_t at = 0;
+    struct hf_conn *conn;
+
+    (void)state;
+    fixture_init(&f);
+    for (int i = 0; i <= HF_FROZEN_MAX; i++)
+        client_connect(&f, &crowd[i], false);
+    while ((conn = hf_conns_next(&f.place.hub[0]->conns, &at)) != NULL)
+        hf_harm_apply(conn, HF_HARM_FREEZE);
+    assert_int_equal(f.sockets.frozen_count, HF_FROZEN_MAX);
+    for (int i = 0; i <= HF_FROZEN_MAX; i++)
+        client_say(&crowd[i], "{\"type\":\"ping\"}");
+    turn(&f);
+    at = 0;
+    for (int i = 0; i <= HF_FROZEN_MAX; i++) {
+        at += strstr(client_read(&crowd[i]), "\"type\":\"pong\"") != NULL;
+        client_close(&crowd[i]);
+    }
+    assert_int_equal(at, 1);
+    fixture_release(&f);
+}
+
+static void harm_has_its_rate_for_each_kind(void **state)
+{
+    struct fixture f;
+    char session[17];
+    struct client c;
+
+    (void)state;
+    fixture_init(&f);
+    client_connect(&f, &c, false);
+    session_text(&f, session);
+    assert_true(hf_service_may_harm(f.place.hub[0], 0));
+    assert_false(hf_service_may_harm(f.place.hub[0], 0));
+    assert_true(hf_service_may_harm(f.place.hub[0], HF_HARM_DROP));
+    assert_true(hf_service_may_harm(f.place.hub[0], HF_HARM_FREEZE));
+    assert_false(hf_service_may_harm(f.place.hub[0], HF_HARM_FREEZE));
+    f.place.now.mono_ms += 200;
+    turn(&f);
+    assert_true(hf_service_may_harm(f.place.hub[0], HF_HARM_FREEZE));
+    f.place.now.mono_ms += 2799;
+    turn(&f);
+    assert_false(hf_service_may_harm(f.place.hub[0], 0));
+    f.place.now.mono_ms += 1;
+    turn(&f);
+    assert_true(hf_service_may_harm(f.place.hub[0], 0));
+    /* The supervisor kills who is condemned: the worker that holds the session. */
+    assert_false(hf_service_kill_worker(f.place.hub[0], HF_STR("0000000000000000")));
+    assert_int_equal(atomic_load(&f.place.region.slots[0].condemned), 0);
+    assert_true(hf_service_kill_worker(f.place.hub[0], hf_str_from(session)));
+    assert_int_equal(atomic_load(&f.place.region.slots[0].condemned), 1);
+    client_close(&c);
+    fixture_release(&f);
+}
+
 /* ---- All of them ---- */
 
 static int prepare(void **state)
@@ -353,6 +507,11 @@ int main(void)
         cmocka_unit_test(handshakes_of_tls_come_fewer_a_turn),
         cmocka_unit_test(all_who_are_connected_are_read_in_each_turn),
         cmocka_unit_test(pieces_of_a_record_are_progress),
+        cmocka_unit_test(a_freeze_holds_both_directions),
+        cmocka_unit_test(a_freeze_holds_both_directions_of_tls),
+        cmocka_unit_test(a_drop_says_nothing),
+        cmocka_unit_test(so_many_are_frozen_at_a_time),
+        cmocka_unit_test(harm_has_its_rate_for_each_kind),
     };
 
     return cmocka_run_group_tests(tests, prepare, clear_up);
