@@ -93,3 +93,23 @@ struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller 
                       "no api.key is configured, so that Host must be localhost or a loopback address");
     return (struct hf_api_verdict){HF_CODE_NONE, NULL};
 }
+
+/* RFC 6454 7: an origin is serialized as scheme "://" host [ ":" port ]; a default port is in neither it nor Host. */
+static bool same_origin(const char *origin, const char *host)
+{
+    const char *authority = strstr(origin, "://");
+
+    return host != NULL && authority != NULL && strcasecmp(authority + 3, host) == 0;
+}
+
+struct hf_api_verdict hf_api_access_demo(bool remote, const struct hf_api_caller *caller)
+{
+    if (!remote && !peer_is_loopback(caller->peer))
+        return refuse(HF_CODE_FORBIDDEN,
+                      "the demo is for this machine only: see demo.remote in the configuration");
+    if (!remote && (caller->host == NULL || !host_is_loopback(caller->host)))
+        return refuse(HF_CODE_FORBIDDEN, "the demo's Host must be localhost or a loopback address");
+    if (caller->origin != NULL && !same_origin(caller->origin, caller->host))
+        return refuse(HF_CODE_FORBIDDEN, "the demo's buttons are for its own page only");
+    return (struct hf_api_verdict){HF_CODE_NONE, NULL};
+}

@@ -15,6 +15,7 @@
 
 #include "wire/message.h"
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 /* What counts about a request; strings are NULL where the header is missing. */
@@ -32,5 +33,11 @@ struct hf_api_verdict {
 
 /* key: "" where none is configured. */
 struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller *caller);
+
+/*
+ * The same for the demo's page and its buttons, which need no key: whoever opens the page may press them, and the page's own origin is welcome. A page of
+ * somebody else is not: its Origin is not the Host that it asks. `remote`: other machines may too; else Host must be a loopback address as above.
+ */
+struct hf_api_verdict hf_api_access_demo(bool remote, const struct hf_api_caller *caller);
 
 #endif

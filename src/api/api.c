@@ -1,5 +1,6 @@
 #include "api/api.h"
 
+#include "api/demo.h"
 #include "api/request.h"
 #include "base/assert.h"
 #include "server/logger.h"
@@ -92,6 +93,7 @@ static void *api_start(struct hf_hub *hub, const struct hf_config *config, int l
         goto failed;
     *api = (struct hf_api){.hub = hub, .config = config, .epoll_fd = -1, .wake_fd = -1};
     hf_list_init(&api->requests);
+    hf_api_demo_start(api);
     if (open_descriptors(api) < 0)
         goto failed;
     if (listen_fd >= 0)
@@ -125,13 +127,21 @@ static int api_fd(void *api)
     return ((struct hf_api *)api)->epoll_fd;
 }
 
-static int api_timeout_ms(void *api)
+static int daemon_timeout_ms(struct hf_api *api)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-    if (MHD_get_timeout(((struct hf_api *)api)->daemon, &timeout_ms) != MHD_YES)
+    if (MHD_get_timeout(api->daemon, &timeout_ms) != MHD_YES)
         return -1;
     return timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
+}
+
+static int api_timeout_ms(void *context)
+{
+    struct hf_api *api = context;
+    int daemon_ms = daemon_timeout_ms(api), demo_ms = hf_api_demo_timeout_ms(api);
+
+    return demo_ms >= 0 && (daemon_ms < 0 || demo_ms < daemon_ms) ? demo_ms : daemon_ms;
 }
 
 static void api_run(void *context)
@@ -142,6 +152,7 @@ static void api_run(void *context)
     if (api->woken)
         eventfd_read(api->wake_fd, &count);
     api->woken = false;
+    hf_api_demo_run(api);
     MHD_run(api->daemon);
 }
 

@@ -162,6 +162,8 @@ static enum MHD_Result queue_answer(struct hf_api_request *r)
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->content_type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (r->content_policy != NULL && r->status == MHD_HTTP_OK)
+        MHD_add_response_header(response, "Content-Security-Policy", r->content_policy);
     if (r->allow != NULL)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow);
     /* RFC 9110 15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field". */
@@ -267,14 +269,16 @@ static void log_refused(struct hf_api *api, const struct sockaddr *peer, const c
     api->refused_logged_ms = now;
 }
 
-static void check_access(struct hf_api_request *r)
+static void check_access(struct hf_api_request *r, enum hf_api_right right)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct hf_api_caller caller = {info == NULL ? NULL : info->client_addr,
                                          header(r, MHD_HTTP_HEADER_AUTHORIZATION),
                                          header(r, MHD_HTTP_HEADER_HOST), header(r, MHD_HTTP_HEADER_ORIGIN)};
-    struct hf_api_verdict verdict = hf_api_access(r->api->config->api_key, &caller);
+    const struct hf_config *c = r->api->config;
+    struct hf_api_verdict verdict = right == HF_API_DEMO ? hf_api_access_demo(c->demo_remote, &caller)
+                                                         : hf_api_access(c->api_key, &caller);
 
     if (verdict.code == HF_CODE_NONE)
         return;
@@ -284,7 +288,7 @@ static void check_access(struct hf_api_request *r)
 
 static void find_route(struct hf_api_request *r, const char *url, const char *method)
 {
-    r->route = hf_api_route_find(url, method, &r->allow);
+    r->route = hf_api_route_find(url, method, r->api->config->demo, &r->allow);
     if (r->route != NULL)
         r->body_bytes_max += r->route->extra_bytes;
     else if (r->allow != NULL)
@@ -310,15 +314,16 @@ static enum MHD_Result read_head(struct hf_api_request *r, const char *url, cons
 {
     const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     unsigned long long body_bytes = length == NULL ? 0 : strtoull(length, NULL, 10);
+    enum hf_api_right right = hf_api_path_right(url, r->api->config->demo);
 
-    if (r->state == HF_API_READING && !hf_api_path_open(url))
-        check_access(r);
+    if (r->state == HF_API_READING && right != HF_API_OPEN)
+        check_access(r, right);
     if (r->state == HF_API_READING)
         find_route(r, url, method);
     hf_buf_init(&r->body, r->body_bytes_max);
     if (r->state == HF_API_READING && body_bytes > r->body_bytes_max)
         hf_api_answer_error(r, HF_CODE_TOO_LARGE, "the body is longer than a message may be");
-    if (r->state == HF_API_READING && !r->route->open && !may_hold(r, 0))
+    if (r->state == HF_API_READING && r->route->right != HF_API_OPEN && !may_hold(r, 0))
         hf_api_answer_error(r, HF_CODE_OVERLOADED, "too many requests are under way");
     if (r->state == HF_API_ANSWERED && (body_bytes > DROPPED_BYTES_MAX || expects_continue(r)))
         return queue_answer(r);

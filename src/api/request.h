@@ -29,6 +29,7 @@ struct hf_api {
     struct hf_list requests; /* of struct hf_api_request: all that have a connection */
     size_t held_bytes;       /* of their bodies and answers */
     bool stopping;           /* no handler runs any more */
+    uint64_t demo_due_ms;    /* when the demo's feed goes on, monotonic; 0: this worker has none */
     uint64_t refused;        /* callers without the right, since the last log line about them */
     uint64_t refused_logged_ms;
 };
@@ -49,17 +50,25 @@ struct hf_api_request {
 
     unsigned status; /* of the answer */
     const char *content_type;
-    const char *allow; /* with 405 */
+    const char *content_policy; /* Content-Security-Policy of a page; NULL: none */
+    const char *allow;          /* with 405 */
     struct hf_buf answer;
 
     void (*finish)(struct hf_api_request *r); /* makes the answer of the finished work */
     void *work;                               /* of the handler; freed with the request */
 };
 
+/* Who may use a route: access.h. */
+enum hf_api_right {
+    HF_API_WITH_KEY,
+    HF_API_OPEN, /* everyone */
+    HF_API_DEMO, /* the demo's page; there is no such route unless demo.enabled */
+};
+
 struct hf_api_route {
     const char *path;
     const char *method; /* "GET" serves HEAD too */
-    bool open;          /* for everyone, without key */
+    enum hf_api_right right;
     size_t extra_bytes; /* of its body, besides what a message may need */
     void (*handle)(struct hf_api_request *r);
 };

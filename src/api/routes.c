@@ -8,37 +8,46 @@
 enum { CHANNEL_LIST_BYTES = HF_API_BROADCAST_CHANNELS_MAX * 258 };
 
 static const struct hf_api_route routes[] = {
-    {"/api/publish", "POST", false, 0, hf_api_publish},
-    {"/api/broadcast", "POST", false, CHANNEL_LIST_BYTES, hf_api_broadcast},
-    {"/api/history", "POST", false, 0, hf_api_history},
-    {"/api/channels", "GET", false, 0, hf_api_channels},
-    {"/api/disconnect", "POST", false, 0, hf_api_disconnect},
-    {"/api/stats", "GET", false, 0, hf_api_stats},
-    {"/metrics", "GET", false, 0, hf_api_metrics},
+    {"/api/publish", "POST", HF_API_WITH_KEY, 0, hf_api_publish},
+    {"/api/broadcast", "POST", HF_API_WITH_KEY, CHANNEL_LIST_BYTES, hf_api_broadcast},
+    {"/api/history", "POST", HF_API_WITH_KEY, 0, hf_api_history},
+    {"/api/channels", "GET", HF_API_WITH_KEY, 0, hf_api_channels},
+    {"/api/disconnect", "POST", HF_API_WITH_KEY, 0, hf_api_disconnect},
+    {"/api/stats", "GET", HF_API_WITH_KEY, 0, hf_api_stats},
+    {"/metrics", "GET", HF_API_WITH_KEY, 0, hf_api_metrics},
     /* For load balancers and probes, which have no key; they tell nothing but this. */
-    {"/healthz", "GET", true, 0, hf_api_healthz},
-    {"/readyz", "GET", true, 0, hf_api_readyz},
+    {"/healthz", "GET", HF_API_OPEN, 0, hf_api_healthz},
+    {"/readyz", "GET", HF_API_OPEN, 0, hf_api_readyz},
+    {"/", "GET", HF_API_DEMO, 0, hf_api_demo_page},
+    {"/demo/style.css", "GET", HF_API_DEMO, 0, hf_api_demo_style},
+    {"/demo/page.js", "GET", HF_API_DEMO, 0, hf_api_demo_script},
+    {"/demo/icon.svg", "GET", HF_API_DEMO, 0, hf_api_demo_icon},
+    {"/demo/server", "GET", HF_API_DEMO, 0, hf_api_demo_server},
+    {"/demo/drop", "POST", HF_API_DEMO, 0, hf_api_demo_drop},
+    {"/demo/freeze", "POST", HF_API_DEMO, 0, hf_api_demo_freeze},
+    {"/demo/kill-worker", "POST", HF_API_DEMO, 0, hf_api_demo_kill},
 };
 
-static const struct hf_api_route *find_path(const char *path)
+static const struct hf_api_route *find_path(const char *path, bool demo)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         if (strcmp(routes[i].path, path) == 0)
-            return &routes[i];
+            return routes[i].right == HF_API_DEMO && !demo ? NULL : &routes[i];
     }
     return NULL;
 }
 
-bool hf_api_path_open(const char *path)
+enum hf_api_right hf_api_path_right(const char *path, bool demo)
 {
-    const struct hf_api_route *route = find_path(path);
+    const struct hf_api_route *route = find_path(path, demo);
 
-    return route != NULL && route->open;
+    return route == NULL ? HF_API_WITH_KEY : route->right;
 }
 
-const struct hf_api_route *hf_api_route_find(const char *path, const char *method, const char **allow)
+const struct hf_api_route *hf_api_route_find(const char *path, const char *method, bool demo,
+                                             const char **allow)
 {
-    const struct hf_api_route *route = find_path(path);
+    const struct hf_api_route *route = find_path(path, demo);
     bool is_get;
 
     *allow = NULL;

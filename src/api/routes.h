@@ -6,11 +6,15 @@
 
 #include "api/request.h"
 
-/* The route of a path and method; NULL where there is none, and then *allow is the method that the path has, or NULL where it has none. */
-const struct hf_api_route *hf_api_route_find(const char *path, const char *method, const char **allow);
+/*
+ * The route of a path and method; NULL where there is none, and then *allow is the method that the path has, or NULL where it has none.
+ * demo: whether those of the demo are served.
+ */
+const struct hf_api_route *hf_api_route_find(const char *path, const char *method, bool demo,
+                                             const char **allow);
 
-/* Whether a path is served to everyone. */
-bool hf_api_path_open(const char *path);
+/* Who may use a path. One that there is not is told to those with a key only. */
+enum hf_api_right hf_api_path_right(const char *path, bool demo);
 
 /* Handlers that begin work in the hub: publish.c. */
 void hf_api_publish(struct hf_api_request *r);
@@ -24,5 +28,15 @@ void hf_api_stats(struct hf_api_request *r);
 void hf_api_metrics(struct hf_api_request *r);
 void hf_api_healthz(struct hf_api_request *r);
 void hf_api_readyz(struct hf_api_request *r);
+
+/* The demo: demo.c. */
+void hf_api_demo_page(struct hf_api_request *r);
+void hf_api_demo_style(struct hf_api_request *r);
+void hf_api_demo_script(struct hf_api_request *r);
+void hf_api_demo_icon(struct hf_api_request *r);
+void hf_api_demo_server(struct hf_api_request *r);
+void hf_api_demo_drop(struct hf_api_request *r);
+void hf_api_demo_freeze(struct hf_api_request *r);
+void hf_api_demo_kill(struct hf_api_request *r);
 
 #endif

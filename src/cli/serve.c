@@ -20,7 +20,7 @@ enum {
     TEXT_MAX = 1 << 20, /* of the help and the reference, which are a few KiB */
 };
 
-enum { OPT_CONFIG = 1, OPT_LISTEN, OPT_API, OPT_WORKERS, OPT_ECHO, OPT_SET, OPT_REFERENCE };
+enum { OPT_CONFIG = 1, OPT_LISTEN, OPT_API, OPT_WORKERS, OPT_ECHO, OPT_DEMO, OPT_SET, OPT_REFERENCE };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
@@ -28,6 +28,7 @@ static const struct option options[] = {
     {"api", required_argument, NULL, OPT_API},
     {"workers", required_argument, NULL, OPT_WORKERS},
     {"echo", no_argument, NULL, OPT_ECHO},
+    {"demo", no_argument, NULL, OPT_DEMO},
     {"set", required_argument, NULL, OPT_SET},
     {"config-reference", no_argument, NULL, OPT_REFERENCE},
     {"help", no_argument, NULL, 'h'},
@@ -43,6 +44,7 @@ static const char help_head[] =
     "                        socket; none: not at all\n"
     "  --workers N|auto      worker processes (one per CPU, or more where limits.connections needs them)\n"
     "  --echo                serve a plain WebSocket echo on /echo\n"
+    "  --demo                serve a page that shows it all, and may break it, on the HTTP API's port\n"
     "  --set KEY=VALUE       set one of the keys below; may be given again\n"
     "  --config-reference    print the reference of all keys, as Markdown\n\n"
     "Keys, their defaults, and what is allowed:\n";
@@ -103,6 +105,9 @@ static int apply(struct serve *s, enum pass pass, int option, const char *value)
         return set(s, "workers", value, "--workers");
     case OPT_ECHO:
         s->config.echo = true;
+        return 0;
+    case OPT_DEMO:
+        s->config.demo = true;
         return 0;
     default:
         return 0;
@@ -212,6 +217,11 @@ static void put_addresses(struct hf_buf *out, const struct hf_config *c)
                     c->api_listen,
                     c->api_key[0] != '\0' ? " (with api.key)"
                                           : " (from this machine only: no api.key is set)");
+    if (c->demo) {
+        hf_buf_putf(out, "    demo      %s://", c->api_tls ? "https" : "http");
+        put_reachable(out, c->api_listen);
+        hf_buf_puts(out, "/ (open it in a browser)\n");
+    }
 }
 
 static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
@@ -220,6 +230,8 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
     hf_buf_puts(out, "Try in two other terminals:\n");
     put_command(out, c, "sub", "demo");
     put_command(out, c, "pub", "demo hello");
+    if (!c->demo)
+        hf_buf_putf(out, "Or see it in a browser: %s serve --demo\n", program_invocation_name);
 }
 
 /* --- */

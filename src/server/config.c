@@ -179,6 +179,45 @@ static int check_proxy(const struct hf_config *c, char *error, size_t cap)
     return 0;
 }
 
+/* An address as it stands in the configuration, where names have become numbers. What looks unusual is taken for one that others reach. */
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
+/* "demo.remote: others may kill our workers" must be said by whoever serves them. */
+static int check_demo_local(const struct hf_config *c, char *error, size_t cap)
+{
+    const char *open = is_loopback(c->api_listen) ? NULL : c->api_listen;
+    char what[WHAT_MAX];
+
+    for (size_t i = 0; i < c->listen_count + c->tls_listen_count && open == NULL; i++)
+        open = is_loopback(address_at(c, i)) ? NULL : address_at(c, i);
+    if (open == NULL || c->demo_remote)
+        return 0;
+    snprintf(what, sizeof(what),
+             "lets everybody who reaches %s cut connections and kill workers; listen on 127.0.0.1, or set "
+             "demo.remote=true to allow it",
+             open);
+    return conflict(c, "demo.enabled", what, error, cap);
+}
+
+static int check_demo(const struct hf_config *c, char *error, size_t cap)
+{
+    if (!c->demo)
+        return 0;
+    if (strcmp(c->api_listen, "none") == 0 || strncmp(c->api_listen, "unix:", 5) == 0)
+        return conflict(c, "demo.enabled",
+                        "needs a port for its page: set api.listen to ADDR:PORT, such as 127.0.0.1:8001",
+                        error, cap);
+    /* Browsers refuse "mixed content": ws:// from a page that came by https:// (W3C Mixed Content, 4.4). */
+    if (c->api_tls && c->tls_listen_count == 0)
+        return conflict(c, "demo.enabled",
+                        "needs tls.listen with api.tls: a page that came by TLS may connect by TLS only",
+                        error, cap);
+    return check_demo_local(c, error, cap);
+}
+
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
@@ -191,5 +230,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_segment(c, error, error_cap);
     if (err == 0)
         err = check_proxy(c, error, error_cap);
+    if (err == 0)
+        err = check_demo(c, error, error_cap);
     return err;
 }

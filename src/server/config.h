@@ -17,7 +17,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 55,
+    HF_CONFIG_KEYS = 57,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
@@ -49,6 +49,10 @@ struct hf_config {
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
     uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
     bool echo;        /* echo: serve /echo; default false */
+
+    bool demo; /* demo.enabled: the API port serves a page whose buttons break things; default false */
+    bool
+        demo_remote; /* demo.remote: to other machines too; default false: then all addresses must be loopback ones */
 
     bool api_tls; /* api.tls: the API speaks TLS, with tls.certificates; default false */
 

@@ -17,7 +17,7 @@ static const char intro[] =
     "1. the defaults below\n"
     "2. the file of `--config FILE`\n"
     "3. `--set KEY=VALUE`, as often as wanted, in their order\n"
-    "4. `--listen`, `--api`, `--workers`, `--echo`\n"
+    "4. `--listen`, `--api`, `--workers`, `--echo`, `--demo`\n"
     "\n"
     "The file is YAML. The dots in a key are its nesting:\n"
     "\n"
@@ -57,7 +57,7 @@ static const char intro[] =
     "\n"
     "Some must fit each other: `heartbeat.min` ≤ `heartbeat.interval` ≤ `heartbeat.max`, and "
     "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
-    "`proxy.protocol` needs `proxy.trusted`.\n";
+    "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`.\n";
 
 static const char *initial_of(const struct hf_config_key *key)
 {

@@ -33,6 +33,11 @@ const struct hf_config_key hf_config_keys[] = {
     {"echo", HF_CONFIG_BOOL, AT(echo), .initial = "false",
      .about = "Serve a plain WebSocket echo on /echo"},
 
+    {"demo.enabled", HF_CONFIG_BOOL, AT(demo), .initial = "false",
+     .about = "Serve a page at / of the HTTP API's port that shows what the server does, and lets whoever opens it cut connections and kill workers"},
+    {"demo.remote", HF_CONFIG_BOOL, AT(demo_remote), .initial = "false",
+     .about = "Serve that page to other machines too; without it demo.enabled is refused where an address is not a loopback one"},
+
     {"api.listen", HF_CONFIG_ADDRESS, AT(api_listen), .initial = "127.0.0.1:8001",
      .about = "Address of the HTTP API, or a Unix socket: `unix:/run/holdfast/api`"},
     {"api.key", HF_CONFIG_SECRET, AT(api_key), .initial = "", .initial_text = "none",

@@ -467,6 +467,14 @@ static void kill_stuck(struct supervisor *s)
     }
 }
 
+/* The demo's harm. We alone know which process is this slot's now, so that no other one is hit. */
+static void kill_condemned(struct supervisor *s)
+{
+    for (uint32_t slot = 0; s->config->demo && slot < s->config->workers; slot++)
+        if (atomic_exchange(&s->region.slots[slot].condemned, 0) != 0 && s->slots[slot].pid > 0)
+            kill(s->slots[slot].pid, SIGKILL);
+}
+
 static void start_due(struct supervisor *s)
 {
     for (uint32_t slot = 0; !s->draining && slot < s->config->workers; slot++)
@@ -594,6 +602,7 @@ static int serve(struct supervisor *s)
         reap(s);
         start_due(s);
         kill_stuck(s);
+        kill_condemned(s);
         say_ready(s);
         if (s->draining && count_alive(s) == 0)
             break;

@@ -48,6 +48,8 @@ struct hf_hub {
     unsigned count;
     char history[TEXT_MAX], channels[TEXT_MAX]; /* what was asked */
     size_t history_bytes;                       /* of a long answer */
+    bool harmed_enough, nobody_there;           /* what the demo is told */
+    char killed[TEXT_MAX];
 };
 
 static void copy(char out[TEXT_MAX], struct hf_str s)
@@ -102,6 +104,24 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
     call->close_code = close_code;
     if (!hub->deferred)
         hub_answer(hub, hub->count - 1, &hub->result);
+}
+
+bool hf_service_may_harm(struct hf_hub *hub, unsigned kind)
+{
+    assert_true(kind <= HF_HARM_FREEZE);
+    return !hub->harmed_enough;
+}
+
+bool hf_service_kill_worker(struct hf_hub *hub, struct hf_str session)
+{
+    copy(hub->killed, session);
+    return !hub->nobody_there;
+}
+
+uint32_t hf_service_slot(const struct hf_hub *hub)
+{
+    (void)hub;
+    return 0;
 }
 
 int hf_service_history(struct hf_hub *hub, const struct hf_history_query *query, struct hf_buf *out)
@@ -1135,6 +1155,164 @@ static void a_web_page_is_refused_without_a_key(void **state)
     assert_int_equal(f->hub.count, 0);
 }
 
+/* --- the demo --- */
+
+static const char drop_body[] = "{\"session\":\"00000000000000aa\"}";
+
+static void without_the_demo_nothing_of_it_is_there(void **state)
+{
+    static const char *const posts[] = {"/demo/drop", "/demo/freeze", "/demo/kill-worker"};
+
+    (void)state;
+    assert_error(request("GET", "/", "", ""), 404, "not_found", "nothing at this path");
+    assert_error(request("GET", "/demo/page.js", "", ""), 404, "not_found", "nothing at this path");
+    for (size_t i = 0; i < sizeof(posts) / sizeof(posts[0]); i++)
+        assert_error(post(posts[i], drop_body), 404, "not_found", "nothing at this path");
+    for (int i = 0; i < 100; i++)
+        turn(1);
+    assert_int_equal(f->hub.count, 0); /* no feed */
+    assert_string_equal(f->hub.killed, "");
+}
+
+static void the_demo_serves_its_own_files(void **state)
+{
+    static const struct {
+        const char *path, *type, *has;
+    } files[] = {
+        {"/", "text/html; charset=utf-8", "<!doctype html>"},
+        {"/demo/style.css", "text/css; charset=utf-8", "prefers-color-scheme"},
+        {"/demo/page.js", "text/javascript; charset=utf-8", "WebSocket"},
+        {"/demo/icon.svg", "image/svg+xml", "<svg"},
+    };
+    struct response r;
+
+    (void)state;
+    f->config.demo = true;
+    memcpy(f->config.api_key, "s3cret", 7); /* The page has no key, and needs none. */
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        r = request("GET", files[i].path, "", "");
+        assert_int_equal(r.status, 200);
+        assert_non_null(strstr(r.head, files[i].type));
+        assert_non_null(memmem(r.body, r.body_len, files[i].has, strlen(files[i].has)));
+        /* "own assets only": the browser loads nothing from elsewhere, and the page names nothing. */
+        assert_int_equal(
+            strstr(r.head, "\r\nContent-Security-Policy: default-src 'none'; script-src 'self';") != NULL,
+            i == 0);
+        json_decref(r.json);
+    }
+    assert_error(request("GET", "/metrics", "", ""), 401, "unauthorized", "");
+    assert_error(request("POST", "/", "", ""), 405, "bad_message", "");
+}
+
+static void the_demo_tells_where_clients_connect(void **state)
+{
+    (void)state;
+    f->config.demo = true;
+    f->config.workers = 3;
+    assert_body(request("GET", "/demo/server", "", ""), 200,
+                "{\"scheme\":\"ws\",\"host\":\"127.0.0.1\",\"port\":8000,\"workers\":3,\"freezeMs\":20000,"
+                "\"version\":\"" HF_VERSION "\"}");
+    snprintf(f->config.listen[0], HF_ADDRESS_MAX, "0.0.0.0:81");
+    assert_body(request("GET", "/demo/server", "", ""), 200,
+                "{\"scheme\":\"ws\",\"host\":\"\",\"port\":81,\"workers\":3,\"freezeMs\":20000,"
+                "\"version\":\"" HF_VERSION "\"}");
+    f->config.api_tls = true;
+    snprintf(f->config.tls_listen[0], HF_ADDRESS_MAX, "[::1]:82");
+    f->config.tls_listen_count = 1;
+    assert_body(request("GET", "/demo/server", "", ""), 200,
+                "{\"scheme\":\"wss\",\"host\":\"[::1]\",\"port\":82,\"workers\":3,\"freezeMs\":20000,"
+                "\"version\":\"" HF_VERSION "\"}");
+}
+
+static void the_demos_harm_reaches_the_hub(void **state)
+{
+    (void)state;
+    f->config.demo = true;
+    f->hub.result = (struct hf_service_result){0};
+    assert_body(post("/demo/drop", drop_body), 200, "{\"done\":true}");
+    assert_string_equal(f->hub.calls[0].session, "00000000000000aa");
+    assert_int_equal(f->hub.calls[0].close_code, HF_HARM_DROP);
+    assert_body(post("/demo/freeze", drop_body), 200, "{\"done\":true}");
+    assert_int_equal(f->hub.calls[1].close_code, HF_HARM_FREEZE);
+    assert_body(post("/demo/kill-worker", drop_body), 200, "{\"done\":true}");
+    assert_string_equal(f->hub.killed, "00000000000000aa");
+    f->hub.nobody_there = true;
+    assert_error(post("/demo/kill-worker", drop_body), 404, "not_found", "no worker holds such a session");
+    f->hub.result = (struct hf_service_result){.code = HF_CODE_NOT_FOUND, .reason = "no such"};
+    assert_error(post("/demo/drop", drop_body), 404, "not_found", "no such");
+    assert_error(post("/demo/drop", "{}"), 400, "bad_message", "session: is missing");
+    f->hub.harmed_enough = true;
+    assert_error(post("/demo/freeze", drop_body), 429, "rate_limited", "wait a moment");
+    assert_error(post("/demo/kill-worker", drop_body), 429, "rate_limited", "within the last three seconds");
+    assert_int_equal(f->hub.count, 3);
+}
+
+static void the_demos_harm_is_not_for_other_pages(void **state)
+{
+    static const char rebound[] = "POST /demo/drop HTTP/1.1\r\nHost: evil.example\r\nOrigin: "
+                                  "http://evil.example\r\nContent-Length: 0\r\n\r\n";
+
+    (void)state;
+    f->config.demo = true;
+    assert_error(request("POST", "/demo/drop", "Origin: http://evil.example\r\n", drop_body), 403,
+                 "forbidden", "for its own page only");
+    assert_error(request("POST", "/demo/kill-worker", "Origin: null\r\n", drop_body), 403, "forbidden",
+                 "for its own page only");
+    assert_error(exchange(rebound, sizeof(rebound) - 1), 403, "forbidden", "must be localhost");
+    assert_int_equal(f->hub.count, 0);
+    assert_string_equal(f->hub.killed, "");
+    assert_status(request("POST", "/demo/drop", "Origin: http://localhost\r\n", drop_body), 200);
+}
+
+static struct hf_api_verdict demo_verdict(bool remote, const char *peer, const char *host, const char *origin)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET};
+
+    assert_int_equal(inet_pton(AF_INET, peer, &addr.sin_addr), 1);
+    return hf_api_access_demo(remote, &(struct hf_api_caller){(struct sockaddr *)&addr, NULL, host, origin});
+}
+
+static void the_demo_is_for_this_machine_unless_told_otherwise(void **state)
+{
+    (void)state;
+    assert_int_equal(demo_verdict(false, "127.0.0.1", "127.0.0.1:1", "http://127.0.0.1:1").code,
+                     HF_CODE_NONE);
+    assert_int_equal(demo_verdict(false, "127.0.0.1", "localhost:1", NULL).code, HF_CODE_NONE);
+    assert_int_equal(demo_verdict(false, "10.0.0.1", "localhost:1", NULL).code, HF_CODE_FORBIDDEN);
+    assert_int_equal(demo_verdict(false, "127.0.0.1", NULL, NULL).code, HF_CODE_FORBIDDEN);
+    assert_int_equal(demo_verdict(false, "127.0.0.1", "localhost:1", "http://localhost:2").code,
+                     HF_CODE_FORBIDDEN);
+    assert_int_equal(demo_verdict(true, "10.0.0.1", "demo.example", "https://demo.example").code,
+                     HF_CODE_NONE);
+    assert_int_equal(demo_verdict(true, "10.0.0.1", "demo.example", "https://evil.example").code,
+                     HF_CODE_FORBIDDEN);
+    assert_int_equal(demo_verdict(true, "10.0.0.1", NULL, "https://evil.example").code, HF_CODE_FORBIDDEN);
+}
+
+static void the_demos_feed_goes_on(void **state)
+{
+    json_t *payload;
+    double before = 0;
+
+    (void)state;
+    f->config.demo = true;
+    hf_api_http.stop(f->api);
+    f->api = hf_api_http.start(&f->hub, &f->config, f->listen_fd);
+    assert_non_null(f->api);
+    for (int i = 0; i < 2000 && f->hub.count < 5; i++)
+        turn(50);
+    assert_int_equal(f->hub.count, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_string_equal(f->hub.calls[i].channel, "demo.chart");
+        payload = json_loads(f->hub.calls[i].payload, 0, NULL);
+        assert_true(json_number_value(json_object_get(payload, "at")) > before);
+        before = json_number_value(json_object_get(payload, "at"));
+        assert_true(json_real_value(json_object_get(payload, "value")) > 75);
+        assert_true(json_real_value(json_object_get(payload, "value")) < 125);
+        json_decref(payload);
+    }
+}
+
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1170,6 +1348,13 @@ int main(void)
         API_TEST(a_key_is_asked_for_where_one_is_configured),
         cmocka_unit_test(without_a_key_only_this_machine_is_served),
         API_TEST(a_web_page_is_refused_without_a_key),
+        API_TEST(without_the_demo_nothing_of_it_is_there),
+        API_TEST(the_demo_serves_its_own_files),
+        API_TEST(the_demo_tells_where_clients_connect),
+        API_TEST(the_demos_harm_reaches_the_hub),
+        API_TEST(the_demos_harm_is_not_for_other_pages),
+        cmocka_unit_test(the_demo_is_for_this_machine_unless_told_otherwise),
+        API_TEST(the_demos_feed_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,6 +438,44 @@ static void proxies_are_networks(void **state)
     assert_int_equal(hf_config_check(&c, error, sizeof(error)), 0);
 }
 
+static void assert_demo_check(const char *const *set, const char *want)
+{
+    struct hf_config c;
+
+    error[0] = '\0';
+    hf_config_default(&c);
+    for (; *set != NULL; set++)
+        assert_int_equal(hf_config_set(&c, *set, "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), want[0] == '\0' ? 0 : HF_EINVAL);
+    assert_string_equal(error, want);
+}
+
+static void the_demo_stays_on_this_machine_unless_told_otherwise(void **state)
+{
+    (void)state;
+    assert_demo_check((const char *[]){"demo.enabled=true", NULL}, "");
+    assert_demo_check((const char *[]){"demo.enabled=true", "listen=localhost:1,[::1]:1", NULL}, "");
+    assert_demo_check((const char *[]){"demo.enabled=true", "listen=127.0.0.1:1,10.0.0.1:2", NULL},
+                      "demo.enabled: lets everybody who reaches 10.0.0.1:2 cut connections and kill workers; "
+                      "listen on 127.0.0.1, or set demo.remote=true to allow it");
+    assert_demo_check((const char *[]){"demo.enabled=true", "api.listen=[::]:2", "api.key=k", NULL},
+                      "demo.enabled: lets everybody who reaches [::]:2 cut connections and kill workers; "
+                      "listen on 127.0.0.1, or set demo.remote=true to allow it");
+    assert_demo_check((const char *[]){"demo.enabled=true", "demo.remote=true", "listen=0.0.0.0:1",
+                                       "api.listen=0.0.0.0:2", NULL},
+                      "");
+    assert_demo_check((const char *[]){"listen=0.0.0.0:1", "api.listen=0.0.0.0:2", NULL}, "");
+    for (int i = 0; i < 2; i++)
+        assert_demo_check(
+            (const char *[]){"demo.enabled=true", i == 0 ? "api.listen=none" : "api.listen=unix:/tmp/a",
+                             NULL},
+            "demo.enabled: needs a port for its page: set api.listen to ADDR:PORT, such as 127.0.0.1:8001");
+    assert_demo_check(
+        (const char *[]){"demo.enabled=true", "api.tls=true", "tls.certificates=a.pem:a.key", NULL},
+        "demo.enabled: needs tls.listen with api.tls: a page that came by TLS may connect by "
+        "TLS only");
+}
+
 static void the_api_may_be_a_unix_socket(void **state)
 {
     struct hf_config c;
@@ -608,6 +646,7 @@ int main(void)
         cmocka_unit_test(a_file_cut_anywhere_is_loaded_or_refused_in_one_line),
         cmocka_unit_test(the_reference_is_current),
         cmocka_unit_test(the_help_names_every_key),
+        cmocka_unit_test(the_demo_stays_on_this_machine_unless_told_otherwise),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);
