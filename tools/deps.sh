@@ -2,7 +2,8 @@
 # deps.sh - install the Debian packages that Holdfast needs and this machine lacks.
 #   tools/deps.sh [run|build|test|bench]...    installs what is missing of these sets (default: build test)
 #   tools/deps.sh --check SET...         installs nothing; names what is missing and exits with status 1
-# The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there.
+# The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there, Playwright (tests/browser)
+# and what the TypeScript library is built and tested with (sdk/js).
 # It needs neither network nor root where nothing is missing. Elsewhere than on Debian and its kin it leaves the
 # packages to you, and Meson names what it does not find.
 set -eu
@@ -38,12 +39,14 @@ done
 # What npm has installed says by a copy of the lock file which one it was.
 install_node_modules()
 {
-    local folder
-    folder=$(dirname "$0")/../tests/foreign
-    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && return
-    say "installing what tests/foreign/package-lock.json names"
-    npm ci --prefix "$folder" --loglevel=error --no-progress </dev/null >&2
-    cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+    local name folder
+    for name in tests/foreign tests/browser sdk/js; do
+        folder=$(dirname "$0")/../$name
+        cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
+        say "installing what $name/package-lock.json names"
+        npm ci --prefix "$folder" --loglevel=error --no-progress </dev/null >&2
+        cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+    done
 }
 
 finish()

@@ -1,6 +1,7 @@
 /** server.mjs - real `holdfast serve` processes, and a proxy in front of them that breaks connections as networks do. */
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { CheckFailed, check, tails, until } from './tap.mjs';
 
@@ -32,6 +33,18 @@ function childrenOf(parent) {
     .sort((a, b) => a - b);
 }
 
+/** One request on a connection of its own: another one may belong to a worker that has been killed since. Returns {status, text}. */
+function request(port, method, path, body = '') {
+  return new Promise((resolve, reject) => {
+    const asked = http.request({ host: '127.0.0.1', port, method, path, agent: false, headers: { 'Content-Length': Buffer.byteLength(body) } }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part) => (text += part));
+      answer.on('end', () => resolve({ status: answer.statusCode, text })).on('error', reject);
+    });
+    asked.on('error', reject).end(body);
+  });
+}
+
 export class Server {
   constructor({ workers = 2, options = [] } = {}) {
     this.port = freePort();
@@ -57,7 +70,7 @@ export class Server {
     this.ended = new Promise((resolve) => this.process.on('exit', resolve));
     await until('the server is ready', async () => {
       check(this.process.exitCode === null, `the server ended at start with status ${this.process.exitCode}`);
-      return fetch(`http://127.0.0.1:${this.apiPort}/readyz`).then((answer) => answer.ok, () => false);
+      return request(this.apiPort, 'GET', '/readyz').then(({ status }) => status === 200, () => false);
     });
     return this;
   }
@@ -76,10 +89,9 @@ export class Server {
   }
 
   async api(path, body) {
-    const answer = await fetch(`http://127.0.0.1:${this.apiPort}${path}`, { method: 'POST', body: JSON.stringify(body) });
-    const json = await answer.json();
-    check(answer.ok, `POST ${path}: HTTP ${answer.status} ${JSON.stringify(json)}`);
-    return json;
+    const { status, text } = await request(this.apiPort, 'POST', path, JSON.stringify(body));
+    check(status === 200, `POST ${path}: HTTP ${status} ${text}`);
+    return JSON.parse(text);
   }
 
   async publish(channel, payload) {
