@@ -82,8 +82,8 @@ test('a hidden tab, whose timers are throttled', async (t) => {
   checkEqual(report.connected.map(({ resumed }) => resumed), [false, true], 'connections, and whether they resumed');
 });
 
-/** The path swallows, so that nothing tells the tab of it but that it was frozen. By its heartbeats alone it would find out in half a minute. */
-test('a tab that was frozen while its path died', async (t) => {
+/** Chromium ends the WebSocket of a tab that it freezes, and says so when the tab is awake again: the path is dead besides, so that the server knows nothing of it. */
+test('a tab that was frozen', async (t) => {
   const window = t.own(await new Window().start());
   const tab = await window.tab(pages.url);
   const actor = await tab.beActor('ann', proxy.url);
