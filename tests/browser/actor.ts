@@ -3,6 +3,7 @@
  * and in Node. What it gives and takes is JSON.
  */
 import { Holdfast, HoldfastError } from '../../sdk/js/src/index.js';
+import { indexedDbOutbox } from '../../sdk/js/src/outbox_indexeddb.js';
 import type { Client, Disconnected, HoldfastOptions, State } from '../../sdk/js/src/index.js';
 
 export { webSocketTransport } from '../../sdk/js/src/index.js';
@@ -40,8 +41,10 @@ export class Actor {
 
   constructor(readonly who: string) {}
 
-  open(url: string, options: HoldfastOptions = {}): void {
-    this.use(new Holdfast<Record<string, Line>>(url, options));
+  /** outbox: the name of one in IndexedDB. */
+  open(url: string, { outbox, ...options }: HoldfastOptions & { outbox?: string } = {}): void {
+    const storage = outbox === undefined ? {} : { storage: { outbox: indexedDbOutbox({ name: outbox }) } };
+    this.use(new Holdfast<Record<string, Line>>(url, { ...options, ...storage }));
   }
 
   /** Any client, however it was made. */

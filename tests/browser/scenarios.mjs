@@ -68,6 +68,7 @@ export async function offlineAndOnline(t, stage) {
   const { channel, ann, bob } = await two(t, stage, [stage.proxy.url, stage.server.url]);
   await ann.call('stream', channel, 120, 10);
   await untilLines(ann, 20, 'before');
+  t.own({ close: () => stage.proxy.refuse(false) });
   await stage.setOffline(ann, true);
   await until('ann knows that she is offline', async () => ['offline', 'waiting', 'connecting'].includes((await progress(ann)).state));
   await bob.call('burst', channel, 50);
