@@ -58,7 +58,7 @@ clean:
 help:
 	@echo 'make           build/holdfast, optimised'
 	@echo 'make deps      install the missing Debian packages (root or sudo)'
-	@echo 'make run       all of the above, then serve in the foreground; options: make run ARGS="--workers 2"'
+	@echo 'make run       all of the above, then serve in the foreground; options: make run ARGS="--demo --workers 2"'
 	@echo 'make test      every test, in a normal and in a sanitizer build'
 	@echo 'make bench     Holdfast beside its peers, an hour or more; ARGS=--quick: 15 minutes; writes docs/performance.md'
 	@echo 'make install   to PREFIX (/usr/local), under DESTDIR'

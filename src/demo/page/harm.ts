@@ -91,10 +91,10 @@ export class Harm {
     button.setAttribute('aria-pressed', String(!this.plugged));
     setText(byId('offline-label', HTMLSpanElement), this.plugged ? 'Go offline' : 'Back online');
     setText(byId('offline-note', HTMLSpanElement), this.plugged ? 'Type on: it is sent when you are back.' : 'Nothing leaves this page now.');
+    this.options.done(this.plugged ? 'Back online' : 'Offline: the page pulled its plug');
     this.options.transport.setPlugged(this.plugged);
     // What a browser says when the device has lost its network, or has it again.
     Object.defineProperty(navigator, 'onLine', { configurable: true, get: () => this.plugged });
     window.dispatchEvent(new Event(this.plugged ? 'online' : 'offline'));
-    this.options.done(this.plugged ? 'Back online' : 'Offline: the page pulled its plug');
   }
 }
