@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const { buildSync } = createRequire(new URL('../../sdk/js/package.json', import.meta.url))('esbuild');
@@ -13,7 +13,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 export function bundle(name, { forNode = false } = {}) {
   const options = { entryPoints: [fileURLToPath(new URL(name, import.meta.url))], bundle: true, format: 'esm', target: 'es2022', logLevel: 'error' };
   if (!forNode) return buildSync({ ...options, write: false }).outputFiles[0].text;
-  const outfile = join(folder, name.replace(/\.ts$/, '.mjs'));
+  const outfile = join(folder, `${basename(name, '.ts')}.mjs`);
   buildSync({ ...options, outfile, platform: 'node', external: ['ws'] });
   return outfile;
 }

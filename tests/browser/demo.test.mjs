@@ -1,8 +1,10 @@
 /** demo.test.mjs - the demo's page: each button, on a desk and on a phone, and what the counters say at the end. Screenshots are kept in HF_TEST_OUTPUT. */
-import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launch, watch } from './browser.mjs';
-import { Server } from './server.mjs';
+import { Server, freePort } from './server.mjs';
 import { check, checkEqual, run, test, until } from './tap.mjs';
 
 const output = process.env.HF_TEST_OUTPUT ?? 'demo-screenshots';
@@ -17,7 +19,7 @@ const numberIn = (text) => Number(text.replaceAll(',', ''));
 
 /** The page as who looks at it sees it. */
 class Demo {
-  static async open(t, options) {
+  static async open(t, options, url = server.page) {
     const context = t.own(await browser.newContext(options));
     const demo = new Demo();
     demo.page = await context.newPage();
@@ -32,7 +34,8 @@ class Demo {
         for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
       }).observe({ type: 'layout-shift', buffered: true });
     });
-    await demo.page.goto(server.page);
+    demo.url = url;
+    await demo.page.goto(url);
     await demo.untilState('connected');
     return demo;
   }
@@ -67,7 +70,7 @@ class Demo {
     const sent = await this.number('sent');
     await until('all of it has come back', async () => (await this.number('received')) >= sent);
     checkEqual(this.errors, [], 'errors in the page');
-    checkEqual([...this.hosts], [new URL(server.page).host], 'hosts that it asked');
+    checkEqual([...this.hosts], [new URL(this.url).host], 'hosts that it asked');
     const events = await this.page.textContent('#events');
     check(!events.includes('Gap') && !events.includes('failed') && !events.includes('Problem'), `what happened: ${events}`);
   }
@@ -175,6 +178,23 @@ test('as it looks after a while', async (t) => {
   await demo.untilBack(2);
   await demo.page.mouse.move(0, 0);
   await demo.screenshot('desk-light');
+  await demo.checkCounters();
+});
+
+test('over TLS, by https and wss', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-browser-'));
+  t.own({ close: () => rmSync(folder, { recursive: true }) });
+  const [certificate, key] = [join(folder, 'one.pem'), join(folder, 'one.key')];
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', [...request, '-out', certificate, '-keyout', key], { stdio: 'ignore' });
+  const settings = [`tls.listen=127.0.0.1:${freePort()}`, `tls.certificates=${certificate}:${key}`, 'api.tls=true'];
+  const secure = t.own(new Server({ workers: 1, options: ['--demo', ...settings.flatMap((setting) => ['--set', setting])] }));
+  await secure.start({ ready: 'event=ready' });
+  const url = secure.page.replace('http:', 'https:');
+  const demo = await Demo.open(t, { ...desk, ignoreHTTPSErrors: true }, url);
+  check((await demo.page.evaluate(() => fetch('/demo/server').then((answer) => answer.json()))).scheme === 'wss', 'it connects by wss');
+  await demo.button('Drop my connection').click();
+  await demo.untilBack(1);
   await demo.checkCounters();
 });
 

@@ -63,13 +63,15 @@ export class Server {
     return `http://127.0.0.1:${this.apiPort}/`;
   }
 
-  async start() {
+  /** ready: what its log says when it serves; else its API is asked. */
+  async start({ ready } = {}) {
     const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--api', `127.0.0.1:${this.apiPort}`, '--workers', String(this.workers), ...this.options];
     this.process = spawn(process.env.HOLDFAST, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.process.stderr.setEncoding('utf8').on('data', (text) => this.log.push(...text.trimEnd().split('\n')));
     this.ended = new Promise((resolve) => this.process.on('exit', resolve));
     await until('the server is ready', async () => {
       check(this.process.exitCode === null, `the server ended at start with status ${this.process.exitCode}`);
+      if (ready) return this.log.some((line) => line.includes(ready));
       return request(this.apiPort, 'GET', '/readyz').then(({ status }) => status === 200, () => false);
     });
     return this;
