@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 
 import websockets
 
@@ -91,6 +92,13 @@ def history_wants_sense(t):
 
 # ping
 
+def cpu_seconds(pid):
+    """What the process has used so far."""
+    with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+        fields = f.read().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 @test
 def ping_measures_and_sums_up(t):
     server = start(t)
@@ -119,6 +127,22 @@ def ping_goes_on_through_a_break(t):
     sequence = [int(re.search(r'seq=(\d+)', line).group(1)) for line in ping.lines[:30]]
     check_equal(sequence, list(range(1, 31)), 'each is answered once, in order')
     check_equal(ping.lines[31], '30 sent, 30 answered, 1 reconnect', 'summary')
+
+
+@test
+def ping_rests_while_64_wait(t):
+    """Nothing is answered, so that no more can be asked: it tries again with the interval, and not all the time."""
+    server = start(t)
+    proxy = t.own(FaultProxy(server.port))
+    ping = t.own(Command('ping', '--url', url_of(proxy.port), '-i', '0.01'))
+    wait_until(lambda: len(ping.lines) >= 3, 'three pongs')
+    proxy.freeze()
+    began, before = time.monotonic(), cpu_seconds(ping.process.pid)
+    wait_until(lambda: time.monotonic() - began > 2.7, 'the time up to the hard deadline, after which there is no connection to ask on', 10)
+    used = cpu_seconds(ping.process.pid) - before
+    check(used < 0.2, f'{used:.2f} s of CPU time for 64 pings in 2.7 s')
+    ping.process.terminate()
+    ping.wait()
 
 
 @test

@@ -4,11 +4,13 @@
  */
 #include "client_session_fixture.h"
 
+#include "client/signals.h"
 #include "client/socket.h"
 #include "client/stuck.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -317,6 +319,39 @@ TEST(what_the_peer_ends_is_a_loss)
     deaf_end(&d);
 }
 
+/*
+ * Of a silence the session knows better what it means, and comes back sooner: TCP's own end comes behind the session's, also where the ping went out behind what is not
+ * acknowledged, by the time that a doubt takes.
+ */
+TEST(tcp_gives_up_after_the_session)
+{
+    struct hf_socket sockets[HF_CLIENT_SESSION_SLOTS];
+    struct hf_signals_turn turn = {.session = f->s, .sockets = sockets, .now_ms = f->now_ms};
+    struct deaf d = deaf_begin(false);
+    struct spare *one = calloc(1, sizeof(*one));
+    struct hf_signals signals;
+    unsigned slot, given_ms = 0;
+    socklen_t len = sizeof(given_ms);
+    int peer;
+
+    assert_non_null(one);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        hf_socket_init(&sockets[slot], slot);
+    hf_signals_init(&signals, false);
+    peer = stand(one, f, &d);
+    sockets[one->sock.slot] = one->sock;
+    hf_signals_process(&signals, &turn);
+    assert_int_equal(getsockopt(one->sock.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &given_ms, &len), 0);
+    assert_in_range(given_ms, hf_client_session_hard_ms(f->s) + HF_STUCK_UNMOVED_MS,
+                    hf_client_session_hard_ms(f->s) + HF_STUCK_UNMOVED_MS + 1000);
+    hf_signals_release(&signals);
+    (void)close(peer);
+    hf_socket_release(&one->sock);
+    hf_servers_release(&one->servers);
+    free(one);
+    deaf_end(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +361,7 @@ int main(void)
         cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence),
         cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence_to_a_write),
         cmocka_unit_test(what_the_peer_ends_is_a_loss),
+        cmocka_unit_test(tcp_gives_up_after_the_session),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

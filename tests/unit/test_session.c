@@ -1121,6 +1121,37 @@ TEST(protocol_pings_are_answered)
     said(f, "wspong abc\n");
 }
 
+/* Each of them is answered, so that the output grows though nothing is published. */
+static void fill_output_with_pongs(struct fixture *f, unsigned bytes)
+{
+    uint8_t ping[HF_WS_CONTROL_MAX];
+    struct hf_buf out;
+    unsigned at;
+
+    memset(ping, 'p', sizeof(ping));
+    hf_buf_init(&out, TEXT_MAX);
+    for (at = 0; at < bytes; at += sizeof(ping))
+        assert_int_equal(hf_ws_put_frame(&out, HF_WS_PING, ping, sizeof(ping), NULL), 0);
+    feed(f, out.data, out.len);
+    hf_buf_release(&out);
+}
+
+/* The driver comes seconds late, and the server does not read: the acknowledgement is due a second from then, and not at once, time and again. */
+TEST(an_acknowledgement_without_room_waits_from_now)
+{
+    following(f);
+    serve(f, DATA("demo", "6"));
+    HEARD(f, "message demo 6 6\n");
+    fill_output_with_pongs(f, 300 * 1024);
+    f->now_ms += 10000;
+    hf_client_session_tick(f->s, f->now_ms);
+    assert_int_equal(hf_client_session_deadline_ms(f->s), f->now_ms + 1000);
+    collect(f);
+    hf_buf_reset(&f->said);
+    advance(f, 1000);
+    said(f, "{\"type\":\"ack\",\"channel\":\"demo\",\"offset\":6}\n");
+}
+
 /* --- leaving --- */
 
 /* "leave this connection at a random time in that window, make before break" */
@@ -1956,6 +1987,7 @@ int main(void)
         cmocka_unit_test(back_online_a_standing_connection_is_followed_at_once),
         cmocka_unit_test(a_live_connection_that_dies_offline_waits),
         cmocka_unit_test(protocol_pings_are_answered),
+        cmocka_unit_test(an_acknowledgement_without_room_waits_from_now),
         cmocka_unit_test(a_drained_connection_is_left_for_one_that_stands),
         cmocka_unit_test(a_refused_move_changes_nothing),
         cmocka_unit_test(a_close_after_advice_waits_as_advised),
