@@ -58,6 +58,8 @@ int hf_outbox_db_err(const struct hf_outbox_db *d, int rc)
     case SQLITE_MISMATCH:
     case SQLITE_CONSTRAINT:
         return HF_ECORRUPT;
+    case SQLITE_READONLY: /* The header names a later format than SQLite knows, unless the file system is to blame. */
+        return access(d->path, W_OK) == 0 ? HF_ECORRUPT : no_space_or_io(errno);
     case SQLITE_TOOBIG:
         return HF_ETOOLARGE;
     default:

@@ -696,6 +696,21 @@ static void a_log_without_its_file_is_damage(void **state)
     free(log.data);
 }
 
+/* "File format write version" and "read version" (https://sqlite.org/fileformat2.html): SQLite opens one of a later version for reading, or not at all. */
+static void a_file_of_a_later_format_is_refused(void **state)
+{
+    (void)state;
+    for (size_t at = 18; at <= 19; at++) {
+        struct bytes file = full_file();
+
+        file.data[at] = 9;
+        write_file(path, file.data, file.len);
+        refused_and_left_alone(HF_ECORRUPT);
+        free(file.data);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void two_do_not_share_a_file(void **state)
 {
     struct hf_outbox_file *f = opened(false), *g = NULL;
@@ -822,6 +837,7 @@ int main(void)
         TEST(damage_to_free_pages_is_no_surprise),
         TEST(a_file_without_its_tables_is_refused),
         TEST(a_log_without_its_file_is_damage),
+        TEST(a_file_of_a_later_format_is_refused),
         TEST(two_do_not_share_a_file),
         TEST(a_path_that_leads_nowhere_is_told),
         TEST(any_name_is_a_file),
