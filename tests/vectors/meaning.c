@@ -195,7 +195,8 @@ static bool tell_part(json_t *object, const struct hf_msg *m, uint8_t part)
     if (rule == HF_BINARY_NAMED && m->cid != 0)
         id = HF_MEMBER_CID;
     member = &hf_members[id];
-    if (id == HF_MEMBER_PAYLOAD_RAW || (id == HF_MEMBER_REVERSE && !m->reverse))
+    if (id == HF_MEMBER_PAYLOAD_RAW || (id == HF_MEMBER_REVERSE && !m->reverse) ||
+        (id == HF_MEMBER_REFUSALS && m->refusals.data == NULL))
         return true;
     if (rule == HF_BINARY_MAYBE && member->has != 0 && (m->has & member->has) == 0)
         return !is_nullable(id) || json_object_set_new(object, member->name.data, json_null()) == 0;
