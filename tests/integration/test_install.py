@@ -141,6 +141,23 @@ def header_and_library_serve_cpp(t):
     check_in('0.1', out, 'it runs')
 
 
+@test(deadline=60)
+def what_readme_shows_in_twenty_lines_works(t):
+    with open(f'{ROOT}/README.md', encoding='utf-8') as file:
+        program = re.search(r'^```c\n(.*?)^```$', file.read(), re.M | re.S).group(1)
+    check(len([line for line in program.splitlines() if line.strip()]) <= 20, f'at most twenty lines: {program}')
+    server = t.own(Server(workers=2)).start()
+    check_in('"ws://127.0.0.1:8000/ws"', program, 'the server is that of the defaults')
+    folder = t.own(Folder()).name
+    with open(f'{folder}/readme.c', 'w', encoding='utf-8') as file:
+        file.write(program.replace('ws://127.0.0.1:8000/ws', url_of(server.port)))
+    build(f'{folder}/readme.c', f'{folder}/readme')
+    follower = Program(t, 'stdbuf', '-oL', f'{folder}/readme')
+    wait_until(lambda: any(c['subscribers'] for c in server.api('GET', '/api/channels?prefix=demo').json['channels']), 'it has subscribed')
+    server.publish('demo', 'hello')
+    follower.wait_for('"hello"')
+
+
 @test(deadline=120)
 def chat_talks_through_a_break(t):
     folder = t.own(Folder()).name
