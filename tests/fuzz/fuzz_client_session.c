@@ -3,13 +3,17 @@
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
  * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection. 'n'
  * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths. 'w' is a wake-up, 'b' and 'f' the background and the foreground,
- * 'k' output that does not move.
+ * 'k' output that does not move. 'B' and 'J' let the server pick the binary form, or JSON, from the next connection on; messages that are given in JSON then go
+ * out as records. 'r' sends the line's bytes as a binary message.
  * Whatever it does, the session keeps its own rules (its assertions), answers within its bounds, and frees all.
  */
+#include "../unit/transcode.h"
+
 #include "base/assert.h"
 #include "base/buf.h"
 #include "session/client_session.h"
 #include "session/heartbeat_adaptive.h"
+#include "session/link.h"
 #include "ws/frame.h"
 #include "ws/handshake.h"
 
@@ -27,6 +31,9 @@ struct play {
     uint64_t next_offset; /* of `demo`, as the application was told */
     uint64_t published, done;
     enum hf_client_session_state state;
+    enum hf_encoding picks; /* the server */
+    enum hf_encoding encoding[HF_CLIENT_SESSION_SLOTS];
+    struct transcode_names names;
 };
 
 /* The promise to the application: in order, each once, unless a gap tells otherwise. */
@@ -77,7 +84,11 @@ static void accept_upgrade(struct play *p, unsigned slot)
     memcpy(head, out.data, out.len);
     hf_assert(hf_handshake_parse(&h, head, out.len) == (int)out.len);
     hf_buf_init(&answer, 4096);
-    hf_assert(hf_handshake_put_accept(&answer, h.key, HF_STR("holdfast.v1.json"), NULL) == 0);
+    hf_assert(hf_handshake_put_accept(&answer, h.key,
+                                      p->picks == HF_ENCODING_BINARY ? HF_STR(HF_PROTOCOL_BINARY)
+                                                                     : HF_STR(HF_PROTOCOL_JSON),
+                                      NULL) == 0);
+    p->encoding[slot] = p->picks;
     hf_client_session_sent(p->s, slot, out.len, p->now_ms);
     feed(p, slot, answer.data, answer.len);
     hf_buf_release(&answer);
@@ -126,16 +137,36 @@ static void pass(struct play *p, uint64_t ms)
     p->now_ms = until;
 }
 
-static void serve(struct play *p, const void *text, size_t len)
+static void serve_frame(struct play *p, unsigned slot, enum hf_ws_opcode opcode, const void *data, size_t len)
 {
     struct hf_buf out;
-    unsigned slot;
 
     hf_buf_init(&out, len + HF_WS_HEADER_MAX);
-    hf_assert(hf_ws_put_frame(&out, HF_WS_TEXT, text, len, NULL) == 0);
-    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
-        feed(p, slot, out.data, out.len);
+    hf_assert(hf_ws_put_frame(&out, opcode, data, len, NULL) == 0);
+    feed(p, slot, out.data, out.len);
     hf_buf_release(&out);
+}
+
+static void serve(struct play *p, const char *text, size_t len)
+{
+    struct hf_buf record;
+    unsigned slot;
+
+    hf_buf_init(&record, 1u << 24);
+    transcode_to_binary(&p->names, text, len, &record);
+    for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        if (p->encoding[slot] == HF_ENCODING_BINARY)
+            serve_frame(p, slot, HF_WS_BINARY, record.data, record.len);
+        else
+            serve_frame(p, slot, HF_WS_TEXT, text, len);
+    }
+    hf_buf_release(&record);
+}
+
+static void serve_bytes(struct play *p, const void *data, size_t len)
+{
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
+        serve_frame(p, slot, HF_WS_BINARY, data, len);
 }
 
 static void serve_close(struct play *p, uint64_t code)
@@ -228,6 +259,13 @@ static void act(struct play *p, const char *line, size_t len)
     case 'k':
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
             hf_client_session_output_stuck(p->s, slot, p->now_ms);
+        break;
+    case 'B':
+    case 'J':
+        p->picks = *line == 'B' ? HF_ENCODING_BINARY : HF_ENCODING_JSON;
+        break;
+    case 'r':
+        serve_bytes(p, line + 1, len - 1);
         break;
     case '~':
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
