@@ -237,8 +237,12 @@ static bool publish(struct sim_client *c)
         return false;
     if (sim_chance(sim, 20))
         id_text = (struct hf_str){id, (size_t)snprintf(id, sizeof(id), "id-%u", n)};
-    err = hf_client_session_publish(c->session, sim_channel_name(channel), id_text,
-                                    (struct hf_str){payload, len}, &publish_id, sim->now_ms);
+    err = sim_payload_raw(c->index, n)
+              ? hf_client_session_publish_bytes(c->session, sim_channel_name(channel), id_text,
+                                                (struct hf_str){payload, len},
+                                                (struct hf_completion){NULL, NULL}, &publish_id, sim->now_ms)
+              : hf_client_session_publish(c->session, sim_channel_name(channel), id_text,
+                                          (struct hf_str){payload, len}, &publish_id, sim->now_ms);
     if (err == HF_EAGAIN || err == HF_ESTATE || (c->store.dead && sim_store_last_id(&c->store) < n))
         return false;
     if (c->store.dead) { /* It was kept, and the application did not live to be told so. */
@@ -369,6 +373,7 @@ struct sim_client *sim_client_new(struct sim *sim, uint32_t index,
         .subscriptions_max = 64,
         .recv_bytes_max = 1 << 20,
         .seed = hf_rng_next(&sim->rng),
+        .offer = sim_chance(sim, 50) ? HF_OFFER_BOTH : HF_OFFER_JSON,
         .on_event = told,
         .ctx = c,
     };

@@ -87,8 +87,10 @@ static void tell_stats(const struct sim_stats *s)
     printf("# %" PRIu64 " schedules, %" PRIu64 " steps, %" PRIu64 " s of virtual time\n", s->schedules,
            s->steps, s->virtual_ms / 1000);
     printf("# published %" PRIu64 ", acknowledged %" PRIu64 ", refused %" PRIu64 ", uncertain %" PRIu64
-           ", delivered %" PRIu64 ", gaps %" PRIu64 ", new epochs %" PRIu64 "\n",
-           s->published, s->acked, s->refused, s->uncertain, s->delivered, s->gaps, s->epoch_gaps);
+           ", delivered %" PRIu64 " (as bytes %" PRIu64 ", in base64 %" PRIu64 "), gaps %" PRIu64
+           ", new epochs %" PRIu64 "\n",
+           s->published, s->acked, s->refused, s->uncertain, s->delivered, s->delivered_raw,
+           s->delivered_base64, s->gaps, s->epoch_gaps);
     printf("# connections %" PRIu64 ", resumed %" PRIu64 ", renewed %" PRIu64 ", cuts %" PRIu64
            ", refused %" PRIu64 ", freezes %" PRIu64 ", kills %" PRIu64 ", deaths at named places %" PRIu64
            ", anywhere %" PRIu64 ", preemptions %" PRIu64 "\n",
@@ -134,7 +136,9 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
 {
     switch (group) {
     case SIM_CALM:
-        return s->delivered == 0 ? "nothing was delivered" : NULL;
+        return s->delivered == 0 || s->delivered_raw == 0 || s->delivered_base64 == 0
+                   ? "nothing was delivered, or not in both encodings"
+                   : NULL;
     case SIM_CUTS:
         return s->resumed < s->schedules ? "too few connections were cut" : NULL;
     case SIM_FREEZES:

@@ -1,6 +1,7 @@
 #include "sim/oracle.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "sim/client.h"
 #include "sim/sim.h"
 
@@ -104,6 +105,11 @@ size_t sim_payload(uint32_t publisher, uint32_t n, uint32_t channel, uint32_t by
         out[at] = (char)('a' + (n + at) % 26);
     out[at++] = '"';
     return at;
+}
+
+bool sim_payload_raw(uint32_t publisher, uint32_t n)
+{
+    return publisher < SIM_CLIENTS_MAX && n % 4 == 1;
 }
 
 /* Who published it, and as which; checked to the last byte. Returns NULL where it is nobody's. */
@@ -495,20 +501,38 @@ static bool is_that_message(const struct epoch *e, uint64_t offset, uint32_t pub
            e->entries[offset - 1].n == n;
 }
 
+/* What a client was given as a payload; out has room for SIM_PAYLOAD_MAX bytes. */
+static struct hf_str bytes_of(const struct hf_client_session_event *ev, char *out)
+{
+    int len;
+
+    if (!ev->payload_base64)
+        return ev->payload;
+    hf_assert(ev->payload.len / 4 * 3 <= SIM_PAYLOAD_MAX);
+    len = hf_base64_decode(ev->payload, (uint8_t *)out);
+    return (struct hf_str){out, len < 0 ? 0 : (size_t)len};
+}
+
 static void told_message(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev)
 {
+    char room[SIM_PAYLOAD_MAX];
+    struct hf_str payload = bytes_of(ev, room);
     uint32_t channel = channel_of(ev->channel), publisher = 0, n = 0;
     struct subscription *s = &oracle.subscriptions[client][channel];
     int epoch = epoch_of_text(sim, channel, ev->epoch);
 
     sim->stats->delivered++;
+    sim->stats->delivered_raw += ev->payload_raw;
+    sim->stats->delivered_base64 += ev->payload_base64;
     if (!s->wanted || s->leaving || !s->told)
         sim_fail(sim, "client %u: channel %u: a message without a subscription", client, channel);
     else if (epoch < 0 || (s->placed && (uint32_t)epoch != s->epoch))
         sim_fail(sim, "client %u: channel %u: a message of another epoch", client, channel);
-    else if (publish_of(ev->payload, &publisher, &n) == NULL)
+    else if (publish_of(payload, &publisher, &n) == NULL)
         sim_fail(sim, "client %u: channel %u, offset %" PRIu64 ": nobody published that", client, channel,
                  ev->offset);
+    else if (sim_payload_raw(publisher, n) != (ev->payload_raw || ev->payload_base64))
+        sim_fail(sim, "client %u: publish %u of publisher %u came as what it was not", client, n, publisher);
     else if (!is_that_message(&oracle.channels[channel].epochs[epoch], ev->offset, publisher, n))
         sim_fail(sim, "client %u: channel %u: offset %" PRIu64 " is not publish %u of publisher %u", client,
                  channel, ev->offset, n, publisher);

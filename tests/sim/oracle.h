@@ -20,6 +20,8 @@ void sim_oracle_free(struct sim *sim);
 
 /* The payload of a publisher's n-th message, of about so many bytes: a JSON string, the same each time. Returns its length. */
 size_t sim_payload(uint32_t publisher, uint32_t n, uint32_t channel, uint32_t bytes, char *out);
+/* Whether it is published as bytes, and not as the JSON that it is as well. The backends publish JSON only. */
+bool sim_payload_raw(uint32_t publisher, uint32_t n);
 struct hf_str sim_channel_name(uint32_t channel);
 
 /* A publisher has given its n-th message (1, 2, 3 …) to the server's care. */

@@ -82,6 +82,7 @@ struct sim_options {
 /* How often something happened, to show that the schedules try what they are for. */
 struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
+    uint64_t delivered_raw, delivered_base64; /* of those that were published as bytes */
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full, stalls,
         repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,

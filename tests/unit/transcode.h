@@ -26,7 +26,8 @@ static inline uint64_t transcode_cid(struct transcode_names *n, struct hf_str ch
     for (unsigned i = 0; i < n->count; i++)
         if (hf_str_eq((struct hf_str){n->name[i], n->len[i]}, channel))
             return FIRST_CID + i;
-    hf_assert(n->count < TRANSCODE_NAMES_MAX);
+    if (n->count == TRANSCODE_NAMES_MAX)
+        return FIRST_CID + TRANSCODE_NAMES_MAX; /* for all others, which only a fuzzer comes to */
     memcpy(n->name[n->count], channel.data, channel.len);
     n->len[n->count] = channel.len;
     return FIRST_CID + n->count++;
