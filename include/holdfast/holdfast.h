@@ -159,8 +159,10 @@ struct hf_client_message {
     struct hf_client_text epoch;
     uint64_t offset; /* its place in the channel, within the epoch */
     struct hf_client_text id;
-    struct hf_client_text payload; /* one JSON value; or, with payload_base64, a binary payload in base64 */
+    /* One JSON value; or bytes, which were published as such: themselves (payload_raw), or in base64 (payload_base64), where the connection speaks JSON. */
+    struct hf_client_text payload;
     bool payload_base64;
+    bool payload_raw;
     uint64_t timestamp_ms;      /* Unix time of the publish */
     struct hf_client_text from; /* the publisher's user; empty where there is none */
 };
@@ -203,6 +205,7 @@ struct hf_client_result {
     struct hf_client_text code;        /* REFUSED */
     struct hf_client_text reason;      /* REFUSED */
     struct hf_client_text id, payload; /* UNCERTAIN: as they were published */
+    bool payload_raw;                  /* UNCERTAIN: as bytes */
 };
 
 /* The server refused a request, or sent what cannot be understood. `heartbeat_memory`: the file of that option cannot be used. */
@@ -236,6 +239,13 @@ enum hf_client_heartbeat {
     HF_CLIENT_HEARTBEAT_ADAPTIVE,
     HF_CLIENT_HEARTBEAT_CLASSIC, /* 25 s, growing and halving between 10 s and 60 s */
     HF_CLIENT_HEARTBEAT_FIXED,   /* heartbeat_interval_ms, or what the server says */
+};
+
+/* How messages are written on the connection. What arrives is the same, but for how bytes are told: see hf_client_message. */
+enum hf_client_encoding {
+    HF_CLIENT_ENCODING_AUTO,   /* what the server prefers: the binary form, where it knows it */
+    HF_CLIENT_ENCODING_JSON,   /* easy to watch on the way, and larger */
+    HF_CLIENT_ENCODING_BINARY, /* or no connection at all */
 };
 
 enum { HF_CLIENT_URLS_MAX = 8 };
@@ -296,6 +306,7 @@ struct hf_client_options {
     bool outbox_sync;
     uint32_t window;                    /* publishes on their way at once; default 1,000 */
     uint32_t subscriptions_max;         /* default 256, the server's own */
+    enum hf_client_encoding encoding;   /* default AUTO */
     size_t message_bytes_max;           /* the largest message taken from the server; default 16 MiB */
     enum hf_client_heartbeat heartbeat; /* default ADAPTIVE */
     uint64_t heartbeat_interval_ms; /* to ask of the server; default 0; another makes the heartbeat FIXED */
@@ -342,7 +353,7 @@ struct hf_client_options {
 HF_CLIENT_API void hf_client_options_init(struct hf_client_options *options);
 
 /*
- * Make a client; it connects as soon as it runs. EINVAL: a URL, their number, the proxy, the name servers, a bound or the heartbeat make no sense; EUNSUPPORTED: the proxy's
+ * Make a client; it connects as soon as it runs. EINVAL: a URL, their number, the proxy, the name servers, a bound, the encoding or the heartbeat make no sense; EUNSUPPORTED: the proxy's
  * URL begins with something else than http://; EIO: also where the CA file cannot be read; ECERT: it holds no certificate; ENOMEM.
  * With an outbox file also EBUSY; ECORRUPT: the file is left as it is; ENOSPACE; EIO: it cannot be opened, see errno; EINVAL: it is no file.
  * *out is set on success only.
@@ -388,9 +399,10 @@ HF_CLIENT_API int hf_client_publish_text(struct hf_client *client, const char *c
 struct hf_client_publication {
     const char *channel;
     size_t channel_len;
-    const char *payload; /* one JSON value; or, with `text`, a text */
+    const char *payload; /* one JSON value; with `text` a text, with `bytes` any bytes (both: EINVAL) */
     size_t payload_len;
     bool text;
+    bool bytes;     /* subscribers get them as bytes: see hf_client_message */
     const char *id; /* as of hf_client_publish() */
     /* Told what became of this publish, just before options.on_result is told the same; it is a callback like that. Not told by another process. */
     void (*on_result)(void *user, const struct hf_client_result *result);

@@ -112,6 +112,21 @@ static bool parse_tolerance(const char *text, uint64_t *ms)
     return hf_peer_parse_seconds(text, ms) && *ms >= 1 && *ms <= HF_ADAPTIVE_TOLERANCE_MS_MAX;
 }
 
+static bool parse_encoding(const char *text, enum hf_client_encoding *encoding)
+{
+    static const char *const names[] = {[HF_CLIENT_ENCODING_AUTO] = "auto",
+                                        [HF_CLIENT_ENCODING_JSON] = "json",
+                                        [HF_CLIENT_ENCODING_BINARY] = "binary"};
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *encoding = (enum hf_client_encoding)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
 {
     switch (option) {
@@ -129,6 +144,10 @@ int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, stru
     case HF_PEER_TOKEN:
         options->token = optarg;
         return -1;
+    case HF_PEER_ENCODING:
+        return parse_encoding(optarg, &options->encoding)
+                   ? -1
+                   : hf_peer_usage(name, "--encoding wants auto, binary or json, not ", optarg);
     case HF_PEER_TIMEOUT:
         return hf_peer_parse_seconds(optarg, &peer->timeout_ms)
                    ? -1

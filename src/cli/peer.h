@@ -33,6 +33,7 @@ enum {
     HF_PEER_DNS,
     HF_PEER_CA,
     HF_PEER_TOKEN,
+    HF_PEER_ENCODING,
     HF_PEER_TIMEOUT,
     HF_PEER_TOLERANCE,
     HF_PEER_MEMORY,
@@ -42,6 +43,7 @@ enum {
     {"url", required_argument, NULL, HF_PEER_URL}, {"proxy", required_argument, NULL, HF_PEER_PROXY},        \
         {"dns-servers", required_argument, NULL, HF_PEER_DNS}, {"ca", required_argument, NULL, HF_PEER_CA},  \
         {"token", required_argument, NULL, HF_PEER_TOKEN},                                                   \
+        {"encoding", required_argument, NULL, HF_PEER_ENCODING},                                             \
         {"timeout", required_argument, NULL, HF_PEER_TIMEOUT}, {"verbose", no_argument, NULL, 'v'},          \
     {                                                                                                        \
         "help", no_argument, NULL, 'h'                                                                       \
@@ -51,7 +53,8 @@ enum {
     "  --proxy URL            the HTTP proxy, and not that of the environment; '' is none\n"                 \
     "  --dns-servers LIST     ask these for names, ADDRESS[:PORT],…, and not those of the system\n"        \
     "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"     \
-    "  --token TOKEN          show this token to the server\n"
+    "  --token TOKEN          show this token to the server\n"                                               \
+    "  --encoding NAME        write on the wire in binary or json, and not as the server prefers (auto)\n"
 
 /* The same of those that stay connected for long, pub and sub: how they know that their connection lives. */
 #define HF_PEER_LONG_OPTIONS                                                                                 \

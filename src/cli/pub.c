@@ -27,7 +27,7 @@ enum {
 struct pub {
     struct hf_peer peer; /* first: the callbacks about the connection take it */
     const char *channel, *message, *id;
-    bool json;
+    bool json, bytes;
     bool closing;
     bool shows;    /* a progress line */
     bool complete; /* all there is to publish has been given to the client */
@@ -48,6 +48,7 @@ static int help(void)
            "once. The\n"
            "exit status is 0 if all were acknowledged, 1 if not.\n\n"
            "  --json                 the message, or each line, is JSON; else it is a text\n"
+           "  --bytes                the message, or each line, is bytes as they are\n"
            "  --id ID                the MESSAGE's id\n"
            "  --outbox FILE          keep there what is not acknowledged yet; the next `pub` with it sends "
            "it\n"
@@ -92,13 +93,15 @@ static void on_result(void *user, const struct hf_client_result *result)
 
 static int publish(struct pub *pub, struct hf_str words, uint64_t *publish_id)
 {
-    size_t channel_len = strlen(pub->channel);
+    const struct hf_client_publication publication = {.channel = pub->channel,
+                                                      .channel_len = strlen(pub->channel),
+                                                      .payload = words.data,
+                                                      .payload_len = words.len,
+                                                      .text = !pub->json && !pub->bytes,
+                                                      .bytes = pub->bytes,
+                                                      .id = pub->id};
 
-    if (pub->json)
-        return hf_client_publish(pub->peer.client, pub->channel, channel_len, words.data, words.len, pub->id,
-                                 publish_id);
-    return hf_client_publish_text(pub->peer.client, pub->channel, channel_len, words.data, words.len, pub->id,
-                                  publish_id);
+    return hf_client_publish_with(pub->peer.client, &publication, publish_id);
 }
 
 static const char *complaint(const struct pub *pub, int err)
@@ -310,7 +313,7 @@ static int finish(struct pub *pub, int status, uint64_t began_ms)
 
 /* --- options --- */
 
-enum { OPT_JSON = 256, OPT_ID, OPT_OUTBOX };
+enum { OPT_JSON = 256, OPT_BYTES, OPT_ID, OPT_OUTBOX };
 
 /* Returns -1 to go on, or the exit status. */
 static int take_option(struct pub *pub, int option, struct hf_client_options *options, char *const *argv)
@@ -322,6 +325,9 @@ static int take_option(struct pub *pub, int option, struct hf_client_options *op
     switch (option) {
     case OPT_JSON:
         pub->json = true;
+        return -1;
+    case OPT_BYTES:
+        pub->bytes = true;
         return -1;
     case OPT_ID:
         pub->id = optarg;
@@ -341,6 +347,7 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
 {
     static const struct option known[] = {
         {"json", no_argument, NULL, OPT_JSON},
+        {"bytes", no_argument, NULL, OPT_BYTES},
         {"id", required_argument, NULL, OPT_ID},
         {"outbox", required_argument, NULL, OPT_OUTBOX},
         HF_PEER_LONG_OPTIONS,
@@ -356,6 +363,8 @@ static int parse(struct pub *pub, struct hf_client_options *options, int argc, c
     }
     if (argc == optind)
         return hf_peer_usage("pub", "no channel given", "");
+    if (pub->json && pub->bytes)
+        return hf_peer_usage("pub", "a message is JSON or bytes: not --json with ", "--bytes");
     if (argc - optind > 2)
         return hf_peer_usage("pub", "one message at a time; quote what has spaces: ", argv[optind + 2]);
     pub->channel = argv[optind];

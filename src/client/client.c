@@ -62,6 +62,9 @@ void hf_client_options_init(struct hf_client_options *options)
 
 static int session_new(struct hf_client *c)
 {
+    static const enum hf_client_session_offer offers[] = {[HF_CLIENT_ENCODING_AUTO] = HF_OFFER_BOTH,
+                                                          [HF_CLIENT_ENCODING_JSON] = HF_OFFER_JSON,
+                                                          [HF_CLIENT_ENCODING_BINARY] = HF_OFFER_BINARY};
     struct hf_client_session_config config = {.host = c->servers.list[0].url.authority,
                                               .target = c->servers.list[0].url.target,
                                               .token = c->options.token,
@@ -77,6 +80,9 @@ static int session_new(struct hf_client *c)
 
     int err;
 
+    if ((size_t)c->options.encoding >= sizeof(offers) / sizeof(offers[0]))
+        return HF_EINVAL;
+    config.offer = offers[c->options.encoding];
     if (c->outbox_file != NULL)
         config.store = hf_outbox_file_store(c->outbox_file);
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))

@@ -41,6 +41,7 @@ static struct hf_client_message message_of(const struct hf_client_session_event 
                                       .id = hf_client_text(ev->id),
                                       .payload = hf_client_text(ev->payload),
                                       .payload_base64 = ev->payload_base64,
+                                      .payload_raw = ev->payload_raw,
                                       .timestamp_ms = ev->timestamp_ms,
                                       .from = hf_client_text(ev->from_user)};
 }
@@ -92,7 +93,8 @@ static void tell_result(const struct hf_client *c, const struct hf_client_sessio
                                             .code = hf_client_text(ev->code),
                                             .reason = hf_client_text(ev->reason),
                                             .id = hf_client_text(ev->id),
-                                            .payload = hf_client_text(ev->payload)};
+                                            .payload = hf_client_text(ev->payload),
+                                            .payload_raw = ev->payload_raw};
 
     on_result one = (on_result)ev->completion.done;
 

@@ -36,9 +36,9 @@ static int publish_now(struct hf_client *c, const struct hf_client_publication *
     const struct hf_completion completion = {(void (*)(void))p->on_result, p->user};
     uint64_t ignored;
 
-    return hf_client_session_publish_with(c->session, str(p->channel, p->channel_len), hf_str_from(p->id),
-                                          str(p->payload, p->payload_len), completion,
-                                          publish_id == NULL ? &ignored : publish_id, hf_clock_ms());
+    return (p->bytes ? hf_client_session_publish_bytes : hf_client_session_publish_with)(
+        c->session, str(p->channel, p->channel_len), hf_str_from(p->id), str(p->payload, p->payload_len),
+        completion, publish_id == NULL ? &ignored : publish_id, hf_clock_ms());
 }
 
 /* One step of the wait for room; 1: there may be some. */
@@ -99,6 +99,8 @@ static int publish_words(struct hf_client *c, const struct hf_client_publication
 
 int hf_client_publish_with(struct hf_client *c, const struct hf_client_publication *p, uint64_t *publish_id)
 {
+    if (p->text && p->bytes)
+        return HF_EINVAL;
     return p->text ? publish_words(c, p, publish_id) : publish(c, p, publish_id);
 }
 
