@@ -213,6 +213,13 @@ static void numbers_are_a_connections_own(void **state)
     HEARD(&f, "connected s1 resumed\nmessage demo 6 1\nmessage demo 7 1\n");
     serve_record(&f, &old);
     HEARD(&f, "error bad_message\n");
+    /* Also where the next one tells none. */
+    lose(&f);
+    dial(&f);
+    accept_with(&f, WELCOME("s2", "false", "0", ""));
+    old = data(300, 8);
+    serve_record(&f, &old);
+    HEARD(&f, "connected s2\nerror bad_message\n");
     hf_buf_release(&channels);
     teardown(&f);
 }
