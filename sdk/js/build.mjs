@@ -9,6 +9,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { mangledProps } from './mangle.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, 'dist');
@@ -42,6 +43,7 @@ async function buildModules() {
     format: 'iife',
     globalName: 'holdfast',
     minify: true,
+    mangleProps: mangledProps(root),
   });
 }
 

@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 /** Whose members others see, by their paths below src. */
-const visible = ['types.ts', 'codes.ts', 'errors.ts', 'core/message.ts', 'platform/websocket.ts', 'outbox_indexeddb.ts'];
+const visible = ['types.ts', 'codes.ts', 'errors.ts', 'core/message.ts', 'platform/websocket.ts', 'platform/system.ts', 'outbox_indexeddb.ts'];
+
+/** Whose texts name members, several in one. */
+const tables = ['core/codec_binary.ts', 'core/codec_json.ts'];
 
 function makeProgram(root) {
   const path = join(root, 'tsconfig.json');
@@ -23,6 +26,8 @@ export function mangledProps(root) {
   const ours = new Set();
   const taken = new Set(['constructor', 'prototype', 'toString', 'then']);
 
+  let inTable = false;
+
   const visit = (node) => {
     const parent = node.parent;
     const isName =
@@ -32,7 +37,7 @@ export function mangledProps(root) {
         ((ts.isClassElement(parent) || ts.isTypeElement(parent) || ts.isObjectLiteralElementLike(parent)) && parent.name === node) ||
         (ts.isParameter(parent) && parent.name === node && ts.isParameterPropertyDeclaration(parent, parent.parent)));
     if (isName) sort(node);
-    if (ts.isStringLiteralLike(node)) taken.add(node.text);
+    if (ts.isStringLiteralLike(node)) for (const word of inTable ? (node.text.match(/\w+/g) ?? []) : [node.text]) taken.add(word);
     ts.forEachChild(node, visit);
   };
   /** Where the property is declared decides. What cannot be found is not ours. */
@@ -52,6 +57,7 @@ export function mangledProps(root) {
 
   for (const file of program.getSourceFiles()) {
     if (!file.fileName.startsWith(folder)) continue;
+    inTable = tables.includes(file.fileName.slice(folder.length));
     visit(file);
     // A class that implements a visible interface, or an object that becomes one, has its names.
     if (visible.includes(file.fileName.slice(folder.length)))

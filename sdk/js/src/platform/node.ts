@@ -35,7 +35,6 @@ class LoadingConnection implements Connection {
 }
 
 function loadWs(): Promise<unknown> {
-  // @ts-ignore - it need not be installed.
   return import('ws').then((module: { default: unknown }) => module.default);
 }
 

@@ -1,0 +1,163 @@
+/** The package as others get it: what is in it, that its types resolve and its modules load everywhere, how large it is for a page, and that the shortened names still fit together. */
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { runInNewContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
+import type { Holdfast as HoldfastClass } from '../src/index.js';
+import { holdfast, RealServer } from './real_server.js';
+
+/** Of the file for pages, gzipped. The goal is 15 KB (docs/roadmap.md); until then it must not grow unseen. */
+const bytesMax = 28.5 * 1024;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const project = mkdtempSync(join(tmpdir(), 'holdfast-package-'));
+
+const execute = promisify(execFile);
+
+/** What it prints; it rejects with all that was printed where it fails. */
+async function run(file: string, args: string[], cwd = project): Promise<string> {
+  try {
+    return (await execute(process.execPath, [file, ...args], { cwd })).stdout;
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(stdout + stderr);
+  }
+}
+
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+
+beforeAll(async () => {
+  await run(join(root, 'build.mjs'), [], root);
+  mkdirSync(join(project, 'node_modules'));
+  symlinkSync(root, join(project, 'node_modules', 'holdfast-client'), 'dir');
+}, 120_000);
+
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+describe('the sources', () => {
+  it('have no fault that the strict compiler sees', async () => {
+    await run(tsc, ['-p', root]);
+    await run(tsc, ['-p', join(root, 'tsconfig.test.json')]);
+  });
+
+  it('have no `any`, nothing that silences the compiler, and no dependency', () => {
+    const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    expect(files.length).toBeGreaterThan(20);
+    for (const file of files) {
+      const code = readFileSync(join(root, 'src', file), 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*/g, '');
+      expect(code, file).not.toMatch(/\bany\b(?=[\s\]>;,)|&]|$)/);
+      expect(readFileSync(join(root, 'src', file), 'utf8'), file).not.toMatch(/@ts-|eslint-disable/);
+    }
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies?: unknown };
+    expect(dependencies).toBeUndefined();
+  });
+});
+
+describe('the package', () => {
+  it('holds what is built, and nothing else', async () => {
+    const { stdout } = await execute('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root });
+    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+    const paths = files.map(({ path }) => path);
+    for (const path of ['README.md', 'package.json', 'dist/esm/index.js', 'dist/esm/index.node.js', 'dist/cjs/index.js', 'dist/holdfast.min.js', 'dist/esm/types/index.d.ts', 'dist/cjs/types/index.node.d.ts'])
+      expect(paths).toContain(path);
+    for (const path of paths) expect(path).toMatch(/^(dist\/|README\.md$|package\.json$|LICENSE$)/);
+  });
+
+  const use = `
+    import { Holdfast, HoldfastError, PublishRefused, type Gap, type Message, type StateChange } from 'holdfast-client';
+    type Channels = { ticker: { price: number }; [room: \`room:\${string}\`]: { text: string } };
+    const client = new Holdfast<Channels>('ws://127.0.0.1:1/ws', { autoConnect: false });
+    const chat = client.subscribe('room:lobby', (message) => { const text: string = message.payload.text; void text; });
+    client.subscribe('ticker', { mode: 'latest' }, (message: Message<{ price: number }>) => void message.payload.price.toFixed(2));
+    chat.on('gap', (gap: Gap) => void gap.from);
+    client.onState((change: StateChange) => { if (change.to === 'live') void change.cause; });
+    async function loop(): Promise<void> {
+      for await (const item of chat) if (item.type === 'message') void item.payload.text; else void item.code;
+    }
+    void loop;
+    void client.publish('room:x', { text: 'hello' }).catch((error: unknown) => { if (error instanceof PublishRefused) void error.code; void (error instanceof HoldfastError); });
+    // @ts-expect-error - it has no text.
+    void client.publish('room:x', { nothing: 1 }).catch(() => undefined);
+    // @ts-expect-error - there is no such channel.
+    client.subscribe('other');
+  `;
+
+  it.each([
+    { module: 'node16', moduleResolution: 'node16', file: 'use.mts' },
+    { module: 'node16', moduleResolution: 'node16', file: 'use.cts' },
+    { module: 'esnext', moduleResolution: 'bundler', file: 'use.ts' },
+    { module: 'nodenext', moduleResolution: 'nodenext', file: 'use.mts' },
+  ])('has types under $moduleResolution, for $file', async ({ module, moduleResolution, file }) => {
+    writeFileSync(join(project, file), use);
+    await run(tsc, ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', moduleResolution, file]);
+  });
+
+  it('loads by import and by require, and a program ends when it has closed its client', async () => {
+    const text = `
+      const client = new Holdfast('ws://127.0.0.1:1/ws');
+      client.publish('x', 1).then(() => process.exit(2), (error) => { if (error.code !== 'closed') process.exit(3); });
+      client.on('retrying', () => client.close());
+      client.on('ended', () => console.log('over'));`;
+    writeFileSync(join(project, 'use.mjs'), `import { Holdfast } from 'holdfast-client';${text}`);
+    writeFileSync(join(project, 'use.cjs'), `const { Holdfast } = require('holdfast-client');${text}`);
+    symlinkSync(join(root, 'node_modules', 'ws'), join(project, 'node_modules', 'ws'), 'dir');
+    expect(await run('use.mjs', [])).toBe('over\n');
+    expect(await run('use.cjs', [])).toBe('over\n');
+  });
+
+  it('does nothing when it is imported', async () => {
+    writeFileSync(
+      join(project, 'import.mjs'),
+      `const before = Object.getOwnPropertyNames(globalThis).join();
+       for (const name of ['setTimeout', 'setInterval', 'queueMicrotask', 'fetch']) globalThis[name] = () => { throw new Error(name); };
+       await import('holdfast-client');
+       console.log(Object.getOwnPropertyNames(globalThis).join() === before);`,
+    );
+    expect(await run('import.mjs', [])).toBe('true\n');
+  });
+});
+
+describe('the file for pages', () => {
+  const file = join(root, 'dist', 'holdfast.min.js');
+
+  it('is one script, and as small on the wire as it was', () => {
+    const bytes = gzipSync(readFileSync(file), { level: 9 }).length;
+    expect(bytes).toBeLessThan(bytesMax);
+  });
+
+  it.skipIf(holdfast === undefined)('works with its shortened names, in both encodings', async () => {
+    const server = new RealServer();
+    await server.start();
+    try {
+      const globals = { WebSocket, TextDecoder, TextEncoder, performance, setTimeout, clearTimeout, queueMicrotask, atob, btoa, console, AbortController };
+      const { Holdfast } = runInNewContext(`${readFileSync(file, 'utf8')};holdfast`, globals) as { Holdfast: typeof HoldfastClass };
+      for (const encoding of ['binary', 'json'] as const) {
+        const client = new Holdfast(server.url, { encoding });
+        const got: unknown[] = [];
+        const events: Record<string, unknown> = {};
+        client.on('connected', (event) => (events['connected'] = event));
+        client.on('ended', (event) => (events['ended'] = event));
+        const subscription = client.subscribe(`min:${encoding}`, (message) => got.push(message));
+        const begun = await subscription.ready();
+        const published = await client.publish(`min:${encoding}`, { text: 'x' }, { id: 'own' });
+        const [message] = got;
+        expect(message).toEqual({ type: 'message', channel: `min:${encoding}`, epoch: begun.epoch, offset: 1, id: 'own', payload: { text: 'x' }, timestamp: expect.any(Number) as number });
+        expect(published).toEqual({ channel: `min:${encoding}`, offset: 1, publishId: 1 });
+        expect(await client.history(`min:${encoding}`)).toEqual({ channel: `min:${encoding}`, epoch: begun.epoch, head: 1, messages: [message] });
+        expect(await client.ping()).toBeGreaterThanOrEqual(0);
+        await expect(client.publish('', 1)).rejects.toMatchObject({ code: 'invalid', number: 100 });
+        await client.close();
+        expect(events['connected']).toEqual({ session: expect.any(String) as string, resumed: false, connections: 1, retries: 0, encoding });
+        expect(events['ended']).toMatchObject({ cause: 'closed', asked: true, closeCode: 1000, httpStatus: 0, nextAttempt: 0, evidence: 'closed by the application', reason: '' });
+      }
+    } finally {
+      await server.stop('SIGKILL');
+    }
+  });
+});
