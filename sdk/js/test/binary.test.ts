@@ -61,7 +61,8 @@ function tidy(members: Meaning): Meaning {
     rest['to'] ??= null;
   }
   if (rest['cid'] === 0) delete rest['cid'];
-  for (const list of ['messages', 'members', 'channels'])
+  if (Array.isArray(rest['refusals']) && rest['refusals'].length === 0) delete rest['refusals']; // None, and no list: as good.
+  for (const list of ['messages', 'members', 'channels', 'refusals'])
     if (Array.isArray(rest[list])) rest[list] = (rest[list] as Meaning[]).map(tidy);
   return rest;
 }
@@ -271,7 +272,10 @@ class Maker {
         type: 'welcome', session: this.text(), ticket: this.text(), resumed: this.below(2) === 0, lastSeq: this.below(2) === 0 ? null : this.number(),
         ttl: this.number(), serverId: this.text(), serverTime: this.number(), heartbeat: { interval: this.number(), min: this.number(), max: this.number() },
         lossSpread: this.number(), maxMessage: this.number(), address: this.text(),
-        channels: Array.from({ length: this.below(4) }, () => ({ channel: this.channel().replace('#', 'c'), cid: 1 + this.number() % 1000, epoch: this.label(), offset: this.number() })),
+        // A session that was resumed has channels, and one that was not may have refusals.
+        ...(this.below(2) === 0
+          ? { channels: Array.from({ length: this.below(4) }, () => ({ channel: this.channel().replace('#', 'c'), cid: 1 + (this.number() % 1000), epoch: this.label(), offset: this.number() })) }
+          : { channels: [], refusals: Array.from({ length: this.below(3) }, () => ({ seq: this.number(), code: this.text(), reason: this.text() })) }),
       }),
       () => ({ type: 'subscribed', channel, cid, epoch: this.label(), offset: this.number(), recovered: this.below(2) === 0 }),
       () => ({ type: 'unsubscribed', channel, ...this.maybe('code', code), ...this.maybe('reason', () => this.text()) }),
@@ -332,7 +336,7 @@ describe.skipIf(peerPath === undefined)('beside the C codec', () => {
       const meaning = maker.server();
       const hex = await peer.ask(`encode server ${JSON.stringify(meaning)}`);
       expect(hex, JSON.stringify(meaning)).toMatch(/^[0-9a-f]+$/);
-      expect(decodedMeaning(bytesOf(hex))).toEqual(expected([{ message: meaning }]));
+      expect(decodedMeaning(bytesOf(hex)), `${hex} ${JSON.stringify(meaning)}`).toEqual(expected([{ message: meaning }]));
     }
   });
 

@@ -455,6 +455,26 @@ describe('publishing', () => {
     expect(got.filter((each) => each.includes('applied'))).toHaveLength(1);
   });
 
+  it('is told by the next session what the last one had refused', async () => {
+    const { world, server, client } = setup();
+    await world.until(() => client.state === 'live');
+    server.intercept = (connection, message) => {
+      if (message['type'] !== 'data' || message['payload'] !== 'bad') return false;
+      const { session } = connection;
+      if (session !== null) session.lastSeq = message['seq'] as number;
+      session?.refused.set(session.lastSeq, 'limit');
+      return true; // The nack is lost with the session.
+    };
+    const bad = caught(client.publish('room', 'bad'));
+    const good = client.publish('room', 'good');
+    await world.run(30);
+    server.forgetSessions(true);
+    server.connection.open = false;
+    await world.run(60_000);
+    expect(await bad).toMatchObject({ code: 'limit', name: 'PublishRefused' });
+    expect((await good).offset).toBeNull();
+  });
+
   it('refuses what cannot be sent, before it is sent', async () => {
     const { world, client } = setup({ outboxMessages: 2, outboxBytes: 10_000 });
     expect(await caught(client.publish('', 1))).toMatchObject({ code: 'invalid' });

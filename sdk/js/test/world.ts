@@ -216,7 +216,7 @@ export class FakeServer {
   readonly sessions = new Map<string, FakeSession>();
   readonly channels = new Map<string, FakeChannel>();
   /** Of old sessions, by their tickets: the seq that was applied last. */
-  readonly tombstones = new Map<string, number>();
+  readonly tombstones = new Map<string, { lastSeq: number; refusals: { seq: number; code: string; reason: string }[] }>();
   /** What has been delivered to clients. */
   readonly sent: Json[] = [];
   attempts = 0;
@@ -259,7 +259,10 @@ export class FakeServer {
 
   /** All sessions are forgotten; what was applied of their publishes is, or is not, remembered. */
   forgetSessions(tombstones: boolean): void {
-    for (const session of this.sessions.values()) if (tombstones) this.tombstones.set(session.ticket, session.lastSeq);
+    for (const session of this.sessions.values()) {
+      const refusals = [...session.refused].map(([seq, code]) => ({ seq, code, reason: code }));
+      if (tombstones) this.tombstones.set(session.ticket, { lastSeq: session.lastSeq, refusals });
+    }
     this.sessions.clear();
   }
 
@@ -324,6 +327,7 @@ export class FakeServer {
       session = new FakeSession(`s${++this.ids}`, `ticket-${this.ids}`);
       this.sessions.set(session.id, session);
     }
+    const tombstone = this.tombstones.get(ticket);
     session.lastAttempt = attempt;
     session.connection = connection;
     connection.session = session;
@@ -334,7 +338,8 @@ export class FakeServer {
       session: session.id,
       ticket: session.ticket,
       resumed,
-      lastSeq: resumed ? session.lastSeq : (this.tombstones.get(ticket) ?? null),
+      lastSeq: resumed ? session.lastSeq : (tombstone?.lastSeq ?? null),
+      ...(resumed || tombstone === undefined || tombstone.refusals.length === 0 ? {} : { refusals: tombstone.refusals }),
       ttl: 120_000,
       serverId: 'fake',
       serverTime: this.world.now,

@@ -16,12 +16,12 @@ const codes =
 
 /**
  * "Records of the server" and "of the client": the fields of each type. A kind stands behind a colon: t text, l label (id and epoch), c channel, i cid, C code, T type, s since, h heartbeat, w window, p payload, j JSON,
- * m mode, b truth, and the lists O offsets, A acks, N channels, M members, D messages; without one it is a number. `/n`: there where bit n of the flags is set; `!n`: the bit is the value; `|n`: a cid in place of the
+ * m mode, b truth, and the lists O offsets, A acks, N channels, R refusals, M members, D messages; without one it is a number. `/n`: there where bit n of the flags is set; `!n`: the bit is the value; `|n`: a cid in place of the
  * channel.
  */
 const serverFields: Readonly<Record<string, string>> = {
   welcome:
-    'resumed!0 lastSeq/1 session:t ticket:t ttl serverId:t serverTime heartbeat:h lossSpread maxMessage address:t channels:N',
+    'resumed!0 lastSeq/1 session:t ticket:t ttl serverId:t serverTime heartbeat:h lossSpread maxMessage address:t channels:N refusals:R/2',
   subscribed: 'recovered!0 channel:c cid:i epoch:l offset',
   unsubscribed: 'channel:c code:C/0 reason:t/1',
   data: 'cid:i offset timestamp id:l/0 from:t/1 raw!2 payload:p',
@@ -56,6 +56,7 @@ const clientFields: Readonly<Record<string, string>> = {
 };
 /** Elements of lists, which are like bodies. */
 const channelFields = 'channel:c cid:i epoch:l offset';
+const refusalFields = 'seq code:t reason:t';
 const memberFields = 'session:t user:t info:j/0';
 
 interface Field {
@@ -248,6 +249,8 @@ function readField(reader: Reader, kind: string, raw: boolean): unknown {
       return reader.list((list) => list.number() || null);
     case 'N':
       return reader.list((list) => readBody(new Reader(list.take()), channelFields));
+    case 'R':
+      return reader.list((list) => readBody(new Reader(list.take()), refusalFields));
     case 'M':
       return reader.list((list) => readBody(new Reader(list.take()), memberFields));
     case 'D':

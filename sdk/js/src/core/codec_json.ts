@@ -45,7 +45,7 @@ type Members = Record<string, unknown>;
  */
 const shapes: Readonly<Record<ServerType, string>> = {
   welcome:
-    'session:s ticket:s resumed:b lastSeq:n? ttl:n serverId:s serverTime:n heartbeat:o lossSpread:n maxMessage:n address:s channels:a',
+    'session:s ticket:s resumed:b lastSeq:n? ttl:n serverId:s serverTime:n heartbeat:o lossSpread:n maxMessage:n address:s channels:a refusals:a?',
   subscribed: 'channel:s epoch:s offset:n recovered:b',
   unsubscribed: 'channel:s code:s? reason:s?',
   data: 'channel:s offset:n id:s timestamp:n from:s? payloadBase64:s?',
@@ -100,6 +100,7 @@ function deeperFault(members: Members, type: ServerType): string | undefined {
   switch (type) {
     case 'welcome':
       if (fault(members['heartbeat'] as Members, 'interval:n min:n max:n') !== undefined) return '"heartbeat" is of a wrong type';
+      if (!allFit(list('refusals'), 'seq:n code:s reason:s')) return '"refusals" is of a wrong type';
       return allFit(list('channels'), 'channel:s epoch:s offset:n') ? undefined : '"channels" is of a wrong type';
     case 'ack':
       return list('offsets').every((offset) => offset === null || isNumber(offset)) ? undefined : '"offsets" is of a wrong type';

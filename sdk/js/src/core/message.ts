@@ -40,6 +40,8 @@ export interface WelcomeMessage {
   maxMessage: number;
   address: string;
   channels: readonly { channel: string; epoch: string; offset: number }[];
+  /** Of a session that is gone: which publishes of those that lastSeq covers were refused, by the numbers that they had in it. */
+  refusals?: readonly { seq: number; code: string; reason: string }[];
 }
 
 export interface DataMessage {

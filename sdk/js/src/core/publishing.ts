@@ -192,8 +192,15 @@ export class Publishing {
    * "The client drops what `lastSeq` covers … if `lastSeq` is null though publishes had been sent unacknowledged, those are *uncertain*: the application is told, and decides"
    * (PROTOCOL.md "Resume" 3).
    */
-  renewed(lastSeq: number | null, _now: number): void {
+  renewed(lastSeq: number | null, refusals: readonly { seq: number; code: string; reason: string }[]): void {
     if (lastSeq !== null) {
+      // The outbox still has the old session's numbers. A successor is told the same, until the new session is saved: nothing need be noted.
+      for (const { seq, code, reason } of refusals) {
+        const item = this.outbox.find(seq);
+        if (item === undefined || item.refused) continue;
+        item.refused = true;
+        this.emitRefused(item, code, reason);
+      }
       this.settle(lastSeq);
       this.dropRefused();
       this.refuseOldest();

@@ -1043,7 +1043,7 @@ export class Session {
     this.config.policy?.setBound?.(welcome.heartbeat.max);
     this.adoptNext(now);
     this.emitConnected(resumed, welcome);
-    if (!resumed) this.publishing.renewed(welcome.lastSeq ?? null, now);
+    if (!resumed) this.publishing.renewed(welcome.lastSeq ?? null, welcome.refusals ?? []);
     else if (!this.publishing.resumed(welcome.lastSeq ?? null)) return;
     if (resumed) for (const at of welcome.channels) if (this.failed === null) this.channels.named(at, now);
     if (this.failed !== null) return;
