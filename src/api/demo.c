@@ -203,10 +203,11 @@ void hf_api_demo_start(struct hf_api *api)
 
 int hf_api_demo_timeout_ms(const struct hf_api *api)
 {
-    uint64_t now = clock_ms(CLOCK_MONOTONIC);
+    uint64_t now;
 
     if (api->demo_due_ms == 0)
         return -1;
+    now = clock_ms(CLOCK_MONOTONIC);
     return api->demo_due_ms > now ? (int)(api->demo_due_ms - now) : 0;
 }
 

@@ -6,18 +6,25 @@
 
 #include "base/assert.h"
 
+#include <assert.h>
+
 /*
- * At most one in that time, of all workers together: a page's buttons stay quick, and a script cannot keep the server down. A kill is as far apart as a worker
- * needs to live to be replaced at once.
+ * At most one in that time, of all workers together: a page's buttons stay quick, and a script cannot keep the server down. Kills are so far apart that a successor is
+ * there, and its clients are back, before the next one; both are guesses.
  */
 enum { KILL_KIND, KINDS = HF_HARM_FREEZE + 1, KILL_EVERY_MS = 3000, HARM_EVERY_MS = 200 };
 
+static_assert(sizeof(((struct hf_region_header *)NULL)->harmed_ms) == KINDS * sizeof(uint64_t),
+              "one for each kind");
+
 bool hf_service_may_harm(struct hf_hub *hub, unsigned kind)
 {
-    _Atomic uint64_t *at = &hub->region->header->harmed_ms[kind];
-    uint64_t last = atomic_load(at), now = hub->now.mono_ms;
+    _Atomic uint64_t *at = hub->region->header->harmed_ms;
+    uint64_t last, now = hub->now.mono_ms;
 
     hf_assert(kind < KINDS);
+    at += kind;
+    last = atomic_load(at);
     if (last != 0 && now < last + (kind == KILL_KIND ? KILL_EVERY_MS : HARM_EVERY_MS))
         return false;
     return atomic_compare_exchange_strong(at, &last, now);
