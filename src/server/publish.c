@@ -264,14 +264,35 @@ static bool too_fast(struct hf_conn *c, const struct hf_msg *m, const struct hf_
     return true;
 }
 
+/*
+ * A publish that an earlier connection refused, whose answer waited behind others and was lost, comes again: its refusal stands. Those behind it may be
+ * applied already, and then its shard would take it for a repeated one, and have it acknowledged without its being in the log.
+ */
+static enum hf_code refused_before(const struct hf_conn *c, const struct hf_msg *m)
+{
+    uint64_t seq;
+    uint8_t code;
+
+    if (!(m->has & HF_HAS_SEQ) || c->generation == 1)
+        return HF_CODE_NONE;
+    for (uint32_t i = 0; hf_session_refusal(&c->hub->sessions, c->session, i, &seq, &code); i++)
+        if (seq == m->seq)
+            return (enum hf_code)code;
+    return HF_CODE_NONE;
+}
+
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
                      bool *opening)
 {
     struct hf_publish p = publish_of(c, m);
     struct hf_published result;
+    enum hf_code before;
 
     *seq_added = stall != NULL && stall->seq_added;
     *opening = false;
+    before = *seq_added ? HF_CODE_NONE : refused_before(c, m);
+    if (before != HF_CODE_NONE)
+        return hf_publish_refuse(c, m, before, hf_refusal_reason(before), false);
     if (m->payload.len > c->hub->config->message_bytes_max)
         return hf_publish_refuse(c, m, HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE), *seq_added);
     if (stall != NULL && stall->open_err < 0)
