@@ -9,11 +9,16 @@
 #include "client/stuck.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "tls_certificate.h"
 
 enum { CALLERS = 8, PATIENCE_MS = 20000 };
 
@@ -301,6 +306,85 @@ TEST(what_tcp_gives_up_is_our_own_evidence_to_a_write)
     deaf_end(&d);
 }
 
+/* The server's side of TLS, with a certificate of the test's own in `folder`. */
+static SSL_CTX *server_context(const char *folder, char *pem, size_t cap)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    char key[128];
+
+    make_certificate(folder, "server", "test", "IP:127.0.0.1", 3600);
+    (void)snprintf(pem, cap, "%s/server.pem", folder);
+    (void)snprintf(key, sizeof(key), "%s/server.key", folder);
+    assert_non_null(ctx);
+    assert_int_equal(SSL_CTX_use_certificate_file(ctx, pem, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(unlink(key), 0);
+    return ctx;
+}
+
+/* Both sides go on in turns until each has ended the handshake; neither waits. */
+static void shake_hands(struct spare *one, struct fixture *f, SSL *server)
+{
+    const struct hf_socket_turn turn = turn_of(one, f);
+    bool accepted = false;
+
+    assert_int_equal(fcntl(SSL_get_fd(server), F_SETFL, O_NONBLOCK), 0);
+    while (!accepted || one->sock.stage != HF_SOCKET_CARRYING) {
+        struct pollfd fd = {.fd = one->sock.fd, .revents = POLLIN};
+
+        accepted = accepted || SSL_accept(server) == 1;
+        if (one->sock.stage == HF_SOCKET_GREETING)
+            hf_socket_ready(&one->sock, &fd, &turn);
+    }
+}
+
+TEST(what_tcp_gives_up_is_our_own_evidence_through_tls)
+{
+    char folder[] = "/tmp/holdfast-socket-XXXXXX", pem[128], url[64];
+    const char *const urls[] = {url};
+    struct deaf d = deaf_begin(false);
+    struct spare *one = calloc(1, sizeof(*one));
+    SSL_CTX *ctx;
+    SSL *server;
+    long len;
+    int peer;
+
+    assert_non_null(one);
+    assert_non_null(mkdtemp(folder));
+    ctx = server_context(folder, pem, sizeof(pem));
+    assert_int_equal(hf_client_tls_new(pem, &one->tls), 0);
+    at(url, sizeof(url), "wss", d.port, "/ws");
+    assert_int_equal(
+        hf_servers_init(&one->servers, &(struct hf_servers_config){.urls = urls, .count = 1, .proxy = ""}),
+        0);
+    advance(f, 0);
+    hf_socket_init(&one->sock, (unsigned)wanted_slot(f));
+    run_to(one, f, HF_SOCKET_GREETING);
+    peer = accept(d.fd, NULL, NULL);
+    server = SSL_new(ctx);
+    assert_true(peer >= 0 && server != NULL && SSL_set_fd(server, peer) == 1);
+    shake_hands(one, f, server);
+    fill(one->sock.fd);
+    do { /* Before the end there are tickets to be read. */
+        struct pollfd fd = {.fd = one->sock.fd, .events = POLLIN};
+
+        assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+        len = hf_tls_conn_read(one->sock.tls, one->buf, sizeof(one->buf));
+    } while (len == HF_EAGAIN);
+    assert_true(len < 0);
+    assert_int_equal(hf_tls_conn_errno(one->sock.tls), ETIMEDOUT);
+    assert_non_null(strstr(hf_tls_conn_why(one->sock.tls), "timed out"));
+    hf_socket_release(&one->sock);
+    SSL_free(server);
+    SSL_CTX_free(ctx);
+    (void)close(peer);
+    hf_client_tls_free(one->tls);
+    hf_servers_release(&one->servers);
+    free(one);
+    deaf_end(&d);
+    assert_int_equal(unlink(pem) | rmdir(folder), 0);
+}
+
 TEST(what_the_peer_ends_is_a_loss)
 {
     const struct linger reset = {.l_onoff = 1};
@@ -360,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_spare_in_its_handshake_has_its_time),
         cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence),
         cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence_to_a_write),
+        cmocka_unit_test(what_tcp_gives_up_is_our_own_evidence_through_tls),
         cmocka_unit_test(what_the_peer_ends_is_a_loss),
         cmocka_unit_test(tcp_gives_up_after_the_session),
     };
