@@ -134,6 +134,10 @@ HF_CLIENT_API int hf_pool_publish(struct hf_pool *pool, const char *key, const c
 HF_CLIENT_API int hf_pool_publish_text(struct hf_pool *pool, const char *key, const char *channel,
                                        size_t channel_len, const char *text, size_t text_len, const char *id,
                                        uint64_t *publish_id);
+/* The same for any bytes: see payload_raw of struct hf_client_message. */
+HF_CLIENT_API int hf_pool_publish_bytes(struct hf_pool *pool, const char *key, const char *channel,
+                                        size_t channel_len, const void *bytes, size_t bytes_len,
+                                        const char *id, uint64_t *publish_id);
 /* Publishes that have no result yet. */
 HF_CLIENT_API uint32_t hf_pool_unanswered(struct hf_pool *pool);
 

@@ -49,27 +49,43 @@ static bool id_valid(struct hf_str id)
            (id.len <= HF_LABEL_BYTES_MAX && hf_utf8_valid((const uint8_t *)id.data, id.len));
 }
 
-int hf_command_publish(struct hf_str channel, struct hf_str payload, const char *id, size_t bytes_max,
-                       struct hf_command **out)
+int hf_command_publish_bytes(struct hf_str channel, struct hf_str bytes, const char *id, size_t bytes_max,
+                             struct hf_command **out)
 {
-    struct hf_str value = {NULL, 0}, label = hf_str_from(id);
-    const char *reason;
+    struct hf_str label = hf_str_from(id);
     struct hf_command *command;
 
-    if (payload.len > bytes_max)
+    if (bytes.len > bytes_max)
         return HF_ETOOLARGE;
-    if (!hf_channel_name_valid(channel) || !id_valid(label) ||
-        hf_json_check(payload, true, &value, &reason) < 0)
+    if (!hf_channel_name_valid(channel) || !id_valid(label))
         return HF_EINVAL;
-    command = command_new(HF_COMMAND_PUBLISH, channel, label, value);
+    command = command_new(HF_COMMAND_PUBLISH, channel, label, bytes);
     if (command == NULL)
         return HF_ENOMEM;
     if (command->bytes > bytes_max) {
         free(command);
         return HF_ETOOLARGE;
     }
+    command->payload_raw = true;
     *out = command;
     return 0;
+}
+
+int hf_command_publish(struct hf_str channel, struct hf_str payload, const char *id, size_t bytes_max,
+                       struct hf_command **out)
+{
+    struct hf_str value = {NULL, 0};
+    const char *reason;
+    int err;
+
+    if (payload.len > bytes_max)
+        return HF_ETOOLARGE;
+    if (hf_json_check(payload, true, &value, &reason) < 0)
+        return HF_EINVAL;
+    err = hf_command_publish_bytes(channel, value, id, bytes_max, out);
+    if (err == 0)
+        (*out)->payload_raw = false;
+    return err;
 }
 
 int hf_command_publish_text(struct hf_str channel, struct hf_str words, const char *id, size_t bytes_max,

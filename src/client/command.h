@@ -33,7 +33,8 @@ struct hf_command {
     uint64_t client_id;  /* and once it was asked, the client's own: ask.h */
     struct hf_str channel;
     struct hf_str id;             /* PUBLISH; data NULL: none. Ends with a NUL, which does not count */
-    struct hf_str payload;        /* PUBLISH: one JSON value */
+    struct hf_str payload;        /* PUBLISH: one JSON value, or bytes */
+    bool payload_raw;             /* PUBLISH: bytes */
     struct hf_client_start start; /* SUBSCRIBE */
     struct hf_client_history_query query; /* HISTORY */
     size_t bytes;                         /* of all of it */
@@ -55,6 +56,9 @@ int hf_command_publish(struct hf_str channel, struct hf_str payload, const char 
 /* The same for a text, which becomes a JSON string. */
 int hf_command_publish_text(struct hf_str channel, struct hf_str words, const char *id, size_t bytes_max,
                             struct hf_command **out) HF_MUST_CHECK;
+/* The same for any bytes, which are published as such. */
+int hf_command_publish_bytes(struct hf_str channel, struct hf_str bytes, const char *id, size_t bytes_max,
+                             struct hf_command **out) HF_MUST_CHECK;
 int hf_command_subscribe(struct hf_str channel, const struct hf_client_start *start,
                          struct hf_command **out) HF_MUST_CHECK;
 int hf_command_unsubscribe(struct hf_str channel, struct hf_command **out) HF_MUST_CHECK;

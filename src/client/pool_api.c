@@ -55,6 +55,16 @@ int hf_pool_publish_text(struct hf_pool *p, const char *key, const char *channel
     return put_publish(p, err, command, key, publish_id);
 }
 
+int hf_pool_publish_bytes(struct hf_pool *p, const char *key, const char *channel, size_t channel_len,
+                          const void *bytes, size_t bytes_len, const char *id, uint64_t *publish_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_publish_bytes(str(channel, channel_len), str(bytes, bytes_len), id,
+                                       p->options.client.outbox_bytes_max, &command);
+
+    return put_publish(p, err, command, key, publish_id);
+}
+
 uint32_t hf_pool_unanswered(struct hf_pool *p)
 {
     return atomic_load(&p->mailbox.unanswered);

@@ -256,7 +256,8 @@ bool hf_pool_position_now(struct hf_pool *pool, struct hf_question *q)
 
 int hf_pool_member_publish(struct hf_pool_member *m, struct hf_command *c)
 {
-    int err = hf_publish_ids_publish(&m->ids, m->client, c->channel, c->payload, c->id, c->publish_id);
+    int err = hf_publish_ids_publish(&m->ids, m->client, c->channel, c->payload, c->payload_raw, c->id,
+                                     c->publish_id);
 
     if (err == HF_EAGAIN)
         return err;
@@ -286,7 +287,8 @@ static void tell_uncertain(struct hf_pool_member *m)
                                                     .outcome = HF_CLIENT_UNCERTAIN,
                                                     .channel = text_of(item->channel),
                                                     .id = text_of(item->id),
-                                                    .payload = text_of(item->payload)};
+                                                    .payload = text_of(item->payload),
+                                                    .payload_raw = item->payload_raw};
 
             tell_result(m, &result);
         }
@@ -320,7 +322,8 @@ static void move_unsent(struct hf_pool_member *m, struct hf_client *old, struct 
         publish_id = hf_publish_ids_take(old_ids, item->publish_id);
         if (item->id.len > 0)
             memcpy(id, item->id.data, item->id.len);
-        err = hf_publish_ids_publish(&m->ids, m->client, item->channel, item->payload, label, publish_id);
+        err = hf_publish_ids_publish(&m->ids, m->client, item->channel, item->payload, item->payload_raw,
+                                     label, publish_id);
         if (err < 0) {
             const struct hf_command lost = {.publish_id = publish_id, .channel = item->channel};
             const struct hf_client_result result = hf_command_refused(&lost, err);

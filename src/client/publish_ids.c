@@ -15,15 +15,21 @@ void hf_publish_ids_release(struct hf_publish_ids *ids)
 }
 
 int hf_publish_ids_publish(struct hf_publish_ids *ids, struct hf_client *client, struct hf_str channel,
-                           struct hf_str payload, struct hf_str id, uint64_t publish_id)
+                           struct hf_str payload, bool raw, struct hf_str id, uint64_t publish_id)
 {
+    const struct hf_client_publication publication = {.channel = channel.data,
+                                                      .channel_len = channel.len,
+                                                      .payload = payload.data,
+                                                      .payload_len = payload.len,
+                                                      .bytes = raw,
+                                                      .id = id.data};
     uint64_t expected = ids->last_client + 1, given = 0;
     /* First, because a publish that has been taken cannot be called back. */
     int err = hf_map_put(&ids->map, expected, publish_id, 0);
 
     if (err < 0)
         return err;
-    err = hf_client_publish(client, channel.data, channel.len, payload.data, payload.len, id.data, &given);
+    err = hf_client_publish_with(client, &publication, &given);
     if (err < 0) {
         (void)hf_map_remove(&ids->map, expected);
         return err;

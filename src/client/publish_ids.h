@@ -20,7 +20,8 @@ void hf_publish_ids_init(struct hf_publish_ids *ids);
 void hf_publish_ids_release(struct hf_publish_ids *ids);
 /* Publish through the client under our number. id ends with a NUL, or is absent. Errors are those of hf_client_publish(). */
 int hf_publish_ids_publish(struct hf_publish_ids *ids, struct hf_client *client, struct hf_str channel,
-                           struct hf_str payload, struct hf_str id, uint64_t publish_id) HF_MUST_CHECK;
+                           struct hf_str payload, bool raw, struct hf_str id,
+                           uint64_t publish_id) HF_MUST_CHECK;
 /* Our number of a publish that has got its result, forgotten from now on. */
 uint64_t hf_publish_ids_take(struct hf_publish_ids *ids, uint64_t client_id);
 

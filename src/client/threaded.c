@@ -189,7 +189,8 @@ static int ask_client(struct hf_threaded *t, const struct hf_command *c)
 {
     switch (c->type) {
     case HF_COMMAND_PUBLISH:
-        return hf_publish_ids_publish(&t->ids, t->client, c->channel, c->payload, c->id, c->publish_id);
+        return hf_publish_ids_publish(&t->ids, t->client, c->channel, c->payload, c->payload_raw, c->id,
+                                      c->publish_id);
     case HF_COMMAND_SUBSCRIBE:
         return hf_client_subscribe(t->client, c->channel.data, c->channel.len, &c->start);
     case HF_COMMAND_UNSUBSCRIBE:

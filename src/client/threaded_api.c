@@ -47,6 +47,16 @@ int hf_threaded_publish_text(struct hf_threaded *t, const char *channel, size_t 
     return put(t, err, command, publish_id);
 }
 
+int hf_threaded_publish_bytes(struct hf_threaded *t, const char *channel, size_t channel_len,
+                              const void *bytes, size_t bytes_len, const char *id, uint64_t *publish_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_publish_bytes(str(channel, channel_len), str(bytes, bytes_len), id,
+                                       t->publish_bytes_max, &command);
+
+    return put(t, err, command, publish_id);
+}
+
 uint32_t hf_threaded_unanswered(struct hf_threaded *t)
 {
     return atomic_load(&t->mailbox.unanswered);

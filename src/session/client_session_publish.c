@@ -118,6 +118,8 @@ int hf_client_session_publish_bytes(struct hf_client_session *s, struct hf_str c
                                     uint64_t *publish_id, uint64_t now_ms)
 {
     (void)now_ms;
+    if (bytes.data == NULL)
+        bytes = HF_STR(""); /* None is a payload, too, and not the want of one. */
     return accept_publish(s, channel, id, bytes, true, completion, publish_id);
 }
 

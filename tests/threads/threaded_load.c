@@ -58,22 +58,31 @@ static bool is_channel(const struct load *l, struct hf_client_text name)
     return name.len == strlen(l->channel) && memcmp(name.data, l->channel, name.len) == 0;
 }
 
-/* The payload is "THREAD:NUMBER". */
+/* Each third one is published as bytes, the others as texts. */
+static bool is_raw(uint64_t number)
+{
+    return number % 3 == 2;
+}
+
+/* The payload is "THREAD:NUMBER", of bytes without the quotes. */
 static void on_message(void *user, const struct hf_client_message *m)
 {
     struct load *l = user;
     struct hf_threaded *client = atomic_load(&l->client);
     char words[64] = "", epoch[HF_CLIENT_EPOCH_BYTES], *colon;
     unsigned long thread;
-    uint64_t offset = 0;
+    uint64_t offset = 0, number;
 
     if (!is_channel(l, m->channel))
         return;
     if (m->payload.len < sizeof(words))
         memcpy(words, m->payload.data, m->payload.len);
-    thread = strtoul(words + 1, &colon, 10);
-    if (thread >= l->threads_count || strtoull(colon + 1, NULL, 10) != l->next_of[thread]++)
+    thread = strtoul(m->payload_raw ? words : words + 1, &colon, 10);
+    number = strtoull(colon + 1, NULL, 10);
+    if (thread >= l->threads_count || number != l->next_of[thread]++)
         results_fault(&l->results, "a message is missing, doubled or out of order");
+    if (m->payload_raw != is_raw(number))
+        results_fault(&l->results, "bytes came as a text, or a text as bytes");
     /* In a callback the position is that of the message itself. */
     if (client != NULL && (!hf_threaded_position(client, l->channel, strlen(l->channel), epoch, &offset) ||
                            offset != m->offset))
@@ -174,6 +183,16 @@ static void ask(struct load *l, uint64_t n)
         results_fault(&l->results, hf_client_strerror(err));
 }
 
+static int publish_text(struct load *l, const char *words, size_t len, uint64_t *id)
+{
+    return hf_threaded_publish_text(l->client, l->channel, strlen(l->channel), words, len, NULL, id);
+}
+
+static int publish_bytes(struct load *l, const char *words, size_t len, uint64_t *id)
+{
+    return hf_threaded_publish_bytes(l->client, l->channel, strlen(l->channel), words, len, NULL, id);
+}
+
 static void publish_all(struct thread *t)
 {
     struct load *l = t->load;
@@ -185,8 +204,7 @@ static void publish_all(struct thread *t)
         int len = snprintf(words, sizeof(words), "%u:%" PRIu64, t->index, n);
         uint64_t id = 0;
 
-        err = hf_threaded_publish_text(l->client, l->channel, strlen(l->channel), words, (size_t)len, NULL,
-                                       &id);
+        err = (is_raw(n) ? publish_bytes : publish_text)(l, words, (size_t)len, &id);
         if (err == 0 && ++n % ASK_EACH == 0)
             ask(l, n / ASK_EACH);
         if (err == 0)

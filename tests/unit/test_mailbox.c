@@ -351,6 +351,8 @@ static void bad_arguments_are_refused_at_once(void **state)
     assert_int_equal(hf_command_publish(HF_STR("a"), HF_STR("1"), NULL, 20, &c), HF_ETOOLARGE);
     assert_int_equal(hf_command_publish_text(HF_STR("a"), HF_STR("\xff"), NULL, BYTES_MAX, &c), HF_EINVAL);
     assert_int_equal(hf_command_publish_text(HF_STR("a"), HF_STR("123456789"), NULL, 9, &c), HF_ETOOLARGE);
+    assert_int_equal(hf_command_publish_bytes(HF_STR(""), HF_STR("\xff"), NULL, BYTES_MAX, &c), HF_EINVAL);
+    assert_int_equal(hf_command_publish_bytes(HF_STR("a"), HF_STR("123456789"), NULL, 8, &c), HF_ETOOLARGE);
     assert_int_equal(hf_command_subscribe(HF_STR("\x01"), NULL, &c), HF_EINVAL);
     assert_int_equal(hf_command_unsubscribe(HF_STR(""), &c), HF_EINVAL);
     assert_int_equal(hf_command_history(HF_STR(""), NULL, &c), HF_EINVAL);
@@ -373,6 +375,11 @@ static void texts_are_copied(void **state)
     assert_string_equal(c->channel.data, "demo");
     assert_string_equal(c->payload.data, "\"say \\\"hi\\\"\"");
     assert_string_equal(c->id.data, "i1");
+    assert_false(c->payload_raw);
+    free(c);
+    assert_int_equal(
+        hf_command_publish_bytes(HF_STR("a"), (struct hf_str){"\xff\0{", 3}, NULL, BYTES_MAX, &c), 0);
+    assert_true(c->payload_raw && c->payload.len == 3 && memcmp(c->payload.data, "\xff\0{", 3) == 0);
     free(c);
     assert_int_equal(hf_command_subscribe(hf_str_from(channel), &start, &c), 0);
     epoch[0] = '?';

@@ -437,7 +437,7 @@ TEST(bytes_are_published_in_both_encodings)
 {
     live(f);
     publish_bytes(f, (struct hf_str){"\xff{", 2});
-    publish_bytes(f, HF_STR(""));
+    publish_bytes(f, (struct hf_str){NULL, 0});
     publish(f, "2");
     said(f, "{\"type\":\"data\",\"channel\":\"demo\",\"payloadBase64\":\"/3s=\",\"seq\":1}\n"
             "{\"type\":\"data\",\"channel\":\"demo\",\"payloadBase64\":\"\",\"seq\":2}\n" SAID_DATA(
