@@ -47,20 +47,26 @@ static struct hf_str str(struct hf_client_text t)
     return (struct hf_str){t.data, t.len};
 }
 
-/* A JSON string is written as the text that it stands for. */
+/* Bytes are written as they are, whatever the connection made of them, and a JSON string as the text that it stands for. */
 static void put_payload(struct hf_print *p, const struct hf_client_message *m)
 {
     struct hf_str payload = str(m->payload);
     uint8_t *room;
     int len;
 
-    if (m->payload_base64 || m->payload_raw || payload.len == 0 || hf_json_kind(payload) != HF_JSON_STRING) {
+    if (m->payload_raw || payload.len == 0 ||
+        (!m->payload_base64 && hf_json_kind(payload) != HF_JSON_STRING)) {
         put_str(payload);
         return;
     }
     hf_buf_reset(&p->text);
     room = hf_buf_reserve(&p->text, payload.len);
-    len = room == NULL ? HF_ENOMEM : hf_json_unquote(payload, (char *)room, payload.len);
+    if (room == NULL)
+        len = HF_ENOMEM;
+    else if (m->payload_base64)
+        len = hf_base64_decode(payload, room);
+    else
+        len = hf_json_unquote(payload, (char *)room, payload.len);
     if (len < 0)
         put_str(payload); /* Half a surrogate pair has no UTF-8: it stays as it was written. */
     else

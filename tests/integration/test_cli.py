@@ -180,6 +180,12 @@ class Backend:
         self.loop.run_forever()
 
     async def serve(self, ws, path=None):
+        try:
+            await self.talk(ws)
+        except websockets.exceptions.ConnectionClosedError:
+            pass  # a client that wants no JSON
+
+    async def talk(self, ws):
         async def say(**message):
             await ws.send(json.dumps(message))
         await say(type='welcome', session='s', ticket='t', resumed=False, lastSeq=None, ttl=1000, serverId='x', serverTime=1,
@@ -208,6 +214,64 @@ def sub_ends_with_its_own_channels_only(t):
     backend = t.own(Backend())
     status, out, err = run_holdfast('sub', '--url', url_of(backend.port), '--count', '1', 'mine')
     check_equal((status, out), (0, 'still here\n'), f'what was asked for goes on: {err}')
+
+
+# the encoding
+
+def binary_connections(server):
+    return server.metric('holdfast_binary_connections_total')
+
+
+@test
+def each_encoding_tells_the_same(t):
+    server = start(t)
+    for arguments in (['room', 'text'], ['--json', 'room', '{"a": [1, 2.50]}'], ['--bytes', '--encoding', 'binary', 'room', '{"a'],
+                      ['--bytes', '--encoding', 'json', 'room', '{"a'], ['--id', 'mine', '--encoding', 'binary', 'room', 'x']):
+        check_equal(run(server, 'pub', *arguments)[0], 0, f'exit status of pub {arguments}')
+    before, told = binary_connections(server), {}
+    for encoding in ('json', 'binary', 'auto'):
+        for command in (['sub', '--last', '5', '--count', '5'], ['history']):
+            for form in ([], ['--json']):
+                status, out, err = run(server, command[0], '--encoding', encoding, *command[1:], *form, 'room')
+                check_equal(status, 0, f'exit status of {command} in {encoding}: {err}')
+                told.setdefault(tuple(command + form), []).append(out)
+    check_equal(binary_connections(server) - before, 8, 'connections in the binary form, of twelve')
+    for command, outputs in told.items():
+        check(outputs[0] == outputs[1] == outputs[2], f'{command} tells the same in each encoding: {outputs}')
+    check_equal(told['history',][0].splitlines(), ['text', '{"a": [1, 2.50]}', '{"a', '{"a', 'x'], 'as text')
+    messages = [json.loads(line) for line in told['history', '--json'][0].splitlines()]
+    check_equal([m.get('payloadBase64') for m in messages], [None, None, 'eyJh', 'eyJh', None], 'bytes in base64')
+    epoch = messages[0]['id'].rsplit('-', 1)[0]
+    check_equal([m['id'] for m in messages], [f'{epoch}-{n}' for n in range(1, 5)] + ['mine'], 'ids')
+    status, out, err = run(server, 'ping', '--encoding', 'binary', '-c', '2', '-i', '0.01')
+    check_equal(status, 0, f'ping: {err}')
+
+
+@test
+def an_encoding_that_the_server_has_not_is_no_connection(t):
+    backend = t.own(Backend())
+    status, out, err = run_holdfast('sub', '--url', url_of(backend.port), '--encoding', 'binary', '--timeout', '5', 'mine')
+    check_equal((status, out), (1, ''), 'a server that speaks JSON alone')
+    check_in('holdfast.v1.bin', err, 'why')
+    status, out, err = run_holdfast('sub', '--url', url_of(backend.port), '--count', '1', 'mine')
+    check_equal((status, out), (0, 'still here\n'), f'by default JSON does as well: {err}')
+    for arguments, words in ((['--encoding', 'xml', 'room', 'x'], '--encoding wants auto, binary or json, not xml'),
+                             (['--json', '--bytes', 'room', '1'], 'a message is JSON or bytes: not --json with --bytes')):
+        status, out, err = run_holdfast('pub', *arguments)
+        check_equal(status, 2, f'exit status of pub {arguments}')
+        check_in(words, err, 'why')
+
+
+@test
+def lines_of_any_bytes_are_published(t):
+    server = start(t)
+    pub = t.own(Command('pub', '--url', url_of(server.port), '--bytes', 'room', stdin=subprocess.PIPE))
+    pub.write(b'\xff\x00{\n\nlast')
+    pub.end_input()
+    check_equal(pub.wait(), 0, f'exit status of pub: {pub.error_lines}')
+    for encoding in ('json', 'binary'):
+        process = subprocess.run([HOLDFAST, 'history', '--url', url_of(server.port), '--encoding', encoding, 'room'], capture_output=True, timeout=DEADLINE_S)
+        check_equal(process.stdout, b'\xff\x00{\n\nlast\n', f'in {encoding}')
 
 
 # sub and pub: how they know that their connection lives
