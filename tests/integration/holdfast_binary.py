@@ -19,7 +19,7 @@ CODES = ('bad_message bad_seq unauthorized forbidden not_found too_large rate_li
 
 # "Records of the server", "Records of the client", as the tables have them.
 SERVER = {
-    'welcome': 'resumed!0 lastSeq/1 session ticket ttl serverId serverTime heartbeat lossSpread maxMessage address channels',
+    'welcome': 'resumed!0 lastSeq/1 session ticket ttl serverId serverTime heartbeat lossSpread maxMessage address channels refusals/2',
     'subscribed': 'recovered!0 channel cid epoch offset',
     'unsubscribed': 'channel code/0 reason/1',
     'data': 'cid offset timestamp id/0 from/1 raw!2 payload',
@@ -161,6 +161,10 @@ def take_list(name, data):
             found.append(reader.varint() or None)
         elif name == 'acks':
             found.append((reader.varint(), reader.varint()))
+        elif name == 'refusals':
+            element = Reader(reader.bytes())
+            element.varint()  # flags
+            found.append({'seq': element.varint(), 'code': element.text(), 'reason': element.text()})
         elif name == 'messages':
             number, body = reader.take(1)[0], reader.bytes()
             if number == TYPES.index('data') + 1:
@@ -188,7 +192,7 @@ def take_field(name, reader, from_server, kind):
         return [reader.varint(), reader.varint()]
     if name in ('payload', 'info'):
         return reader.bytes()
-    if name in ('offsets', 'acks', 'channels', 'members', 'messages'):
+    if name in ('offsets', 'acks', 'channels', 'refusals', 'members', 'messages'):
         return take_list(name, reader.bytes())
     return reader.varint()
 
