@@ -36,7 +36,7 @@ beforeAll(async () => {
   await run(join(root, 'build.mjs'), [], root);
   mkdirSync(join(project, 'node_modules'));
   symlinkSync(root, join(project, 'node_modules', 'holdfast-client'), 'dir');
-}, 120_000);
+});
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
@@ -120,6 +120,27 @@ describe('the package', () => {
        console.log(Object.getOwnPropertyNames(globalThis).join() === before);`,
     );
     expect(await run('import.mjs', [])).toBe('true\n');
+  });
+});
+
+describe('the documentation', () => {
+  it('tells what the sources say', async () => {
+    await run(join(root, 'docs.mjs'), ['--check'], root);
+  });
+
+  it('has examples that compile', async () => {
+    const folder = join(project, 'examples');
+    mkdirSync(folder);
+    const names = ['sdk/js/README.md', 'docs/sdk.md'].flatMap((page) => {
+      const text = readFileSync(join(root, '..', '..', page), 'utf8');
+      return [...text.matchAll(/^```ts\n([^]*?)^```/gm)].map(([, code = ''], i) => {
+        const name = `${page.replaceAll(/\W/g, '_')}_${i}.ts`;
+        writeFileSync(join(folder, name), code);
+        return join('examples', name);
+      });
+    });
+    expect(names.length).toBeGreaterThan(10);
+    await run(tsc, ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--module', 'esnext', '--moduleResolution', 'bundler', ...names]);
   });
 });
 
