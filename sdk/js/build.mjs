@@ -19,6 +19,7 @@ const entries = [
   { name: 'index', source: 'src/index.ts' },
   { name: 'index.node', source: 'src/index.node.ts' },
   { name: 'outbox', source: 'src/outbox_indexeddb.ts' },
+  { name: 'shared', source: 'src/shared/shared_holdfast.ts' },
 ];
 
 const common = {

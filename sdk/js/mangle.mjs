@@ -56,7 +56,8 @@ export function mangledProps(root) {
   };
 
   for (const file of program.getSourceFiles()) {
-    if (!file.fileName.startsWith(folder)) continue;
+    // What is an entry point of its own is not in the built file.
+    if (!file.fileName.startsWith(folder) || file.fileName.startsWith(`${folder}shared/`)) continue;
     inTable = tables.includes(file.fileName.slice(folder.length));
     visit(file);
     // A class that implements a visible interface, or an object that becomes one, has its names.

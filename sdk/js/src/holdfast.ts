@@ -129,7 +129,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   private readonly hasStore: boolean;
   private cancelRenewal: () => void = () => undefined;
   /** null: the outbox is being read, and what is called waits in `early`. */
-  private driver: Driver | null = null;
+  protected driver: Driver | null = null;
   private early: (() => void)[] = [];
   private isStarted: boolean;
   /** The outbox could not be read, or the client was closed before it was. */
@@ -327,7 +327,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   }
 
   /** Now, or when the outbox has been read. */
-  private later(call: () => void): void {
+  protected later(call: () => void): void {
     if (this.driver === null && !this.stillborn) this.early.push(call);
     else call();
   }
@@ -540,7 +540,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
 
   /* --- what the session tells --- */
 
-  private onEvent(event: SessionEvent): void {
+  protected onEvent(event: SessionEvent): void {
     switch (event.type) {
       case 'message': {
         const subscription = this.subscriptions.get(event.message.channel);
@@ -672,7 +672,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     else settle.reject(error);
   }
 
-  private problem(error: HoldfastError, channel = ''): void {
+  protected problem(error: HoldfastError, channel = ''): void {
     if (!this.emitter.has('problem')) this.platform.warn(`holdfast: ${error.message}`);
     this.emitter.emit('problem', channel === '' ? { error } : { error, channel });
   }

@@ -61,11 +61,11 @@ export class IndexedDbOutbox implements OutboxStore {
   private releaseLock: (() => void) | null = null;
   private isClosed = false;
   /** What should be there, in the order of the ids: written anew where the database was taken away. */
-  private readonly kept = new Map<number, Kept>();
+  protected readonly kept = new Map<number, Kept>();
   private state = newState;
   private flushPlanned = false;
   /** The last transaction's end, good or bad. */
-  private last: Promise<unknown> = Promise.resolve();
+  protected last: Promise<unknown> = Promise.resolve();
 
   constructor(options: IndexedDbOutboxOptions = {}) {
     this.name = `holdfast-outbox:${options.name ?? 'default'}`;
@@ -100,14 +100,14 @@ export class IndexedDbOutbox implements OutboxStore {
   }
 
   /** What is published in one go is one transaction, which has begun before the page can be left. */
-  private planFlush(): void {
+  protected planFlush(): void {
     if (this.flushPlanned) return;
     this.flushPlanned = true;
     queueMicrotask(() => {
       this.flushPlanned = false;
       const news = [...this.kept.values()].filter(({ progress }) => progress === 'new');
       // A failure is that of the save behind it, which writes them again.
-      if (news.length > 0) this.write(news, () => undefined).catch(() => undefined);
+      if (news.length > 0 || this.hasMore()) this.write(news, (tx) => this.writeMore(tx)).catch(() => undefined);
     });
   }
 
@@ -119,7 +119,10 @@ export class IndexedDbOutbox implements OutboxStore {
     }
     this.state = { firstId, sentId, seqBase, attempts, ticket };
     // Those that are being written, too: should that fail, this says that they are there.
-    return this.write([...this.kept.values()].filter(({ progress }) => progress !== 'kept'), (tx) => this.writeState(tx));
+    return this.write([...this.kept.values()].filter(({ progress }) => progress !== 'kept'), (tx) => {
+      this.writeState(tx);
+      this.writeMore(tx);
+    });
   }
 
   close(): void {
@@ -138,7 +141,16 @@ export class IndexedDbOutbox implements OutboxStore {
     return { publishId, channel, id, payload };
   }
 
-  protected writeState(tx: IDBTransaction): void {
+  /** More to be written with the rest, in the same transaction; and whether there is some. */
+  protected writeMore(_tx: IDBTransaction): void {
+    return;
+  }
+
+  protected hasMore(): boolean {
+    return false;
+  }
+
+  private writeState(tx: IDBTransaction): void {
     tx.objectStore('state').put(this.state, 'state');
     if (this.state.firstId > 1) tx.objectStore('publishes').delete(IDBKeyRange.upperBound(this.state.firstId, true));
   }
@@ -249,7 +261,7 @@ export class IndexedDbOutbox implements OutboxStore {
 
   /* --- who has it --- */
 
-  private lock(): Promise<void> {
+  protected lock(): Promise<void> {
     const { locks, waitMs } = this;
     if (locks === undefined)
       return Promise.reject(

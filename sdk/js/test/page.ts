@@ -6,12 +6,22 @@ const pages = new Set<Page>();
 
 export class Page {
   isAlive = true;
-  signals: PlatformSignals | null = null;
+  /** Nothing of it runs, until it is woken: as killed, but that its locks stay. */
+  isFrozen = false;
+  readonly signals = new Set<PlatformSignals>();
   private readonly connections = new Set<Connection>();
   private readonly ends: (() => void)[] = [];
 
-  constructor(readonly name: string) {
+  constructor(
+    readonly name: string,
+    /** Its timers run so many times as fast. */
+    private readonly speed = 1,
+  ) {
     pages.add(this);
+  }
+
+  get runs(): boolean {
+    return this.isAlive && !this.isFrozen;
   }
 
   /** Without a word: timers and events stop, what is sent goes nowhere, its connections break. */
@@ -31,7 +41,12 @@ export class Page {
       now: () => Math.floor(performance.now()),
       wallClock: () => Date.now(),
       timer: (delay, callback) => {
-        const id = setTimeout(() => this.isAlive && callback(), Math.min(delay, 0x7fffffff));
+        let id: ReturnType<typeof setTimeout>;
+        const fire = (): void => {
+          if (this.runs) callback();
+          else if (this.isAlive) id = setTimeout(fire, 5); // Frozen: it fires when the page is woken.
+        };
+        id = setTimeout(fire, Math.min(delay / this.speed, 0x7fffffff));
         return () => clearTimeout(id);
       },
       random: () => Math.random(),
@@ -39,8 +54,8 @@ export class Page {
       background: () => false,
       networkKey: () => '',
       watch: (signals) => {
-        this.signals = signals;
-        return () => undefined;
+        this.signals.add(signals);
+        return () => void this.signals.delete(signals);
       },
       transport: () => this.mine(transport),
       warn: () => undefined,
@@ -50,7 +65,7 @@ export class Page {
   private mine(transport: Transport): Transport {
     return {
       open: (request, events) => {
-        const alive = (call: () => void): void => void (this.isAlive && call());
+        const alive = (call: () => void): void => void (this.runs && call());
         const own: ConnectionEvents = {
           opened: (protocol) => alive(() => events.opened(protocol)),
           message: (data) => alive(() => events.message(data)),

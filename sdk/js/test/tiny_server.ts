@@ -90,6 +90,14 @@ export class TinyServer {
     return [...this.sessions.values()].flatMap(({ wire }) => (wire === null ? [] : [wire]));
   }
 
+  get sessionCount(): number {
+    return this.sessions.size;
+  }
+
+  isFollowed(channel: string): boolean {
+    return [...this.sessions.values()].some(({ cursors }) => cursors.has(channel));
+  }
+
   cutAll(): void {
     for (const wire of this.wires) wire.cut();
   }
@@ -189,7 +197,9 @@ export class TinyServer {
         return;
       case 'history': {
         const since = (m['since'] as { offset: number } | undefined)?.offset ?? 0;
-        const messages = log.slice(since, since + Number(m['limit'])).map((message) => dataOf(channel, message));
+        const limit = Number(m['limit']);
+        const kept = m['reverse'] === true ? [...log].reverse().slice(0, limit) : log.slice(since, since + limit);
+        const messages = kept.map((message) => dataOf(channel, message));
         wire.tell({ type: 'history', id: m['id'], channel, epoch: 'e', offset: log.length, messages });
         return;
       }

@@ -168,6 +168,11 @@ export class Outbox {
     return index >= this.sent && this.at(index)?.refused === true;
   }
 
+  /** The item with this publish id, while it is here. */
+  byId(publishId: number): OutboxItem | undefined {
+    return this.at(publishId - this.firstId);
+  }
+
   private at(index: number): OutboxItem | undefined {
     return this.items[this.head + index];
   }

@@ -1,0 +1,202 @@
+/** feed.test.ts - one channel for several tabs: each is told what it has not, and nothing else, wherever it begins and whatever comes in between. */
+import { describe, expect, it } from 'vitest';
+import type { DataMessage } from '../src/core/message.js';
+import { Feed, type FeedHost, type HistoryAnswer, type Listener } from '../src/shared/feed.js';
+import type { SubscribeOptions } from '../src/types.js';
+
+class Tab implements Listener {
+  readonly heard: string[] = [];
+
+  send(message: object): void {
+    this.sendText(JSON.stringify(message));
+  }
+
+  sendText(text: string): void {
+    const m = JSON.parse(text) as Record<string, unknown>;
+    const words: Readonly<Record<string, string>> = {
+      data: `${String(m['offset'])}`,
+      gap: `gap ${String(m['epoch'])} ${String(m['from'])}-${String(m['to'])} ${String(m['code'])}`,
+      subscribed: `subscribed ${String(m['epoch'])}:${String(m['offset'])}${m['recovered'] === true ? '' : ' not recovered'}`,
+      unsubscribed: `unsubscribed ${String(m['code'])}`,
+      error: `error ${String(m['code'])}`,
+      join: `join ${String(m['user'])}`,
+    };
+    this.heard.push(words[String(m['type'])] ?? text);
+  }
+
+  /** And forget it. */
+  take(): string[] {
+    return this.heard.splice(0);
+  }
+}
+
+/** The server's side: what the feed asks for is noted, and answered by the test. */
+class Host implements FeedHost {
+  readonly asked: string[] = [];
+  readonly histories: { answer: (answer: HistoryAnswer) => void; refused: (code: string, reason: string) => void }[] = [];
+
+  follow(channel: string, options: SubscribeOptions): void {
+    this.asked.push(`follow ${channel} ${JSON.stringify(options)}`);
+  }
+
+  unfollow(channel: string): void {
+    this.asked.push(`unfollow ${channel}`);
+  }
+
+  history(...[what, answer, refused]: Parameters<FeedHost['history']>): void {
+    this.asked.push(`history ${what.since === undefined ? 'newest' : `${what.since.epoch}:${what.since.offset}`} ${what.limit}`);
+    this.histories.push({ answer, refused });
+  }
+
+  idle(): void {
+    this.asked.push('idle');
+  }
+
+  take(): string[] {
+    return this.asked.splice(0);
+  }
+
+  /** Of the oldest history that was asked for. */
+  answer(epoch: string, offset: number, from: number, to: number): void {
+    const messages = Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => data(from + i));
+    this.histories.shift()?.answer({ epoch, offset, messages });
+  }
+}
+
+const data = (offset: number): DataMessage => ({ type: 'data', channel: 'c', offset, id: `${offset}`, payload: offset, timestamp: 1 });
+
+/** A feed that stands behind e:10, and its first tab. */
+function active(options: SubscribeOptions = {}): { host: Host; feed: Feed; first: Tab } {
+  const host = new Host();
+  const feed = new Feed('c', host);
+  const first = new Tab();
+  feed.subscribe(first, options);
+  feed.subscribed('e', 10, true);
+  first.take();
+  host.take();
+  return { host, feed, first };
+}
+
+describe('a feed', () => {
+  it('follows with the first tab, and leaves with the last', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    const [one, two] = [new Tab(), new Tab()];
+    feed.subscribe(one, { since: { epoch: 'e', offset: 4 } });
+    feed.subscribe(two, {});
+    expect(host.take()).toEqual(['follow c {"since":{"epoch":"e","offset":4},"presence":false}']);
+    feed.subscribed('e', 4, true);
+    for (const offset of [5, 6]) feed.message(data(offset), 'e');
+    expect(one.take()).toEqual(['subscribed e:4', '5', '6']);
+    expect(two.take()).toEqual(['subscribed e:4', '5', '6']);
+    expect([feed.unsubscribe(one), feed.unsubscribe(one)]).toEqual([true, false]);
+    feed.unsubscribe(two);
+    expect(host.take()).toEqual(['unfollow c']);
+    feed.unsubscribed('', '');
+    expect(host.take()).toEqual(['idle']);
+  });
+
+  it('tells nobody what he has, and nothing before he is told that he is subscribed', () => {
+    const { feed, first } = active();
+    const ahead = new Tab();
+    const behind = new Tab();
+    feed.subscribe(ahead, { since: { epoch: 'e', offset: 12 } });
+    feed.subscribe(behind, { since: { epoch: 'e', offset: 8 } });
+    for (const offset of [11, 12, 13]) feed.message(data(offset), 'e');
+    expect(first.take()).toEqual(['11', '12', '13']);
+    expect(ahead.take()).toEqual(['subscribed e:12', '13']);
+    expect(behind.take()).toEqual([]);
+  });
+
+  it('brings a tab to where it stands, though that moves on', () => {
+    const { host, feed } = active();
+    const tab = new Tab();
+    feed.subscribe(tab, { since: { epoch: 'e', offset: 8 } });
+    feed.message(data(11), 'e');
+    expect(host.take()).toEqual(['history e:8 1000']);
+    host.answer('e', 10, 9, 10); // It was written before 11 came.
+    expect(tab.take()).toEqual(['subscribed e:10', '9', '10']);
+    expect(host.take()).toEqual(['history e:10 1000']);
+    feed.message(data(12), 'e');
+    host.answer('e', 12, 11, 12);
+    feed.message(data(13), 'e');
+    expect(tab.take()).toEqual(['11', '12', '13']);
+    expect(host.take()).toEqual([]);
+  });
+
+  it('tells what history has not any more', () => {
+    const { host, feed } = active();
+    const [evicted, other, all] = [new Tab(), new Tab(), new Tab()];
+    feed.subscribe(evicted, { since: { epoch: 'e', offset: 2 } });
+    host.answer('e', 10, 8, 10);
+    expect(evicted.take()).toEqual(['gap e 3-7 evicted', 'subscribed e:10 not recovered', '8', '9', '10']);
+    feed.subscribe(other, { since: { epoch: 'old', offset: 2 } });
+    host.answer('e', 10, 9, 10);
+    expect(other.take()).toEqual(['gap e null-null epoch', 'gap e 1-8 evicted', 'subscribed e:10 not recovered', '9', '10']);
+    feed.subscribe(all, { since: { epoch: 'e', offset: 2 } });
+    host.answer('e', 10, 1, 0);
+    expect(all.take()).toEqual(['gap e 3-10 evicted', 'subscribed e:10 not recovered']);
+  });
+
+  it('begins with the newest where that is asked', () => {
+    const { host, feed } = active();
+    const [last, latest] = [new Tab(), new Tab()];
+    feed.subscribe(last, { last: 2 });
+    feed.subscribe(latest, { mode: 'latest' });
+    expect(host.take()).toEqual(['history newest 2', 'history newest 1']);
+    host.histories.shift()?.answer({ epoch: 'e', offset: 10, messages: [data(10), data(9)] });
+    host.histories.shift()?.answer({ epoch: 'e', offset: 10, messages: [data(10)] });
+    feed.message(data(11), 'e');
+    expect(last.take()).toEqual(['subscribed e:10', '9', '10', '11']);
+    expect(latest.take()).toEqual(['subscribed e:10', '10', '11']);
+  });
+
+  it('passes gaps and new epochs on', () => {
+    const { feed, first } = active();
+    feed.gap('e', 11, 14, 'slow');
+    feed.message(data(15), 'e');
+    feed.gap('f', 0, 0, 'epoch');
+    feed.message(data(1), 'f');
+    expect(first.take()).toEqual(['gap e 11-14 slow', '15', 'gap f null-null epoch', '1']);
+  });
+
+  it('is asked anew where a tab wants presence', () => {
+    const { host, feed, first } = active();
+    const tab = new Tab();
+    feed.subscribe(tab, { presence: true });
+    expect(host.take()).toEqual(['unfollow c']);
+    feed.message(data(11), 'e');
+    feed.unsubscribed('', '');
+    expect(host.take()).toEqual(['follow c {"since":{"epoch":"e","offset":11},"presence":true}']);
+    feed.subscribed('e', 11, true);
+    feed.presenceChanged('join', { session: 's', user: 'ann' });
+    feed.message(data(12), 'e');
+    expect(first.take()).toEqual(['11', '12']);
+    expect(tab.take()).toEqual(['subscribed e:11', 'join ann', '12']);
+  });
+
+  it('ends with what the server says', () => {
+    const { host, feed, first } = active();
+    const tab = new Tab();
+    feed.subscribe(tab, { last: 1 });
+    host.histories.shift()?.refused('unavailable', 'later');
+    expect(tab.take()).toEqual(['error unavailable']);
+    feed.unsubscribed('forbidden', 'rights changed');
+    expect(first.take()).toEqual(['unsubscribed forbidden']);
+    const other = new Feed('c', host);
+    other.subscribe(tab, {});
+    other.unsubscribed('forbidden', 'no');
+    expect(tab.take()).toEqual(['error forbidden']);
+  });
+
+  it('sends again what a tab has lost', () => {
+    const { host, feed, first } = active();
+    for (const offset of [11, 12]) feed.message(data(offset), 'e');
+    first.take();
+    feed.sync(first, 10);
+    feed.message(data(13), 'e');
+    host.answer('e', 13, 11, 13);
+    feed.message(data(14), 'e');
+    expect(first.take()).toEqual(['11', '12', '13', '14']);
+  });
+});

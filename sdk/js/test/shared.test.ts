@@ -1,0 +1,277 @@
+/** shared.test.ts - tabs that share one connection: they come and go, are closed, killed and frozen, the leader among them. No message is lost or doubled, and every publish is applied once. */
+import { IDBFactory as FakeFactory, IDBKeyRange } from 'fake-indexeddb';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { PublishRefused, PublishUncertain } from '../src/errors.js';
+import { SharedHoldfast } from '../src/shared/shared_holdfast.js';
+import type { Message } from '../src/types.js';
+import { FakeBroadcasts } from './fake_broadcast.js';
+import { FakeLocks } from './fake_locks.js';
+import { Page, until } from './page.js';
+import { TinyServer } from './tiny_server.js';
+
+Object.assign(globalThis, { IDBKeyRange });
+
+interface Tab {
+  readonly page: Page;
+  readonly client: SharedHoldfast;
+  readonly got: unknown[];
+  readonly gaps: unknown[];
+}
+
+let server: TinyServer;
+let locks: FakeLocks;
+let broadcasts: FakeBroadcasts;
+let indexedDB: IDBFactory;
+let count = 0;
+
+beforeEach(() => {
+  server = new TinyServer();
+  locks = new FakeLocks();
+  broadcasts = new FakeBroadcasts();
+  indexedDB = new FakeFactory();
+});
+
+function open(speed = 1): Tab {
+  const page = new Page(`tab ${++count}`, speed);
+  page.whenKilled(() => locks.kill(page.name));
+  const client = new SharedHoldfast('ws://tiny/ws', {
+    indexedDB,
+    locks: locks.of(page.name),
+    openBroadcast: broadcasts.of(page),
+    platform: page.platform(server.transport),
+    heartbeat: 'fixed',
+  });
+  const got: unknown[] = [];
+  const gaps: unknown[] = [];
+  client.on('message', ({ payload }) => got.push(payload));
+  client.on('gap', (gap) => gaps.push(gap));
+  client.on('problem', () => undefined);
+  return { page, client, got, gaps };
+}
+
+async function opened(speed = 1): Promise<Tab> {
+  const tab = open(speed);
+  await tab.client.connected();
+  return tab;
+}
+
+async function following(options = {}): Promise<Tab> {
+  const tab = await opened();
+  await tab.client.subscribe('demo', options).ready();
+  return tab;
+}
+
+/** Wait until so many publishes lie in the shared outbox. */
+async function keptThere(publishes: number): Promise<void> {
+  for (let found = 0; found < publishes; )
+    found = await new Promise<number>((resolve) => {
+      indexedDB.open('holdfast-outbox:shared:default').onsuccess = ({ target }) => {
+        const db = (target as IDBOpenDBRequest).result;
+        db.transaction('publishes').objectStore('publishes').count().onsuccess = (event) => {
+          resolve((event.target as IDBRequest<number>).result);
+          db.close();
+        };
+      };
+    });
+}
+
+const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const applied = (): unknown[] => server.payloads('demo');
+
+describe('tabs', () => {
+  it('share one connection, and hear each other', async () => {
+    const tabs = [await following(), await following(), await following()];
+    await until(() => tabs.every(({ client }) => client.upstream === 'live'));
+    expect(tabs.map(({ client }) => client.leads)).toEqual([true, false, false]);
+    for (let n = 1; n <= 9; n++) await tabs[n % 3]!.client.publish('demo', n);
+    await until(() => tabs.every(({ got }) => got.length === 9));
+    for (const { got, gaps } of tabs) expect([got, gaps]).toEqual([numbers(1, 9), []]);
+    expect(server.connections).toBe(1);
+  });
+
+  it('begin where they ask, also where others are already', async () => {
+    for (let n = 1; n <= 5; n++) server.publish('demo', n);
+    const first = await following({ since: { epoch: 'e', offset: 3 } });
+    await until(() => first.got.length === 2);
+    const all = await following({ since: { epoch: 'e', offset: 0 } });
+    const newest = await following({ last: 2 });
+    const latest = await following({ mode: 'latest' });
+    const live = await following();
+    server.publish('demo', 6);
+    await until(() => [first, all, newest, latest, live].every(({ got }) => got.includes(6)));
+    expect(first.got).toEqual([4, 5, 6]);
+    expect(all.got).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(newest.got).toEqual([4, 5, 6]);
+    expect(latest.got).toEqual([5, 6]);
+    expect(live.got).toEqual([6]);
+  });
+
+  it('ask for history, members, pings and calls through it', async () => {
+    for (let n = 1; n <= 3; n++) server.publish('demo', n);
+    await opened();
+    const { client } = await opened();
+    const history = await client.history('demo', { limit: 2 });
+    expect(history.messages.map((message: Message) => message.payload)).toEqual([1, 2]);
+    expect(history.head).toBe(3);
+    expect(await client.presence('demo')).toEqual([{ session: expect.any(String), user: 'ann' }]);
+    expect(await client.call('echo', { a: 1 })).toEqual({ a: 1 });
+    expect(await client.ping()).toBeGreaterThanOrEqual(0);
+  });
+
+  it('leave a channel one by one, and the server with the last', async () => {
+    const one = await following();
+    const other = await following();
+    await one.client.subscription('demo')?.unsubscribe();
+    server.publish('demo', 1);
+    await until(() => other.got.length === 1);
+    expect(one.got).toEqual([]);
+    await other.client.subscription('demo')?.unsubscribe();
+    await until(() => !server.isFollowed('demo'));
+    const again = await one.client.subscribe('demo').ready();
+    expect(again.offset).toBe(1);
+    server.publish('demo', 2);
+    await until(() => one.got.length === 1);
+    expect(other.got).toEqual([1]);
+  });
+
+  it('are told what was refused, and what nobody knows', async () => {
+    await opened();
+    const { client } = await opened();
+    server.forbidden.add('demo');
+    await expect(client.publish('demo', 1)).rejects.toThrow(PublishRefused);
+    server.forbidden.clear();
+    server.losesAcks = true;
+    const lost = client.publish('demo', { two: 2 }, { id: 'x' });
+    await until(() => applied().length === 1);
+    server.losesAcks = false;
+    server.forgetSessions();
+    const error = (await lost.catch((reason: unknown) => reason)) as PublishUncertain;
+    expect(error).toBeInstanceOf(PublishUncertain);
+    expect([error.id, error.payload]).toEqual(['x', { two: 2 }]);
+    expect((await client.publish('demo', 3)).offset).toBe(2);
+  });
+
+  it('end when the server ends the session', async () => {
+    const tabs = [await opened(), await opened()];
+    const ended = tabs.map(({ client }) => new Promise((resolve) => client.on('ended', resolve)));
+    await until(() => server.wires.length === 1);
+    for (const wire of server.wires) wire.cut(4003);
+    await Promise.all(ended);
+  });
+});
+
+describe('when the leader goes', () => {
+  for (const how of ['closes', 'dies'] as const)
+    it(`that ${how}, another goes on with its session`, async () => {
+      const leader = await following();
+      const others = [await following(), await following()];
+      await until(() => leader.client.upstream === 'live');
+      const publishes = numbers(1, 30).map((n) => others[n % 2]!.client.publish('demo', n));
+      await until(() => applied().length >= 10);
+      if (how === 'closes') void leader.client.close();
+      else leader.page.kill();
+      const results = await Promise.all(publishes);
+      expect(results).toHaveLength(30);
+      await until(() => others.every(({ got }) => got.length === 30));
+      expect([...applied()].sort((a, b) => Number(a) - Number(b))).toEqual(numbers(1, 30));
+      for (const { got, gaps } of others) expect([got, gaps]).toEqual([applied(), []]);
+      await until(() => others.some(({ client }) => client.leads));
+      expect(others.filter(({ client }) => client.leads)).toHaveLength(1);
+      expect(server.sessionCount).toBe(1);
+    });
+
+  it('the answers that it took with it come from the next', async () => {
+    const leader = await opened();
+    const { client } = await opened();
+    await until(() => leader.client.upstream === 'live');
+    server.losesAcks = true;
+    const publishes = [1, 2, 3].map((n) => client.publish('demo', n));
+    await until(() => applied().length === 3);
+    const closes: number[] = [];
+    client.on('disconnected', ({ closeCode }) => closes.push(closeCode));
+    leader.page.kill();
+    server.losesAcks = false;
+    expect(await Promise.all(publishes)).toHaveLength(3);
+    expect(closes).toEqual([1001]); // What was sent again is no news to the next leader.
+    expect(applied()).toEqual([1, 2, 3]);
+  });
+
+  it('and its own publishes are not lost with it', async () => {
+    const leader = await opened();
+    const { client } = await opened();
+    await until(() => leader.client.upstream === 'live');
+    server.isDown = true;
+    server.cutAll();
+    await until(() => leader.client.upstream !== 'live');
+    const own = [1, 2, 3].map((n) => leader.client.publish('demo', n).catch(() => undefined));
+    const others = [4, 5].map((n) => client.publish('demo', n));
+    await keptThere(5);
+    leader.page.kill();
+    server.isDown = false;
+    expect(await Promise.all(others)).toHaveLength(2);
+    await until(() => applied().length === 5);
+    expect([...applied()].sort()).toEqual([1, 2, 3, 4, 5]);
+    expect(own).toHaveLength(3);
+  });
+
+  it('a refusal stays a refusal', async () => {
+    const leader = await opened();
+    const { client } = await opened();
+    await until(() => leader.client.upstream === 'live');
+    server.forbidden.add('demo');
+    const refused = client.publish('demo', 1).catch((error: unknown) => error);
+    expect(await refused).toBeInstanceOf(PublishRefused);
+    server.forbidden.clear();
+    leader.page.kill();
+    await client.publish('demo', 2);
+    expect(applied()).toEqual([2]);
+  });
+
+  it('that is frozen, it is relieved, and finds out when it wakes', async () => {
+    const leader = await opened(20);
+    await leader.client.subscribe('demo').ready();
+    const other = await opened(20);
+    await other.client.subscribe('demo').ready();
+    await until(() => leader.client.upstream === 'live');
+    leader.page.isFrozen = true;
+    const published = other.client.publish('demo', 1);
+    await published;
+    expect(other.client.leads).toBe(true);
+    leader.page.isFrozen = false;
+    await until(() => !leader.client.leads);
+    await leader.client.publish('demo', 2);
+    await until(() => leader.got.length === 2 && other.got.length === 2);
+    expect(applied()).toEqual([1, 2]);
+    expect([leader.got, other.got]).toEqual([[1, 2], [1, 2]]);
+  });
+});
+
+describe('tabs that come and go', () => {
+  it('lose and double nothing', async () => {
+    const watcher = await following();
+    let published = 0;
+    let settled = 0;
+    const tabs: Tab[] = [];
+    for (let round = 0; round < 40; round++) {
+      const tab = await following();
+      tabs.push(tab);
+      const accepted = tab.client.publish('demo', ++published);
+      accepted.then(() => settled++, () => undefined);
+      if (round % 2 === 0) await accepted;
+      if (round % 5 === 4) server.cutAll();
+      if (round % 3 === 2) {
+        // The oldest goes, which most likely leads.
+        const [oldest] = tabs.splice(0, 1);
+        if (round % 2 === 0) void oldest?.client.close();
+        else if (oldest !== undefined && oldest.client.unanswered === 0) oldest.page.kill();
+        else if (oldest !== undefined) tabs.unshift(oldest);
+      }
+    }
+    await until(() => applied().length === published && watcher.got.length === published);
+    expect([...applied()].sort((a, b) => Number(a) - Number(b))).toEqual(numbers(1, published));
+    expect(watcher.got).toEqual(applied());
+    for (const { got } of tabs) expect(got).toEqual(applied().slice(-got.length));
+    await until(() => tabs.every(({ client }) => client.unanswered === 0));
+    expect(settled).toBeGreaterThan(published / 2);
+  });
+});
