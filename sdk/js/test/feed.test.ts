@@ -154,8 +154,13 @@ describe('a feed', () => {
   it('passes gaps and new epochs on', () => {
     const { feed, first } = active();
     feed.gap('e', 11, 14, 'slow');
+    const [late, later] = [new Tab(), new Tab()];
+    feed.subscribe(late, {});
+    expect(late.take()).toEqual(['subscribed e:14']);
     feed.message(data(15), 'e');
     feed.gap('f', 0, 0, 'epoch');
+    feed.subscribe(later, {});
+    expect(later.take()).toEqual(['subscribed f:0']);
     feed.message(data(1), 'f');
     expect(first.take()).toEqual(['gap e 11-14 slow', '15', 'gap f null-null epoch', '1']);
   });

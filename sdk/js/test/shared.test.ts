@@ -115,7 +115,9 @@ describe('tabs', () => {
     expect(history.head).toBe(3);
     expect(await client.presence('demo')).toEqual([{ session: expect.any(String), user: 'ann' }]);
     expect(await client.call('echo', { a: 1 })).toEqual({ a: 1 });
+    const pings = server.pings;
     expect(await client.ping()).toBeGreaterThanOrEqual(0);
+    expect(server.pings).toBe(pings + 1); // Its own go to the leader only.
   });
 
   it('leave a channel one by one, and the server with the last', async () => {
@@ -189,8 +191,11 @@ describe('when the leader goes', () => {
     await until(() => applied().length === 3);
     const closes: number[] = [];
     client.on('disconnected', ({ closeCode }) => closes.push(closeCode));
+    server.isDown = true;
     leader.page.kill();
-    server.losesAcks = false;
+    await until(() => client.leads && client.state === 'live');
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve));
+    server.losesAcks = server.isDown = false;
     expect(await Promise.all(publishes)).toHaveLength(3);
     expect(closes).toEqual([1001]); // What was sent again is no news to the next leader.
     expect(applied()).toEqual([1, 2, 3]);

@@ -73,6 +73,7 @@ export class TinyServer {
   losesAcks = false;
   /** Publishes to these channels are refused. */
   readonly forbidden = new Set<string>();
+  pings = 0;
   /** How many connections were made. */
   connections = 0;
   private readonly channels = new Map<string, TinyMessage[]>();
@@ -174,6 +175,7 @@ export class TinyServer {
     const log = this.log(channel);
     switch (m['type']) {
       case 'ping':
+        this.pings++;
         wire.tell({ type: 'pong', id: m['id'], serverTime: 1, serverId: 'tiny' });
         return;
       case 'heartbeat':

@@ -229,7 +229,9 @@ export class Hub implements FeedHost {
     const channel = String(m['channel']);
     switch (m['type']) {
       case 'ping':
-        connection.send({ type: 'pong', id: m['id'], serverTime: platform.wallClock(), serverId: this.name });
+        // The application's own are numbered apart from heartbeats, and are to go through to the server.
+        if (String(m['id']).startsWith('r')) this.ask(connection, m);
+        else connection.send({ type: 'pong', id: m['id'], serverTime: platform.wallClock(), serverId: this.name });
         return;
       case 'heartbeat':
         connection.send({ type: 'heartbeat', interval: m['interval'] });
@@ -367,13 +369,17 @@ export class Hub implements FeedHost {
     const channel = String(m['channel']);
     const since = m['since'] as Since | undefined;
     const what: RequestWhat =
-      type === 'history'
+      type === 'ping'
+        ? { type }
+        : type === 'history'
         ? { type, channel, since, limit: isNumber(m['limit']) ? m['limit'] : 100, reverse: m['reverse'] === true }
         : type === 'presence'
           ? { type, channel }
           : { type: 'call', method: String(m['method']), payload: JSON.stringify(m['payload']) };
     this.request(what, (event) => {
-      if (event.type === 'history') {
+      if (event.type === 'pong') {
+        connection.send({ type: 'pong', id, serverTime: this.options.platform.wallClock(), serverId: this.name });
+      } else if (event.type === 'history') {
         const { epoch, offset, messages } = event;
         connection.send({ type, id, channel, epoch, offset, messages: messages.map((message) => ({ ...message, type: 'data' })) });
       } else if (event.type === 'members') {
