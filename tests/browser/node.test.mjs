@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { bundle } from './bundle.mjs';
 import * as scenes from './scenarios.mjs';
 import { Proxy, Server } from './server.mjs';
-import { run, test } from './tap.mjs';
+import { checkEqual, run, test } from './tap.mjs';
 
 const { Actor, webSocketTransport } = await import(bundle('actor.ts', { forNode: true }));
 const server = await new Server({ workers: 2 }).start();
@@ -24,12 +24,13 @@ class NodeActor {
   }
 }
 
-const stage = {
+/** encoding: 'auto', which comes to binary, or 'json'. */
+const stageOf = (encoding) => ({
   server,
   proxy,
   async actor(t, who, url) {
     const actor = t.own(new NodeActor(who));
-    actor.actor.open(url, { transport: webSocketTransport(WebSocket) });
+    actor.actor.open(url, { transport: webSocketTransport(WebSocket), encoding });
     return actor;
   },
   /** Node tells nothing of the network: a path that refuses is all that there is. */
@@ -38,14 +39,22 @@ const stage = {
     if (offline) proxy.reset();
   },
   freshServer: () => new Server({ workers: 1, options: ['--set', 'drain.timeout=500ms'] }).start(),
-};
+});
 
-test('two chat', (t) => scenes.twoChat(t, stage));
-test('offline and online', (t) => scenes.offlineAndOnline(t, stage));
-test('connections are reset in the middle of everything', (t) => scenes.resets(t, stage));
-test('each worker is killed', (t) => scenes.workersKilled(t, stage));
-test('the path swallows everything', (t) => scenes.frozenPath(t, stage));
-test('the server is restarted', (t) => scenes.serverRestarted(t, stage));
+for (const [encoding, want] of [['auto', 'binary'], ['json', 'json']]) {
+  const stage = stageOf(encoding);
+  test(`${want}: it is spoken`, async (t) => {
+    const ann = await stage.actor(t, 'ann', server.url);
+    await ann.call('follow', `spoken-${want}`);
+    checkEqual((await ann.call('report')).connected, [{ resumed: false, encoding: want }], 'the first connection');
+  });
+  test(`${want}: two chat`, (t) => scenes.twoChat(t, stage));
+  test(`${want}: offline and online`, (t) => scenes.offlineAndOnline(t, stage));
+  test(`${want}: connections are reset in the middle of everything`, (t) => scenes.resets(t, stage));
+  test(`${want}: each worker is killed`, (t) => scenes.workersKilled(t, stage));
+  test(`${want}: the path swallows everything`, (t) => scenes.frozenPath(t, stage));
+  test(`${want}: the server is restarted`, (t) => scenes.serverRestarted(t, stage));
+}
 
 await run(async () => {
   await proxy.close();
