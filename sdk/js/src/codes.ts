@@ -22,41 +22,70 @@ export const stateNumbers = {
   ended: 6,
 } as const;
 
+/** A state's name; see `stateNumbers`. */
 export type State = keyof typeof stateNumbers;
 
 /** Why the state changed. */
 export const causeNumbers = {
+  /** The first attempt. */
   started: 1,
+  /** The time of the next attempt has come. */
   due: 2,
+  /** A rare attempt, though the system says that there is no way. */
   probe: 3,
+  /** The server has welcomed the connection. */
   welcomed: 4,
+  /** Something came from the server. */
   proven: 5,
+  /** The network changed. */
   network_changed: 6,
+  /** The connection's own address is gone. */
   address_gone: 7,
+  /** The system says that there is no way to the server. */
   offline: 8,
+  /** The machine slept. */
   woke_up: 9,
+  /** The application is in use again. */
   foreground: 10,
+  /** No answer to a heartbeat yet. */
   heartbeat_late: 11,
+  /** No answer to a heartbeat. */
   heartbeat_missed: 12,
+  /** The first send after a long silence. */
   sent_after_silence: 13,
+  /** An answer of the server is late. */
   answer_late: 14,
+  /** What was written does not leave this machine. */
   output_stuck: 15,
+  /** The connection ended without a word. */
   connection_lost: 16,
+  /** The connection could not be made. */
   unreachable: 17,
+  /** No answer in time. */
   timed_out: 18,
+  /** The server refused the connection. */
   refused: 19,
+  /** The server says when to come back. */
   retry_after: 20,
+  /** The server asked for a new connection. */
   server_drain: 21,
+  /** The server closed the connection. */
   closed_by_server: 22,
+  /** The session was taken over by another connection. */
   superseded: 23,
+  /** The token has expired. */
   token_expired: 24,
+  /** The server ended the session. */
   ended_by_server: 25,
+  /** The server broke the protocol. */
   protocol_error: 26,
   /** Never told by this library; it keeps the number. */
   no_memory: 27,
+  /** Closed by the application. */
   closed: 28,
 } as const;
 
+/** A cause's name; see `causeNumbers`. */
 export type Cause = keyof typeof causeNumbers;
 
 /** What a cause says where nothing more is known. */
@@ -95,18 +124,27 @@ export const causeTexts: Readonly<Record<Cause, string>> = {
 export const errorNumbers = {
   /** The server could not understand what it was sent, or the client what came. */
   bad_message: 1,
+  /** The number of a publish is not the next one. This library repairs that by itself. */
   bad_seq: 2,
+  /** The token is missing, or not good. */
   unauthorized: 3,
+  /** The token does not give the right. */
   forbidden: 4,
+  /** There is no such thing on the server. */
   not_found: 5,
   /** Larger than the server takes; also found by the client, which knows the server's limit. */
   too_large: 6,
+  /** More was sent than the server takes in that time: send it later. */
   rate_limited: 7,
+  /** A limit of the session, or of this client, is reached: its number of subscriptions, for instance. */
   limit: 8,
+  /** The server has too much to do: send it later. */
   overloaded: 9,
+  /** Something that the server needs for it cannot be reached, or it does not offer this. */
   unavailable: 10,
   /** There was no answer in time; also found by the client. */
   timeout: 11,
+  /** The server failed; its log says why. */
   internal: 12,
   /** The server's code is not one of the above: `serverCode` has it. */
   unknown: 99,
@@ -133,6 +171,7 @@ export const errorNumbers = {
   requests_full: 109,
 } as const;
 
+/** An error's name; see `errorNumbers`. */
 export type ErrorCode = keyof typeof errorNumbers;
 
 /** Why messages cannot be had, in a {@link Gap}. */
@@ -149,22 +188,37 @@ export const gapNumbers = {
   unknown: 99,
 } as const;
 
+/** A gap's reason; see `gapNumbers`. */
 export type GapCode = keyof typeof gapNumbers;
 
 /** WebSocket close codes with a meaning of their own (PROTOCOL.md "Close codes"). */
 export const closeCodes = {
+  /** The session was ended by the goodbye of one side. */
   normal: 1000,
+  /** The server shuts down, or the page is left. */
   goingAway: 1001,
+  /** A side broke the WebSocket protocol. */
   protocolError: 1002,
+  /** The other kind of WebSocket message than the encoding has. */
   unsupported: 1003,
+  /** Too many bad messages. */
   policy: 1008,
+  /** A message larger than the server reads. */
   tooBig: 1009,
+  /** The server failed. */
   internal: 1011,
+  /** The server has no room now; it said before when to come back. */
   tryAgainLater: 1013,
+  /** The session goes on in a newer connection. */
   superseded: 4001,
+  /** The token has expired. */
   tokenExpired: 4002,
+  /** The application's backend ended the session. */
   ended: 4003,
+  /** The client did not answer a heartbeat. */
   heartbeatMissed: 4004,
+  /** The server's policy ends connections that read too slowly. */
   tooSlow: 4005,
+  /** The server holds no more sessions of this user. */
   sessionLimit: 4006,
 } as const;

@@ -1,7 +1,9 @@
 /** errors.ts - what is thrown, and what promises are rejected with: a code to decide by, a text that says what to do. */
 import { errorNumbers, type ErrorCode } from './codes.js';
 
+/** What this library throws, and what its promises are rejected with. */
 export class HoldfastError extends Error {
+  /** Always this text: it tells the class where `instanceof` cannot. */
   override readonly name: string = 'HoldfastError';
   /** To decide by. */
   readonly code: ErrorCode;
@@ -20,7 +22,9 @@ export class HoldfastError extends Error {
 
 /** A publish was refused: it was not applied, and will not be. `code` says why. */
 export class PublishRefused extends HoldfastError {
+  /** Always this text: it tells the class where `instanceof` cannot. */
   override readonly name = 'PublishRefused';
+  /** The name of the channel that was published to. */
   readonly channel: string;
 
   constructor(channel: string, code: ErrorCode, message: string, serverCode?: string) {
@@ -34,8 +38,11 @@ export class PublishRefused extends HoldfastError {
  * the channel keeps ids, publishing it once more with the same `id` is safe.
  */
 export class PublishUncertain extends HoldfastError {
+  /** Always this text: it tells the class where `instanceof` cannot. */
   override readonly name = 'PublishUncertain';
+  /** The name of the channel that was published to. */
   readonly channel: string;
+  /** The message's own id, if `publish()` was given one. */
   readonly id: string | undefined;
   /** As it was published. */
   readonly payload: unknown;

@@ -12,9 +12,11 @@ import type { OutboxStore, StoredPublish, StoredState } from './types.js';
 
 /** What is used of the Web Locks API. */
 export interface Locks {
+  /** As `navigator.locks.request()`. */
   request(name: string, options: { signal?: AbortSignal; steal?: boolean }, callback: () => Promise<void>): Promise<unknown>;
 }
 
+/** What can be chosen for an outbox. Everything has a default. */
 export interface IndexedDbOutboxOptions {
   /** Outboxes of one origin have different names; default `default`. What two servers, or two users, are to get belongs into two. */
   name?: string;
@@ -24,10 +26,11 @@ export interface IndexedDbOutboxOptions {
   wait?: number;
   /** In place of the platform's. */
   indexedDB?: IDBFactory;
+  /** In place of the platform's Web Locks. */
   locks?: Locks;
 }
 
-/** A publish as it lies there. `kept`: it is known to be there; `writing`: it will, or will not. */
+/** A publish as it lies there. `kept`: it is known to be there; `writing`: it will, or will not. @hidden */
 export interface Kept {
   readonly record: StoredPublish;
   progress: 'new' | 'writing' | 'kept';
@@ -35,6 +38,7 @@ export interface Kept {
 
 const newState: StoredState = { firstId: 1, sentId: 0, seqBase: 0, attempts: 0, ticket: '' };
 const stores = ['publishes', 'state', 'fences', 'tabs'] as const;
+/** The object stores of an outbox. @hidden */
 export type StoreName = (typeof stores)[number];
 
 function unusable(what: string, error?: unknown): HoldfastError {
@@ -48,6 +52,7 @@ function asked<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
+/** What `indexedDbOutbox()` makes; within this package others build on it. @hidden */
 export class IndexedDbOutbox implements OutboxStore {
   protected readonly name: string;
   protected readonly locks: Locks | undefined;

@@ -19,13 +19,18 @@ export type { Cause, ErrorCode, GapCode, State } from './codes.js';
  * Nothing is checked when the program runs: the map says what publishers are trusted to send. Without a map payloads are `unknown`.
  */
 export type ChannelMap = object;
+/** Without a map: channels of every name, whose payloads are `unknown`. */
 export type AnyChannels = Record<string, unknown>;
+/** The names of the channels that a map has. */
 export type ChannelName<M extends ChannelMap> = keyof M & string;
+/** What a channel carries, by its name. */
 export type Payload<M extends ChannelMap, C extends ChannelName<M>> = M[C];
 
 /** A place in a channel: behind this message. It can be kept (as JSON, say) and given as `since` to a later page. */
 export interface Position {
+  /** Which life of the channel the offset belongs to: a channel that is begun anew has another epoch, and counts from 1. */
   readonly epoch: string;
+  /** Of the message behind which the place is; 0: before the first. */
   readonly offset: number;
 }
 
@@ -33,9 +38,13 @@ export interface Position {
 
 /** A message of a channel. */
 export interface Message<P = unknown> {
+  /** Tells a message from a gap. */
   readonly type: 'message';
+  /** The name of the channel that it came by. */
   readonly channel: string;
+  /** The epoch that `offset` belongs to. */
   readonly epoch: string;
+  /** Its place in the channel. What comes later has a higher one. */
   readonly offset: number;
   /** The publisher's own, else `epoch-offset`. */
   readonly id: string;
@@ -52,25 +61,35 @@ export interface Message<P = unknown> {
  * present state otherwise, or tell its user.
  */
 export interface Gap {
+  /** Tells a gap from a message. */
   readonly type: 'gap';
+  /** The name of the channel that it is in. */
   readonly channel: string;
+  /** The epoch that the channel has now: with the code `epoch` the new one. */
   readonly epoch: string;
   /** The first and the last offset that is missing; both null with the code `epoch`: what is left of the old epoch is not known. */
   readonly from: number | null;
+  /** The last offset that is missing; see `from`. */
   readonly to: number | null;
+  /** Why they cannot be had. */
   readonly code: GapCode;
 }
 
 /** A subscription has begun, or goes on in a new session. Messages follow behind `offset`. */
 export interface Subscribed {
+  /** The name of the channel. */
   readonly channel: string;
+  /** The epoch that `offset` belongs to. */
   readonly epoch: string;
+  /** Behind this offset; 0: before the first message. */
   readonly offset: number;
   /** All since the asked position follows. If not, a gap says what does not. */
   readonly recovered: boolean;
 }
 
+/** A subscription has ended, for ever. */
 export interface Unsubscribed {
+  /** The name of the channel. */
   readonly channel: string;
   /** Why the server ended it; undefined: `unsubscribe()` did, or the client has ended. */
   readonly error?: HoldfastError;
@@ -78,23 +97,35 @@ export interface Unsubscribed {
 
 /** Another subscriber of the channel has come, or gone. Told to subscriptions with `presence: true`. */
 export interface Presence {
+  /** The name of the channel. */
   readonly channel: string;
+  /** The id of the session that came or went: a user may have several. */
   readonly session: string;
+  /** The user, as the server knows it by the token; empty: it has none. */
   readonly user: string;
+  /** What the server knows about the user beyond that; undefined: nothing. */
   readonly info?: unknown;
 }
 
+/** One subscriber of a channel, by its session. */
 export interface Member {
+  /** The session's id: a user may have several. */
   readonly session: string;
+  /** The user, as the server knows it by the token; empty: it has none. */
   readonly user: string;
+  /** What the server knows about the user beyond that; undefined: nothing. */
   readonly info?: unknown;
 }
 
 /* --- the connection --- */
 
+/** The connection's state has changed. */
 export interface StateChange {
+  /** The state before. */
   readonly from: State;
+  /** The state now. */
   readonly to: State;
+  /** Why. */
   readonly cause: Cause;
   /** In English: what the cause was seen by. */
   readonly evidence: string;
@@ -111,6 +142,7 @@ export interface StateChange {
   readonly nextAttempt: number | null;
 }
 
+/** The server has welcomed a connection. */
 export interface Connected {
   /** The session's id, the same as before where it was resumed. */
   readonly session: string;
@@ -124,11 +156,17 @@ export interface Connected {
   readonly encoding: 'json' | 'binary';
 }
 
+/** A connection was lost, an attempt failed, or the session ended. */
 export interface Disconnected {
+  /** Why. */
   readonly cause: Cause;
+  /** As in `StateChange`. */
   readonly evidence: string;
+  /** As in `StateChange`. */
   readonly reason: string;
+  /** As in `StateChange`. */
   readonly closeCode: number;
+  /** As in `StateChange`. */
   readonly httpStatus: number;
   /** Until the next attempt; 0: at once, or one is under way. Always 0 in `ended`. */
   readonly nextAttempt: number;
@@ -138,6 +176,7 @@ export interface Disconnected {
 
 /** A request was refused, the server sent what cannot be understood, or something of this client does not work as it should. */
 export interface Problem {
+  /** What is wrong, and what to do about it. */
   readonly error: HoldfastError;
   /** The channel that it concerns, if any. */
   readonly channel?: string;
@@ -147,9 +186,11 @@ export interface Problem {
 export interface ClientEvents {
   /** Every change of the state, each once. */
   state: StateChange;
+  /** The server has welcomed a connection. */
   connected: Connected;
   /** All that was missed while away has been delivered: so many messages. It follows each `connected`. */
   caughtUp: { readonly messages: number };
+  /** The connection that stood is lost. Subscriptions and publishes are kept, and go on with the next one. */
   disconnected: Disconnected;
   /** An attempt failed. */
   retrying: Disconnected;
@@ -167,12 +208,17 @@ export interface ClientEvents {
 
 /** The events of a subscription, for `on()`. */
 export interface SubscriptionEvents<P = unknown> {
+  /** The next message of the channel. */
   message: Message<P>;
+  /** Messages that cannot be had. What follows lies behind them. */
   gap: Gap;
+  /** The server has confirmed the subscription, for the first time or in a new session. */
   subscribed: Subscribed;
   /** The last event. */
   unsubscribed: Unsubscribed;
+  /** Another subscriber has come. */
   join: Presence;
+  /** Another subscriber has gone. */
   leave: Presence;
 }
 
@@ -184,6 +230,7 @@ export type Off = () => void;
 /** Why a token is asked for: for the first attempt; the last one has expired or was refused; it will expire soon. */
 export type TokenReason = 'first' | 'expired' | 'renewal';
 
+/** What can be chosen for a client. Everything has a default. */
 export interface HoldfastOptions {
   /** A JWT, or whatever the server takes, shown with every connection: letters, digits and !#$%&'*+-.^_`|~ only, at most 4,096. Default: none. */
   token?: string;
@@ -234,6 +281,7 @@ export interface HoldfastOptions {
   platform?: Platform;
 }
 
+/** Where a subscription begins, and what it is told. */
 export interface SubscribeOptions {
   /** Begin behind this place: what followed it comes first, or a gap tells what cannot be had. Default: with the next message. */
   since?: Position;
@@ -245,6 +293,7 @@ export interface SubscribeOptions {
   presence?: boolean;
 }
 
+/** What can be said of a publish beside its payload. */
 export interface PublishOptions {
   /** The message's own id, up to 255 bytes. Where the channel keeps ids, a second publish with the same id is not applied. */
   id?: string;
@@ -252,6 +301,7 @@ export interface PublishOptions {
 
 /** A publish was applied, once. */
 export interface Published {
+  /** The name of the channel. */
   readonly channel: string;
   /** The message's place in the channel; null where the server does not know it any more. */
   readonly offset: number | null;
@@ -259,6 +309,7 @@ export interface Published {
   readonly publishId: number;
 }
 
+/** Which of the kept messages are asked for. */
 export interface HistoryOptions {
   /** Behind this place, exclusive; with `reverse` below it. Default: from the oldest kept, with `reverse` from the newest down. */
   since?: Position;
@@ -268,15 +319,19 @@ export interface HistoryOptions {
   reverse?: boolean;
 }
 
+/** What a channel has kept, or a part of it. */
 export interface History<P = unknown> {
+  /** The name of the channel. */
   readonly channel: string;
   /** Empty where the channel does not exist. */
   readonly epoch: string;
   /** The channel's newest offset; 0: none yet. */
   readonly head: number;
+  /** In the order that was asked for. */
   readonly messages: readonly Message<P>[];
 }
 
+/** The bounds of a loop over a subscription. */
 export interface IterateOptions {
   /** Messages and gaps kept for a loop that is slower than the channel; default 1,000. */
   limit?: number;
@@ -302,11 +357,13 @@ export type Delivery<P = unknown> = Message<P> | Gap;
  *     for await (const item of chat) if (item.type === 'gap') await reload(); else show(item.payload);
  */
 export interface Subscription<P = unknown> extends AsyncIterable<Delivery<P>> {
+  /** The name of the channel. */
   readonly channel: string;
   /** `pending`: not yet confirmed; `active`; `ended`: for ever, subscribe again for another. A break of the connection does not change it. */
   readonly state: 'pending' | 'active' | 'ended';
   /** Behind the last message (or gap) delivered; null: not known yet. Keep it to go on there later, by `since`. */
   readonly position: Position | null;
+  /** Listen to an event. What it gives stops that. */
   on<E extends keyof SubscriptionEvents<P>>(event: E, handler: (event: SubscriptionEvents<P>[E]) => void): Off;
   /** Settles when the server has confirmed the subscription, or refused it. */
   ready(): Promise<Subscribed>;
@@ -314,18 +371,23 @@ export interface Subscription<P = unknown> extends AsyncIterable<Delivery<P>> {
   unsubscribe(): Promise<void>;
   /** As `for await (… of subscription)`, with bounds. Each loop sees all from its begin on. Leaving the loop does not unsubscribe. */
   iterate(options?: IterateOptions): AsyncIterableIterator<Delivery<P>>;
+  /** As the client's `publish()`, to this channel. */
   publish(payload: P, options?: PublishOptions): Promise<Published>;
+  /** As the client's `history()`, of this channel. */
   history(options?: HistoryOptions): Promise<History<P>>;
+  /** As the client's `presence()`, of this channel. */
   presence(): Promise<readonly Member[]>;
 }
 
 /** A client: one session with a server, through all breaks of its connection. */
 export interface Client<M extends ChannelMap = AnyChannels> {
+  /** Where the connection stands. */
   readonly state: State;
   /** The session's id; empty before the first connection. */
   readonly session: string;
   /** Publishes without an answer. */
   readonly unanswered: number;
+  /** Listen to an event. What it gives stops that. */
   on<E extends keyof ClientEvents>(event: E, handler: (event: ClientEvents[E]) => void): Off;
   /** The same as `on('state', handler)`. */
   onState(handler: (change: StateChange) => void): Off;
@@ -341,6 +403,7 @@ export interface Client<M extends ChannelMap = AnyChannels> {
     channel: C,
     onMessage?: (message: Message<Payload<M, C>>) => void,
   ): Subscription<Payload<M, C>>;
+  /** The same, with options. */
   subscribe<C extends ChannelName<M>>(
     channel: C,
     options: SubscribeOptions,
@@ -354,6 +417,7 @@ export interface Client<M extends ChannelMap = AnyChannels> {
    * `closed`: never sent. Publishes of one client to one channel keep their order.
    */
   publish<C extends ChannelName<M>>(channel: C, payload: Payload<M, C>, options?: PublishOptions): Promise<Published>;
+  /** What the channel has kept, or a part of it. It is asked again if the connection breaks before the answer. */
   history<C extends ChannelName<M>>(channel: C, options?: HistoryOptions): Promise<History<Payload<M, C>>>;
   /** All subscribers of a channel, one entry per session. */
   presence(channel: ChannelName<M>): Promise<readonly Member[]>;
@@ -375,6 +439,7 @@ export interface Client<M extends ChannelMap = AnyChannels> {
 
 /** What a connection is asked to be. */
 export interface ConnectionRequest {
+  /** The server's `ws:` or `wss:` URL. */
   readonly url: string;
   /** For `Sec-WebSocket-Protocol`: encodings, token, ticket and attempt. A secret: it must not be logged. */
   readonly protocols: readonly string[];
@@ -384,6 +449,7 @@ export interface ConnectionRequest {
 export interface ConnectionEvents {
   /** The upgrade was accepted, with this subprotocol. */
   opened(protocol: string): void;
+  /** A WebSocket message has come: a text, or bytes. */
   message(data: string | ArrayBuffer): void;
   /** The answer was another than 101. Browsers cannot tell; there it is `closed(1006)`. `retryAfter`: the header's seconds, 0: none. */
   refused(status: number, retryAfter: number): void;
@@ -391,6 +457,7 @@ export interface ConnectionEvents {
   closed(code: number, reason: string): void;
 }
 
+/** One WebSocket connection, as the client uses it. */
 export interface Connection {
   /** Send a message, be it before the other side takes it or not. */
   send(data: string | Uint8Array): void;
@@ -402,6 +469,7 @@ export interface Connection {
 
 /** Makes connections. It throws nothing: what goes wrong is `closed`, later. */
 export interface Transport {
+  /** Begin a connection. Its first event comes after this call has returned. */
   open(request: ConnectionRequest, events: ConnectionEvents): Connection;
 }
 
@@ -413,9 +481,11 @@ export interface PlatformSignals {
   wokeUp(): void;
   /** The page is left, and may come back (the back-forward cache takes none with an open connection) or not: connections are closed until wokeUp(), the session stays. */
   leaving(): void;
+  /** Whether nobody is looking, from now on. */
   background(background: boolean): void;
 }
 
+/** The system that a client runs on: its clock, its signals, its randomness, its WebSocket. */
 export interface Platform {
   /** Milliseconds that never go back and, where the platform has such a clock, go on while the machine sleeps. */
   now(): number;
@@ -425,7 +495,9 @@ export interface Platform {
   timer(delay: number, callback: () => void): () => void;
   /** A random number in [0, 1). */
   random(): number;
+  /** Whether the system says that there is a way to any server; true where it does not say. */
   online(): boolean;
+  /** Whether nobody is looking. */
   background(): boolean;
   /** What the platform knows of the network in use (its kind, say); empty: nothing. With the address that the server sees it tells one network from another. */
   networkKey(): string;
@@ -439,8 +511,11 @@ export interface Platform {
 
 /** One publish as it is kept. */
 export interface StoredPublish {
+  /** Its place in the outbox: 1, 2, 3 … for as long as that lives. */
   readonly publishId: number;
+  /** The name of the channel that it goes to. */
   readonly channel: string;
+  /** The message's own id, if the application gave one. */
   readonly id: string | undefined;
   /** JSON text; or binary. */
   readonly payload: string | Uint8Array;
@@ -469,6 +544,7 @@ export interface StoredState {
 export interface OutboxStore {
   /** Called once, before the others. Rejects where another client has the outbox, or what is there cannot be read. */
   load(): Promise<{ state: StoredState; publishes: readonly StoredPublish[] }>;
+  /** Keep a publish. */
   put(publish: StoredPublish): void;
   /** A publish that it has was refused; to be noted as `put` is. */
   refuse(publishId: number): void;
@@ -480,6 +556,7 @@ export interface OutboxStore {
 
 /** What a client may keep beyond its page. Each part is optional. */
 export interface Storage {
+  /** Keeps publishes until they are answered, so that the next page sends them: `indexedDbOutbox()` of `holdfast-client/outbox`. */
   outbox?: OutboxStore;
   /** What networks bear: a small text. `load` gives what was kept, null: nothing. Failures are ignored: it is learnt again. */
   heartbeat?: { load(): string | null; save(text: string): void };
