@@ -96,11 +96,11 @@ export class IndexedDbOutbox implements OutboxStore {
     this.planFlush();
   }
 
-  refuse(publishId: number): void {
+  refuse(publishId: number, code: string): void {
     const kept = this.kept.get(publishId);
     if (kept === undefined) return;
     // The payload is not wanted any more, its place is.
-    this.kept.set(publishId, { record: { ...kept.record, payload: '', refused: true }, progress: 'new' });
+    this.kept.set(publishId, { record: { ...kept.record, payload: '', refusal: code }, progress: 'new' });
     this.planFlush();
   }
 

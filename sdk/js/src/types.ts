@@ -519,8 +519,8 @@ export interface StoredPublish {
   readonly id: string | undefined;
   /** JSON text; or binary. */
   readonly payload: string | Uint8Array;
-  /** It was refused, and the application has been told: its place is kept, and it is not sent in another session. Default false. */
-  readonly refused?: boolean;
+  /** The code with which it was refused; absent: it was not. Its place is kept, and it is not sent in another session. */
+  readonly refusal?: string | undefined;
 }
 
 /** What a successor must know of the outbox. Invariant: seqBase < firstId <= sentId + 1. A new one has firstId 1 and else nothing. */
@@ -546,8 +546,8 @@ export interface OutboxStore {
   load(): Promise<{ state: StoredState; publishes: readonly StoredPublish[] }>;
   /** Keep a publish. */
   put(publish: StoredPublish): void;
-  /** A publish that it has was refused; to be noted as `put` is. */
-  refuse(publishId: number): void;
+  /** A publish that it has was refused, with this code; to be noted as `put` is. */
+  refuse(publishId: number, code: string): void;
   /** Replace the state, and forget the publishes below its firstId, both or neither, behind all puts before. Rejects where that, or one of them, fails; it is called again. */
   save(state: StoredState): Promise<void>;
   /** The client has ended; others may have the outbox. */

@@ -15,8 +15,10 @@ export interface OutboxItem {
   readonly id: string | undefined;
   readonly payload: Raw;
   readonly bytes: number;
-  /** A nack has come; the application has been told. It was never applied, so it is never sent in another session. */
-  refused: boolean;
+  /** The code of its nack, where one has come: it was never applied, so it is never sent in another session. */
+  refusal: string | undefined;
+  /** This page or process has told the application of the refusal. */
+  told: boolean;
 }
 
 /** What an item costs beside its texts; a guess. */
@@ -57,8 +59,8 @@ export class Outbox {
   }
 
   /** Whatever the bounds say. */
-  add(channel: string, id: string | undefined, payload: Raw, bytes: number, refused = false): OutboxItem {
-    const item = { publishId: this.nextId, channel, id, payload, bytes, refused };
+  add(channel: string, id: string | undefined, payload: Raw, bytes: number, refusal?: string): OutboxItem {
+    const item = { publishId: this.nextId, channel, id, payload, bytes, refusal, told: false };
     this.items.push(item);
     this.bytes += bytes;
     return item;
@@ -109,7 +111,7 @@ export class Outbox {
 
   /** The same for an item at the front that has been refused: "counts as done" (PROTOCOL.md, nack). */
   popRefused(): OutboxItem | undefined {
-    return this.sent === 0 || this.at(0)?.refused !== true ? undefined : this.popFront();
+    return this.sent === 0 || this.at(0)?.refusal === undefined ? undefined : this.popFront();
   }
 
   /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. */
@@ -165,7 +167,7 @@ export class Outbox {
    * to the front and left.
    */
   private isUnnumbered(index: number): boolean {
-    return index >= this.sent && this.at(index)?.refused === true;
+    return index >= this.sent && this.at(index)?.refusal !== undefined;
   }
 
   /** The item with this publish id, while it is here. */

@@ -137,12 +137,11 @@ export class Publishing {
       this.s.emitError(message.code, message.reason);
       return;
     }
-    const item = this.outbox.find(message.seq);
-    if (item === undefined || item.refused) return; // "a client drops those that it knows" (PROTOCOL.md, welcome)
-    item.refused = true;
+    const item = this.refusedNow(message.seq, message.code);
+    if (item === undefined) return;
     this.s.backoff.progressed();
     // Before the application is told: what was told as refused is never sent in another session.
-    if (item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId);
+    if (item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId, message.code);
     this.emitRefused(item, message.code, message.reason);
     this.dropRefused();
     this.s.answered(now);
@@ -196,18 +195,17 @@ export class Publishing {
     if (lastSeq !== null) {
       // The outbox still has the old session's numbers. A successor is told the same, until the new session is saved: nothing need be noted.
       for (const { seq, code, reason } of refusals) {
-        const item = this.outbox.find(seq);
-        if (item === undefined || item.refused) continue;
-        item.refused = true;
-        this.emitRefused(item, code, reason);
+        const item = this.refusedNow(seq, code);
+        if (item !== undefined) this.emitRefused(item, code, reason);
       }
       this.settle(lastSeq);
       this.dropRefused();
       this.refuseOldest();
     } else {
       for (let item = this.outbox.pop(Infinity); item !== undefined; item = this.outbox.pop(Infinity)) {
-        const { publishId, channel, id, payload, refused } = item;
-        if (!refused) this.s.emit({ type: 'uncertain', publishId, channel, id, payload });
+        const { publishId, channel, id, payload } = item;
+        if (item.refusal !== undefined) this.tellInherited(item);
+        else this.s.emit({ type: 'uncertain', publishId, channel, id, payload });
       }
     }
     this.oldestIsRefused = false;
@@ -300,10 +298,10 @@ export class Publishing {
     if (!valid) throw new HoldfastError('outbox', 'what the outbox has kept cannot be: it is damaged, or of something else');
     this.outbox.firstId = firstId;
     this.outbox.seqBase = seqBase;
-    for (const { publishId, channel, id, payload, refused = false } of publishes) {
+    for (const { publishId, channel, id, payload, refusal } of publishes) {
       if (publishId !== this.outbox.nextId || !isChannelName(channel))
         throw new HoldfastError('outbox', 'what the outbox has kept cannot be: publishes are missing, or damaged');
-      this.outbox.add(channel, id, payload, itemBytes + utf8Length(channel) + size(payload), refused);
+      this.outbox.add(channel, id, payload, itemBytes + utf8Length(channel) + size(payload), refusal);
     }
     this.outbox.sent = sentId + 1 - firstId;
     this.dropRefused();
@@ -318,32 +316,51 @@ export class Publishing {
 
   /** A publish has left the outbox. */
   private done(item: OutboxItem, offset: number): void {
-    const { publishId, channel, refused } = item;
+    const { publishId, channel } = item;
     this.s.backoff.progressed();
-    if (!refused) this.s.emit({ type: 'acked', publishId, channel, offset }); // Else the application knows.
+    if (item.refusal !== undefined) this.tellInherited(item);
+    else this.s.emit({ type: 'acked', publishId, channel, offset });
   }
 
   private settle(seq: number): void {
     for (let item = this.outbox.pop(seq); item !== undefined; item = this.outbox.pop(seq)) this.done(item, 0);
   }
 
+  /** The item with this seq, which is refused now; undefined where the application knows that, or there is none. */
+  private refusedNow(seq: number, code: string): OutboxItem | undefined {
+    const item = this.outbox.find(seq);
+    if (item === undefined || item.told) return undefined; // "a client drops those that it knows" (PROTOCOL.md, welcome)
+    item.refusal = code;
+    item.told = true;
+    return item;
+  }
+
+  /** The page that was told died before it noted the result, or before its application heard of it. */
+  private tellInherited(item: OutboxItem): void {
+    if (item.refusal !== undefined && !item.told) this.emitRefused(item, item.refusal, 'the server told a page or process before this one');
+  }
+
   private emitRefused(item: OutboxItem, code: string, reason: string): void {
     this.s.emit({ type: 'refused', publishId: item.publishId, channel: item.channel, code, reason });
   }
 
-  /** Publishes at the front that were refused, of which the application knows, leave. */
+  /** Publishes at the front that were refused leave. */
   private dropRefused(): void {
-    while (this.outbox.popRefused() !== undefined);
-    while (this.outbox.popUnnumbered() !== undefined) this.unsaved = true; // The others have moved up.
+    for (let item = this.outbox.popRefused(); item !== undefined; item = this.outbox.popRefused()) this.tellInherited(item);
+    for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
+      this.unsaved = true; // The others have moved up.
+      this.tellInherited(item);
+    }
   }
 
   private refuseOldest(): void {
     if (!this.oldestIsRefused || this.settling) return;
     this.oldestIsRefused = false;
+    this.dropRefused();
     const item = this.outbox.popUnused();
     if (item === undefined) return;
     this.unsaved = true; // The others have moved up.
-    if (!item.refused) this.emitRefused(item, 'too_large', 'the server ended the connection over it');
+    this.emitRefused(item, 'too_large', 'the server ended the connection over it');
     this.dropRefused();
   }
 }

@@ -38,7 +38,8 @@ export class HubClient extends HoldfastClient {
 
   /** Whether a publish is still without its answer. */
   isWaiting(publishId: number): boolean {
-    return this.driver?.session.publishing.outbox.byId(publishId)?.refused === false;
+    const item = this.driver?.session.publishing.outbox.byId(publishId);
+    return item !== undefined && item.refusal === undefined;
   }
 
   get payloadBytesMax(): number {
