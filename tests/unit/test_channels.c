@@ -471,7 +471,7 @@ static void a_wanted_channel_stays_while_the_owner_clears_up(void **state)
 {
     struct hf_channels t = open_new(3), view;
     struct timespec now;
-    time_t until;
+    time_t until, at_most;
     unsigned held = 0;
     pid_t owner = fork_child();
 
@@ -481,7 +481,8 @@ static void a_wanted_channel_stays_while_the_owner_clears_up(void **state)
     hf_channels_open(&view, t.shm);
     clock_gettime(CLOCK_MONOTONIC, &now);
     until = now.tv_sec + 1;
-    for (unsigned i = 0; now.tv_sec < until; i++) {
+    at_most = now.tv_sec + 30; /* On a machine with much else to do the two seldom run at once. */
+    for (unsigned i = 0; now.tv_sec < until || (held <= 100 && now.tv_sec < at_most); i++) {
         struct hf_channel *c = find(&view, i % 4);
         hf_cid cid = c == NULL ? 0 : cid_of(c), now_cid;
 
