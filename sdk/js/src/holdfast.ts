@@ -545,7 +545,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
       case 'message': {
         const subscription = this.subscriptions.get(event.message.channel);
         const message = messageOf(event.epoch, event.message);
-        if (subscription === undefined || subscription.leaving) return;
+        if (subscription === undefined) return;
         subscription.message(message);
         this.emitter.emit('message', message);
         return;
@@ -650,7 +650,6 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     const offsets = code === 'epoch' ? { from: null, to: null } : { from, to };
     const gap: Gap = { type: 'gap', channel, epoch, ...offsets, code: gapCode(code) };
     const subscription = this.subscriptions.get(channel);
-    if (subscription?.leaving === true) return;
     const heard = subscription?.gap(gap) === true;
     if (!heard && !this.emitter.has('gap'))
       this.platform.warn(

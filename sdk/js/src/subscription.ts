@@ -34,7 +34,7 @@ export interface SubscriptionOwner {
 export class ChannelSubscription<P = unknown> implements Subscription<P> {
   state: Subscription['state'] = 'pending';
   position: Position | null = null;
-  /** unsubscribe() was called: nothing is told any more but the end. */
+  /** unsubscribe() was called: nothing is told any more but the end. The session sees to that. */
   leaving = false;
   private readonly emitter = new Emitter<SubscriptionEvents<P>>();
   private readonly queues = new Set<DeliveryQueue<P>>();
@@ -112,7 +112,6 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
   }
 
   message(message: Message<P>): void {
-    if (this.leaving) return;
     this.position = { epoch: message.epoch, offset: message.offset };
     for (const queue of [...this.queues]) queue.push(message);
     this.emitter.emit('message', message);
@@ -120,7 +119,6 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
 
   /** Whether anybody was there to hear it. */
   gap(gap: Gap): boolean {
-    if (this.leaving) return true;
     this.position = { epoch: gap.epoch, offset: gap.to ?? 0 };
     const heard = this.queues.size > 0 || this.emitter.has('gap');
     for (const queue of [...this.queues]) queue.push(gap);
@@ -129,7 +127,7 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
   }
 
   presenceChanged(kind: 'join' | 'leave', event: Presence): void {
-    if (!this.leaving) this.emitter.emit(kind, event);
+    this.emitter.emit(kind, event);
   }
 
   unsubscribed(error: HoldfastError | undefined): void {

@@ -5,6 +5,8 @@
 import type { Connection, ConnectionEvents, ConnectionRequest, Platform, PlatformSignals, Transport } from '../src/types.js';
 
 interface Timer {
+  /** Of the network, and not of the client's. */
+  network: boolean;
   at: number;
   order: number;
   callback: () => void;
@@ -29,8 +31,8 @@ export class World {
   private timers: Timer[] = [];
   private order = 0;
 
-  after(delay: number, callback: () => void): () => void {
-    const timer = { at: this.now + Math.max(0, delay), order: this.order++, callback };
+  after(delay: number, callback: () => void, network = false): () => void {
+    const timer = { network, at: this.now + Math.max(0, delay), order: this.order++, callback };
     this.timers.push(timer);
     return () => {
       this.timers = this.timers.filter((other) => other !== timer);
@@ -62,9 +64,10 @@ export class World {
     }
   }
 
-  /** The machine sleeps: time passes, and no timer fires before it is over. */
+  /** The machine sleeps: time passes, and no timer fires before it is over. What the network has brought meanwhile comes behind the timers. */
   async sleep(ms: number): Promise<void> {
     this.now += ms;
+    for (const timer of this.timers) if (timer.network) timer.at = Math.max(timer.at, this.now + 1);
     await flush();
   }
 
@@ -267,9 +270,10 @@ export class FakeServer {
   }
 
   later(connection: ServerConnection, deliver: () => void): void {
-    this.world.after(this.latency, () => {
+    const arrive = (): void => {
       if (connection.open && !connection.dead) deliver();
-    });
+    };
+    this.world.after(this.latency, arrive, true);
   }
 
   transport(): Transport {
