@@ -96,11 +96,10 @@ export class IndexedDbOutbox implements OutboxStore {
     this.planFlush();
   }
 
-  refuse(publishId: number, code: string): void {
+  refuse(publishId: number, refusal: string): void {
     const kept = this.kept.get(publishId);
-    if (kept === undefined) return;
-    // The payload is not wanted any more, its place is.
-    this.kept.set(publishId, { record: { ...kept.record, payload: '', refusal: code }, progress: 'new' });
+    if (kept === undefined || kept.record.refusal !== undefined) return;
+    this.kept.set(publishId, { record: { ...kept.record, refusal }, progress: 'new' });
     this.planFlush();
   }
 

@@ -97,12 +97,12 @@ describe('the store', () => {
     await first.load();
     for (const id of [1, 2, 3]) first.put(publish(id));
     await first.save(state(1, 3));
-    first.refuse(2, 'limit');
+    first.refuse(2, 'forbidden');
     first.put(publish(4)); // In the same transaction.
     await keptThere(4);
     locks.kill('a');
     const { publishes } = await outbox('b').load();
-    expect(publishes).toEqual([publish(1), { ...publish(2, ''), refusal: 'limit' }, publish(3), publish(4)]);
+    expect(publishes).toEqual([publish(1), { ...publish(2), refusal: 'forbidden' }, publish(3), publish(4)]);
   });
 
   it('keeps a publish without any save', async () => {

@@ -40,8 +40,8 @@ class MemoryStore implements SessionStore {
     this.publishes.push({ publishId, channel, id, payload });
   }
 
-  refuse(publishId: number, code: string): void {
-    this.publishes = this.publishes.map((publish) => (publish.publishId === publishId ? { ...publish, payload: '', refusal: code } : publish));
+  refuse(publishId: number, refusal: string): void {
+    this.publishes = this.publishes.map((publish) => (publish.publishId === publishId ? { ...publish, refusal } : publish));
   }
 
   save(state: StoredState): 'kept' {

@@ -15,9 +15,9 @@ export interface OutboxItem {
   readonly id: string | undefined;
   readonly payload: Raw;
   readonly bytes: number;
-  /** The code of its nack, where one has come: it was never applied, so it is never sent in another session. */
+  /** A nack has come, with this code: it was never applied, so it is never sent in another session. */
   refusal: string | undefined;
-  /** This page or process has told the application of the refusal. */
+  /** And the application has been told, by this page. */
   told: boolean;
 }
 

@@ -73,7 +73,7 @@ export class Publishing {
       );
     const item = this.outbox.add(channel, id, payload, bytes);
     try {
-      this.s.config.store?.put(item);
+      this.s.config.store?.put({ publishId: item.publishId, channel, id, payload });
     } catch (error) {
       this.outbox.takeBack();
       throw error;
@@ -137,8 +137,9 @@ export class Publishing {
       this.s.emitError(message.code, message.reason);
       return;
     }
-    const item = this.refusedNow(message.seq, message.code);
-    if (item === undefined) return;
+    const item = this.outbox.find(message.seq);
+    if (item === undefined || item.told) return; // "a client drops those that it knows" (PROTOCOL.md, welcome)
+    item.refusal = message.code;
     this.s.backoff.progressed();
     // Before the application is told: what was told as refused is never sent in another session.
     if (item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId, message.code);
@@ -195,8 +196,11 @@ export class Publishing {
     if (lastSeq !== null) {
       // The outbox still has the old session's numbers. A successor is told the same, until the new session is saved: nothing need be noted.
       for (const { seq, code, reason } of refusals) {
-        const item = this.refusedNow(seq, code);
-        if (item !== undefined) this.emitRefused(item, code, reason);
+        const item = this.outbox.find(seq);
+        if (item === undefined || item.told) continue;
+        item.refusal = code;
+        this.s.backoff.progressed();
+        this.emitRefused(item, code, reason);
       }
       this.settle(lastSeq);
       this.dropRefused();
@@ -304,7 +308,6 @@ export class Publishing {
       this.outbox.add(channel, id, payload, itemBytes + utf8Length(channel) + size(payload), refusal);
     }
     this.outbox.sent = sentId + 1 - firstId;
-    this.dropRefused();
     // Of a session that got nothing without an answer, nothing is wanted: a new one is cheaper, and nobody's subscriptions are in it.
     this.s.ticket = this.outbox.sent === 0 ? '' : ticket;
     this.s.inherited = this.s.ticket !== '';
@@ -326,30 +329,22 @@ export class Publishing {
     for (let item = this.outbox.pop(seq); item !== undefined; item = this.outbox.pop(seq)) this.done(item, 0);
   }
 
-  /** The item with this seq, which is refused now; undefined where the application knows that, or there is none. */
-  private refusedNow(seq: number, code: string): OutboxItem | undefined {
-    const item = this.outbox.find(seq);
-    if (item === undefined || item.told) return undefined; // "a client drops those that it knows" (PROTOCOL.md, welcome)
-    item.refusal = code;
+  private emitRefused(item: OutboxItem, code: string, reason: string): void {
     item.told = true;
-    return item;
+    this.s.emit({ type: 'refused', publishId: item.publishId, channel: item.channel, code, reason });
   }
 
   /** The page that was told died before it noted the result, or before its application heard of it. */
   private tellInherited(item: OutboxItem): void {
-    if (item.refusal !== undefined && !item.told) this.emitRefused(item, item.refusal, 'the server told a page or process before this one');
+    if (!item.told) this.emitRefused(item, item.refusal ?? '', 'the server told a page before this one');
   }
 
-  private emitRefused(item: OutboxItem, code: string, reason: string): void {
-    this.s.emit({ type: 'refused', publishId: item.publishId, channel: item.channel, code, reason });
-  }
-
-  /** Publishes at the front that were refused leave. */
+  /** Publishes at the front that were refused leave. Of those that another page was told of the application is told now. */
   private dropRefused(): void {
-    for (let item = this.outbox.popRefused(); item !== undefined; item = this.outbox.popRefused()) this.tellInherited(item);
+    for (let item = this.outbox.popRefused(); item !== undefined; item = this.outbox.popRefused()) this.done(item, 0);
     for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
       this.unsaved = true; // The others have moved up.
-      this.tellInherited(item);
+      this.done(item, 0);
     }
   }
 

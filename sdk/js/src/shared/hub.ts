@@ -292,7 +292,8 @@ export class Hub implements FeedHost {
   }
 
   private refused(tab: Tab, seq: number, code: string, reason: string, here: boolean): void {
-    tab.refused = [...tab.refused, { seq, code, reason }].slice(-refusedMax);
+    // It may come again after a change of leaders.
+    if (!tab.refused.some((known) => known.seq === seq)) tab.refused = [...tab.refused, { seq, code, reason }].slice(-refusedMax);
     tab.done.set(seq, null);
     const tell = (): void => {
       tab.connection?.send({ type: 'nack', seq, code, reason });

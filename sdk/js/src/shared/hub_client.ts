@@ -38,8 +38,7 @@ export class HubClient extends HoldfastClient {
 
   /** Whether a publish is still without its answer. */
   isWaiting(publishId: number): boolean {
-    const item = this.driver?.session.publishing.outbox.byId(publishId);
-    return item !== undefined && item.refusal === undefined;
+    return this.driver?.session.publishing.outbox.byId(publishId) !== undefined;
   }
 
   get payloadBytesMax(): number {
