@@ -85,6 +85,8 @@ function watch(signals: PlatformSignals): () => void {
     listenDocument('visibilitychange', () => signals.background(isHidden()));
     listenDocument('resume', () => signals.wokeUp());
     listen('pagehide', () => signals.leaving());
+    // Behind it nothing runs any more: whoever holds a lock, or a connection, lets go now.
+    listenDocument('freeze', () => signals.leaving());
     listen('pageshow', (event) => {
       if ((event as PageTransitionEvent).persisted) signals.wokeUp();
     });
