@@ -4,6 +4,7 @@
  */
 import { Holdfast, HoldfastError } from '../../sdk/js/src/index.js';
 import { indexedDbOutbox } from '../../sdk/js/src/outbox_indexeddb.js';
+import { SharedHoldfast } from '../../sdk/js/src/shared/shared_holdfast.js';
 import type { Client, Disconnected, HoldfastOptions, State } from '../../sdk/js/src/index.js';
 
 export { webSocketTransport } from '../../sdk/js/src/index.js';
@@ -41,8 +42,12 @@ export class Actor {
 
   constructor(readonly who: string) {}
 
-  /** outbox: the name of one in IndexedDB. */
-  open(url: string, { outbox, ...options }: HoldfastOptions & { outbox?: string } = {}): void {
+  /** outbox: the name of one in IndexedDB. shared: the name of a group of tabs. */
+  open(url: string, { outbox, shared, ...options }: HoldfastOptions & { outbox?: string; shared?: string } = {}): void {
+    if (shared !== undefined) {
+      this.use(new SharedHoldfast<Record<string, Line>>(url, { ...options, name: shared }));
+      return;
+    }
     const storage = outbox === undefined ? {} : { storage: { outbox: indexedDbOutbox({ name: outbox }) } };
     this.use(new Holdfast<Record<string, Line>>(url, { ...options, ...storage }));
   }

@@ -173,9 +173,9 @@ class Tab {
     await this.window.send('Page.setWebLifecycleState', { state }, this.sessionId);
   }
 
-  async beActor(who, url) {
+  async beActor(who, url, options = {}) {
     await until('the page has loaded its script', () => this.run('() => "Actor" in window'));
-    await this.run('(who, url) => { window.actor = new window.Actor(who); window.actor.open(url); }', who, url);
+    await this.run('(who, url, options) => { window.actor = new window.Actor(who); window.actor.open(url, options); }', who, url, options);
     return { who, call: (method, ...args) => this.run('(name, values) => window.actor[name](...values)', method, args) };
   }
 }
