@@ -76,16 +76,38 @@ function isMembers(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+interface Rule {
+  readonly name: string;
+  readonly fits: (value: unknown) => boolean;
+  readonly optional: boolean;
+  /** null says something, and stays. */
+  readonly nullable: boolean;
+}
+
+/** The shapes as they are walked, made when they are first needed. */
+const ruled = /* @__PURE__ */ new Map<string, readonly Rule[]>();
+
+function rulesOf(shape: string): readonly Rule[] {
+  let rules = ruled.get(shape);
+  if (rules === undefined) {
+    rules = (shape.match(/\S+/g) ?? []).map((text) => {
+      const [name = '', kind = ''] = text.split(':');
+      const nullable = name === 'lastSeq' || ((name === 'from' || name === 'to') && kind === 'n?');
+      return { name, fits: fits[kind.charAt(0)] ?? (() => false), optional: kind.endsWith('?'), nullable };
+    });
+    ruled.set(shape, rules);
+  }
+  return rules;
+}
+
 /** What is wrong with the members of an object; undefined: nothing. What is null and may be is left out. */
 function fault(members: Members, shape: string): string | undefined {
-  for (const rule of shape.split(' ')) {
-    const [name = '', kind = ''] = rule.split(':');
+  for (const { name, fits, optional, nullable } of rulesOf(shape)) {
     const value = members[name];
-    if (name === '') continue;
     if (value === undefined || value === null) {
-      if (!kind.endsWith('?')) return `"${name}" is missing`;
-      if (value === null && name !== 'lastSeq' && name !== 'from' && name !== 'to') delete members[name];
-    } else if (fits[kind.charAt(0)]?.(value) !== true) return `"${name}" is of a wrong type`;
+      if (!optional) return `"${name}" is missing`;
+      if (value === null && !nullable) delete members[name];
+    } else if (!fits(value)) return `"${name}" is of a wrong type`;
   }
   return undefined;
 }
