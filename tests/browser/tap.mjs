@@ -4,6 +4,8 @@
  *     await run();
  * No test sleeps until something "must have happened": until() polls with a deadline. HF_TEST_PATIENCE multiplies all of them.
  */
+import { isDeepStrictEqual } from 'node:util';
+
 export const patience = Number(process.env.HF_TEST_PATIENCE ?? '1');
 const answerMs = 15_000 * patience;
 const tests = [];
@@ -24,7 +26,7 @@ function shorten(value) {
 }
 
 export function checkEqual(got, want, what) {
-  if (JSON.stringify(got) !== JSON.stringify(want)) throw new CheckFailed(`${what}: got ${shorten(got)}, want ${shorten(want)}`);
+  if (!isDeepStrictEqual(got, want)) throw new CheckFailed(`${what}: got ${shorten(got)}, want ${shorten(want)}`);
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
