@@ -131,7 +131,7 @@ describe('the documentation', () => {
   it('has examples that compile', async () => {
     const folder = join(project, 'examples');
     mkdirSync(folder);
-    const names = ['sdk/js/README.md', 'docs/sdk.md', 'docs/sdk-coming-from.md'].flatMap((page) => {
+    const names = ['sdk/js/README.md', 'docs/sdk.md'].flatMap((page) => {
       const text = readFileSync(join(root, '..', '..', page), 'utf8');
       return [...text.matchAll(/^```ts\n([^]*?)^```/gm)].map(([, code = ''], i) => {
         const name = `${page.replaceAll(/\W/g, '_')}_${i}.ts`;
