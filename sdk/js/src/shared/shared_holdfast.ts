@@ -17,6 +17,7 @@ import type { AnyChannels, ChannelMap, HoldfastOptions, Off } from '../types.js'
 import { Group } from './group.js';
 import type { OpenBroadcast } from './wire.js';
 
+/** What can be chosen for a shared connection, beside what can be for any client. */
 export interface SharedOptions extends Omit<HoldfastOptions, 'autoConnect'> {
   /** Tabs with the same name share; default `default`. What two users, or two servers, are to get belongs into two. */
   name?: string;
@@ -24,7 +25,9 @@ export interface SharedOptions extends Omit<HoldfastOptions, 'autoConnect'> {
   durability?: 'relaxed' | 'strict';
   /** In place of the platform's. */
   indexedDB?: IDBFactory;
+  /** In place of the platform's Web Locks. */
   locks?: Locks;
+  /** In place of the platform's BroadcastChannel: makes one of that name. For tests. @hidden */
   openBroadcast?: OpenBroadcast;
 }
 
@@ -36,6 +39,11 @@ interface Globals {
 /** What a tab can be without: it shows no token, and its leader is as near as can be. */
 const tabOptions: HoldfastOptions = { encoding: 'json', heartbeat: 'fixed' };
 
+/**
+ * A client whose connection is shared by all tabs of the origin; see `Client` for what it does.
+ *
+ *     const holdfast = new SharedHoldfast('wss://example.org/ws', { getToken });
+ */
 export class SharedHoldfast<M extends ChannelMap = AnyChannels> extends HoldfastClient<M> {
   private readonly group: Group;
   private readonly upstreamHandlers = new Set<(state: State) => void>();
@@ -85,6 +93,7 @@ export class SharedHoldfast<M extends ChannelMap = AnyChannels> extends Holdfast
     return this.group.upstream;
   }
 
+  /** Be told when `upstream` changes. What it gives stops that. */
   onUpstream(handler: (state: State) => void): Off {
     const own = (state: State): void => handler(state);
     this.upstreamHandlers.add(own);
