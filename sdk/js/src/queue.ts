@@ -28,8 +28,12 @@ export class DeliveryQueue<P> implements AsyncIterableIterator<Delivery<P>> {
     this.limit = options.limit ?? 1000;
     this.fails = options.overflow === 'fail';
     if (!Number.isSafeInteger(this.limit) || this.limit < 1) throw new HoldfastError('invalid', '"limit" is no number from 1 on');
-    if (options.signal?.aborted === true) this.end();
-    else options.signal?.addEventListener('abort', () => this.end(), { once: true });
+  }
+
+  /** End with this signal, which may have been given already. Not in the constructor: onEnd() may need the queue. */
+  obey(signal: AbortSignal | undefined): void {
+    if (signal?.aborted === true) this.end();
+    else signal?.addEventListener('abort', () => this.end(), { once: true });
   }
 
   push(item: Delivery<P>): void {

@@ -81,8 +81,9 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
 
   iterate(options: IterateOptions = {}): AsyncIterableIterator<Delivery<P>> {
     const queue: DeliveryQueue<P> = new DeliveryQueue<P>(options, () => this.queues.delete(queue));
+    this.queues.add(queue);
     if (this.state === 'ended' || this.leaving) queue.end(this.ended?.error ?? null);
-    else this.queues.add(queue);
+    queue.obey(options.signal);
     return queue;
   }
 

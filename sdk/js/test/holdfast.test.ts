@@ -747,6 +747,14 @@ describe('loops', () => {
     expect(await loop.next()).toEqual({ done: true, value: undefined });
   });
 
+  it('is over before it begins where its signal was given already, and leaves nothing behind', async () => {
+    const { client } = setup();
+    const subscription = client.subscribe('room');
+    const loop = subscription.iterate({ signal: AbortSignal.abort() });
+    expect(await loop.next()).toEqual({ done: true, value: undefined });
+    expect((subscription as unknown as { queues: Set<unknown> }).queues.size).toBe(0);
+  });
+
   it('ends on its signal', async () => {
     const { world, client } = setup();
     const abort = new AbortController();
