@@ -696,12 +696,14 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     const sentId = outbox === undefined ? 0 : outbox.firstId + outbox.sent - 1;
     if (this.hasStore) this.driver?.run((now) => this.driver?.session.saveLast(now));
     for (const [publishId, { reject }] of this.publishes) {
-      const item = this.hasStore ? undefined : outbox?.take();
+      // By its number: what was refused is settled, and lies in the outbox all the same.
+      const item = this.hasStore ? undefined : outbox?.byId(publishId);
       if (item !== undefined && publishId <= sentId)
         reject(new PublishUncertain(item.channel, item.id, typeof item.payload === 'string' ? JSON.parse(item.payload) : item.payload));
       else reject(closedError());
     }
     this.publishes.clear();
+    if (!this.hasStore) while (outbox?.take() !== undefined);
   }
 }
 

@@ -517,6 +517,23 @@ describe('publishing', () => {
     expect((await next).offset).toBe(1);
   });
 
+  it('tells of each publish that is uncertain what that one was, whatever was refused beside it', async () => {
+    const { world, server, client } = setup();
+    await world.until(() => client.state === 'live');
+    server.intercept = (_connection, message) => message['type'] === 'data';
+    const publishes = ['one', 'two', 'three'].map((text) => caught(client.publish('room', text, { id: `id-${text}` })));
+    await world.run(100);
+    server.connection.send({ type: 'nack', seq: 2, code: 'forbidden', reason: 'no' });
+    await world.run(100);
+    server.connection.close(1000);
+    await world.run(100);
+    const [one, two, three] = await Promise.all(publishes);
+    expect(one).toMatchObject({ name: 'PublishUncertain', id: 'id-one', payload: 'one' });
+    expect(two).toMatchObject({ name: 'PublishRefused', code: 'forbidden' });
+    expect(three).toMatchObject({ name: 'PublishUncertain', id: 'id-three', payload: 'three' });
+    expect(client.unanswered).toBe(0);
+  });
+
   it('keeps payloads as they were when they were published', async () => {
     const { world, client } = setup();
     const got: unknown[] = [];
