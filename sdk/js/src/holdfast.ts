@@ -92,7 +92,7 @@ function codecsOf(encoding: HoldfastOptions['encoding'] = 'auto'): readonly Code
 
 /** The text that a payload is on the wire; bytes stay bytes. */
 function rawPayload(payload: unknown): Raw {
-  if (payload instanceof Uint8Array) return payload.slice();
+  if (payload instanceof Uint8Array) return new Uint8Array(payload); // Not slice(): that of a Buffer is a view of it.
   let text: string | undefined;
   try {
     text = JSON.stringify(payload);

@@ -534,6 +534,16 @@ describe('publishing', () => {
     expect(client.unanswered).toBe(0);
   });
 
+  it('keeps the bytes of a Buffer as they were, though its slice() copies nothing', async () => {
+    const { world, server, client } = setup();
+    const payload = Buffer.from('hello');
+    const published = client.publish('room', payload);
+    payload.fill(0);
+    await world.run(500);
+    await published;
+    expect(server.connection.received.filter(({ type }) => type === 'data')).toMatchObject([{ payloadBase64: btoa('hello') }]);
+  });
+
   it('keeps payloads as they were when they were published', async () => {
     const { world, client } = setup();
     const got: unknown[] = [];
