@@ -48,12 +48,16 @@ def done():
     sys.exit(0 if all(points) else 1)
 
 
+NOT_SOURCES = ('node_modules', 'dist')  # What npm brought for the tests, and what is made of the TypeScript library.
+SDK_PAGES = 'sdk/js/api'
+
+
 def sources(root, folders, endings):
     """The project's files below these folders, as paths from root, in a stable order."""
     found = []
     for folder in folders:
         for at, dirs, names in os.walk(os.path.join(root, folder)):
-            dirs[:] = sorted(name for name in dirs if name != 'node_modules')  # what npm brought for the tests is not ours
+            dirs[:] = sorted(name for name in dirs if name not in NOT_SOURCES and os.path.join(at, name) != os.path.join(root, SDK_PAGES))
             found += [os.path.relpath(os.path.join(at, n), root) for n in sorted(names) if n.endswith(endings)]
     return found
 
