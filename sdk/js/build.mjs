@@ -20,6 +20,7 @@ const entries = [
   { name: 'index.node', source: 'src/index.node.ts' },
   { name: 'outbox', source: 'src/outbox_indexeddb.ts' },
   { name: 'shared', source: 'src/shared/shared_holdfast.ts' },
+  { name: 'react', source: 'src/react.ts' },
 ];
 
 const common = {
@@ -53,8 +54,9 @@ function buildTypes() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.types.json')], { stdio: 'inherit' });
   cpSync(join(dist, 'esm', 'types'), join(dist, 'cjs', 'types'), { recursive: true });
-  writeFileSync(join(dist, 'esm', 'package.json'), '{ "type": "module" }\n');
-  writeFileSync(join(dist, 'cjs', 'package.json'), '{ "type": "commonjs" }\n');
+  // A bundler looks into the nearest package.json only, so that it must be said here again that a module which nobody uses can be left out.
+  writeFileSync(join(dist, 'esm', 'package.json'), '{ "type": "module", "sideEffects": false }\n');
+  writeFileSync(join(dist, 'cjs', 'package.json'), '{ "type": "commonjs", "sideEffects": false }\n');
 }
 
 function tellSizes() {
