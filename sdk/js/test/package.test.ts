@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import type { Holdfast as HoldfastClass } from '../src/index.js';
@@ -64,7 +65,7 @@ describe('the package', () => {
     const { stdout } = await execute('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root });
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const paths = files.map(({ path }) => path);
-    for (const path of ['README.md', 'package.json', 'dist/esm/index.js', 'dist/esm/index.node.js', 'dist/cjs/index.js', 'dist/holdfast.min.js', 'dist/esm/types/index.d.ts', 'dist/cjs/types/index.node.d.ts'])
+    for (const path of ['README.md', 'package.json', 'dist/esm/index.js', 'dist/esm/index.node.js', 'dist/cjs/index.js', 'dist/holdfast.min.js', 'dist/esm/react.js', 'dist/cjs/react.js', 'dist/esm/types/react.d.ts', 'dist/esm/types/index.d.ts', 'dist/cjs/types/index.node.d.ts'])
       expect(paths).toContain(path);
     for (const path of paths) expect(path).toMatch(/^(dist\/|README\.md$|package\.json$|LICENSE$)/);
   });
@@ -117,9 +118,29 @@ describe('the package', () => {
       `const before = Object.getOwnPropertyNames(globalThis).join();
        for (const name of ['setTimeout', 'setInterval', 'queueMicrotask', 'fetch']) globalThis[name] = () => { throw new Error(name); };
        await import('holdfast-client');
+       await import('holdfast-client/react');
        console.log(Object.getOwnPropertyNames(globalThis).join() === before);`,
     );
     expect(await run('import.mjs', [])).toBe('true\n');
+  });
+
+  it('has hooks for React that load both ways, and React in nothing else', async () => {
+    const names = 'HoldfastProvider,useChannel,useConnection,useHoldfast,usePresence';
+    writeFileSync(join(project, 'react.mjs'), `import * as hooks from 'holdfast-client/react'; console.log(Object.keys(hooks).sort().join());`);
+    writeFileSync(join(project, 'react.cjs'), `console.log(Object.keys(require('holdfast-client/react')).sort().join());`);
+    expect(await run('react.mjs', [])).toBe(`${names}\n`);
+    expect(await run('react.cjs', [])).toBe(`${names}\n`);
+    const users = ['esm', 'cjs'].flatMap((kind) =>
+      readdirSync(join(root, 'dist', kind)).filter((file) => file.endsWith('.js') && /(from |require\()"react"/.test(readFileSync(join(root, 'dist', kind, file), 'utf8'))),
+    );
+    expect(users).toEqual(['react.js', 'react.js']);
+    expect(readFileSync(join(root, 'dist', 'esm', 'react.js'), 'utf8')).not.toContain('WebSocket');
+    // What is imported and not used costs a page nothing.
+    const { outputFiles } = await build({
+      stdin: { contents: `import 'holdfast-client/react'; import { useChannel } from 'holdfast-client/react';`, resolveDir: project },
+      bundle: true, format: 'esm', external: ['react'], write: false, minify: true, logLevel: 'silent',
+    });
+    expect(outputFiles[0]?.text.trim()).toBe('');
   });
 });
 
@@ -131,16 +152,19 @@ describe('the documentation', () => {
   it('has examples that compile', async () => {
     const folder = join(project, 'examples');
     mkdirSync(folder);
+    // Those in React, too.
+    mkdirSync(join(project, 'node_modules', '@types'));
+    symlinkSync(join(root, 'node_modules', '@types', 'react'), join(project, 'node_modules', '@types', 'react'), 'dir');
     const names = ['sdk/js/README.md', 'docs/sdk.md'].flatMap((page) => {
       const text = readFileSync(join(root, '..', '..', page), 'utf8');
-      return [...text.matchAll(/^```ts\n([^]*?)^```/gm)].map(([, code = ''], i) => {
-        const name = `${page.replaceAll(/\W/g, '_')}_${i}.ts`;
+      return [...text.matchAll(/^```(tsx?)\n([^]*?)^```/gm)].map(([, kind = '', code = ''], i) => {
+        const name = `${page.replaceAll(/\W/g, '_')}_${i}.${kind}`;
         writeFileSync(join(folder, name), code);
         return join('examples', name);
       });
     });
     expect(names.length).toBeGreaterThan(10);
-    await run(tsc, ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--module', 'esnext', '--moduleResolution', 'bundler', ...names]);
+    await run(tsc, ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--jsx', 'react-jsx', '--module', 'esnext', '--moduleResolution', 'bundler', ...names]);
   });
 });
 

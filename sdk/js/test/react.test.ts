@@ -1,0 +1,308 @@
+// @vitest-environment jsdom
+/** The hooks of src/react.ts, in React as a page has it, against the small server of world.ts in virtual time. Every component is rendered in StrictMode, which ends and repeats each effect. */
+import { act, createElement, StrictMode, type ReactElement, type ReactNode } from 'react';
+import { createRoot, hydrateRoot, type Root } from 'react-dom/client';
+import { renderToString } from 'react-dom/server';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { HoldfastClient } from '../src/holdfast.js';
+import { HoldfastProvider, useChannel, useConnection, usePresence, type Channel, type ChannelOptions, type ChannelPresence, type Connection } from '../src/react.js';
+import type { Client, HoldfastOptions } from '../src/types.js';
+import { FakeServer, World } from './world.js';
+
+Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+
+const roots: Root[] = [];
+
+afterEach(() => {
+  act(() => roots.splice(0).forEach((root) => root.unmount()));
+  vi.restoreAllMocks();
+});
+
+function setup(options: HoldfastOptions = {}) {
+  const world = new World();
+  const server = new FakeServer(world);
+  const client = new HoldfastClient('ws://fake/ws', { transport: server.transport(), ...options }, world.platform());
+  const element = document.createElement('div');
+  const root = createRoot(element);
+  roots.push(root);
+  return {
+    world,
+    server,
+    client,
+    element,
+    run: (ms = 500) => act(() => world.run(ms)),
+    render: (children: ReactNode, of: Client = client) => act(() => root.render(page(of, children))),
+    /** What clients have asked for, in order, as "subscribe room". */
+    asked: (...types: string[]) =>
+      server.connections.flatMap(({ received }) => received).filter(({ type }) => types.includes(type as string)).map(({ type, channel }) => `${String(type)} ${String(channel)}`),
+  };
+}
+
+function page(client: Client, children: ReactNode): ReactElement {
+  return createElement(StrictMode, null, createElement(HoldfastProvider, { client }, children));
+}
+
+/** A component that shows a channel, and keeps what it was given last in `seen`. */
+function Room({ name, options, seen }: { name: string; options?: ChannelOptions<string>; seen?: { channel?: Channel<string> } }): ReactElement {
+  const channel = useChannel<string>(name, options);
+  if (seen !== undefined) seen.channel = channel;
+  return createElement('p', null, `${name}: ${channel.messages.map(({ payload }) => payload).join(' ')}`);
+}
+
+const room = (name: string, options: ChannelOptions<string> = {}, seen: { channel?: Channel<string> } = {}, key = 'one'): ReactElement =>
+  createElement(Room, { name, options, seen, key });
+
+describe('useChannel', () => {
+  it('subscribes once in StrictMode, and each message comes once and in order', async () => {
+    const { server, element, render, run, asked } = setup();
+    const heard: string[] = [];
+    await run(); // With a connection: without one, what is taken back is never sent.
+    render(room('room', { onMessage: ({ payload }) => heard.push(payload) }));
+    await run();
+    for (const text of ['a', 'b', 'c']) server.publish('room', text);
+    await run();
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room']);
+    expect(element.textContent).toBe('room: a b c');
+    expect(heard).toEqual(['a', 'b', 'c']);
+  });
+
+  it('tells the state, the newest message, and publishes by a function that stays the same', async () => {
+    const { render, run } = setup();
+    const seen: { channel?: Channel<string> } = {};
+    render(room('room', {}, seen));
+    expect(seen.channel).toMatchObject({ state: 'pending', error: null, last: null, items: [], gaps: [] });
+    const publish = seen.channel!.publish;
+    const published = publish('hello', { id: 'own' });
+    await run();
+    expect(await published).toMatchObject({ channel: 'room', offset: 1 });
+    expect(seen.channel).toMatchObject({ state: 'active', last: { payload: 'hello', id: 'own' } });
+    expect(seen.channel!.publish).toBe(publish);
+  });
+
+  it('gives the newest messages only, to each component as many as it wants, and all to onMessage', async () => {
+    const { server, element, render, run } = setup();
+    const heard: string[] = [];
+    render([room('room', { limit: 2, onMessage: ({ payload }) => heard.push(payload) }), room('room', { limit: 3 }, {}, 'two')]);
+    await run();
+    for (const text of ['a', 'b', 'c', 'd']) server.publish('room', text);
+    await run();
+    expect(element.textContent).toBe('room: c droom: b c d');
+    expect(heard).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('shares one subscription, which the last component ends', async () => {
+    const { server, client, element, render, run, asked } = setup();
+    render([room('room'), room('room', {}, {}, 'two')]);
+    await run();
+    render(room('room', {}, {}, 'two'));
+    await run();
+    server.publish('room', 'a');
+    await run();
+    expect(element.textContent).toBe('room: a');
+    // The next one begins with what the other has.
+    render([room('room', {}, {}, 'two'), room('room', {}, {}, 'three')]);
+    expect(element.textContent).toBe('room: aroom: a');
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room']);
+    render(null);
+    await run();
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room', 'unsubscribe room']);
+    expect(client.subscription('room')).toBeUndefined();
+  });
+
+  it('loses nothing where one component follows another in the same rendering', async () => {
+    const { server, element, render, run, asked } = setup();
+    render(room('room'));
+    await run();
+    server.publish('room', 'a');
+    await run();
+    render(room('room', {}, {}, 'other'));
+    server.publish('room', 'b');
+    await run();
+    expect(element.textContent).toBe('room: a b');
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room']);
+  });
+
+  it('moves on to another channel, to another client, and back', async () => {
+    const first = setup();
+    const { server, element, render, run, asked } = first;
+    render(room('one'));
+    await run();
+    server.publish('one', 'a');
+    await run();
+    render(room('two'));
+    expect(element.textContent).toBe('two: ');
+    await run();
+    server.publish('one', 'b');
+    server.publish('two', 'c');
+    await run();
+    expect(element.textContent).toBe('two: c');
+    expect(asked('subscribe', 'unsubscribe').sort()).toEqual(['subscribe one', 'subscribe two', 'unsubscribe one']);
+    const second = setup();
+    render(room('two'), second.client);
+    await second.run();
+    second.server.publish('two', 'd');
+    await second.run();
+    expect(element.textContent).toBe('two: d');
+    await run();
+    expect(first.client.subscription('two')).toBeUndefined();
+    render(room('one', { last: 2 }));
+    await run();
+    expect(element.textContent).toBe('one: a b');
+  });
+
+  it('shows a gap where messages are missing', async () => {
+    const { world, server, client, render, run } = setup();
+    const seen: { channel?: Channel<string> } = {};
+    const heard: unknown[] = [];
+    render(room('room', { onGap: ({ from, to }) => heard.push([from, to]) }, seen));
+    await run();
+    server.publish('room', 'a');
+    await run();
+    server.keep = 1;
+    server.connection.close(1011);
+    server.down = true;
+    await run(50);
+    for (const text of ['b', 'c', 'd']) server.publish('room', text);
+    server.down = false;
+    await act(() => world.until(() => client.state === 'live'));
+    await run();
+    expect(seen.channel!.items.map((item) => (item.type === 'gap' ? `${item.from}-${item.to} ${item.code}` : item.payload))).toEqual(['a', '2-3 evicted', 'd']);
+    expect(seen.channel!.gaps).toHaveLength(1);
+    expect(heard).toEqual([[2, 3]]);
+  });
+
+  it('ends with the error of what is refused', async () => {
+    const { render, run } = setup();
+    const seen: { channel?: Channel<string> } = {};
+    render(room('', {}, seen));
+    await run();
+    expect(seen.channel).toMatchObject({ state: 'ended', error: { code: 'invalid' } });
+  });
+
+  it('uses the subscription that the application has, and leaves it to it', async () => {
+    const { server, client, element, render, run } = setup();
+    const own = client.subscribe('room');
+    await run();
+    render(room('room'));
+    server.publish('room', 'a');
+    await run();
+    expect(element.textContent).toBe('room: a');
+    render(null);
+    await run();
+    expect(own.state).toBe('active');
+    expect(client.subscription('room')).toBe(own);
+  });
+
+  it('subscribes anew for another mode, behind what has come, and says where two want different ones', async () => {
+    const { server, element, render, run, asked } = setup();
+    render(room('room', { mode: 'latest' }));
+    await run();
+    server.publish('room', 'a');
+    await run();
+    render(room('room', { mode: 'all' }));
+    server.publish('room', 'b');
+    server.publish('room', 'c');
+    await run();
+    expect(element.textContent).toBe('room: b c');
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room', 'unsubscribe room', 'subscribe room']);
+    const seen: { channel?: Channel<string> } = {};
+    render([room('room', { mode: 'all' }), room('room', { mode: 'latest' }, seen, 'two')]);
+    await run();
+    expect(seen.channel).toMatchObject({ state: 'ended', error: { code: 'exists' } });
+    expect(element.textContent).toBe('room: b croom: ');
+  });
+
+  it('refuses a limit that is none, and to be used without a client', () => {
+    const { render, element } = setup();
+    vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    expect(() => render(room('room', { limit: 0 }))).toThrow('"limit" is no whole number from 1 to 10000');
+    expect(() => renderToString(createElement(Room, { name: 'room' }))).toThrow('HoldfastProvider');
+    expect(element.textContent).toBe('');
+  });
+});
+
+describe('useConnection', () => {
+  it('tells the state, why, and when the next attempt is', async () => {
+    const { world, server, client, render, run } = setup();
+    let seen: Connection | undefined;
+    const Status = (): null => ((seen = useConnection()), null);
+    render(createElement(Status));
+    await run();
+    expect(seen).toMatchObject({ state: 'live', cause: 'welcomed', nextAttemptAt: null });
+    vi.spyOn(Date, 'now').mockReturnValue(1_000_000);
+    server.down = true;
+    server.connection.close(1011);
+    await act(() => world.until(() => client.state === 'waiting'));
+    await act(() => world.until(() => client.state === 'connecting'));
+    await act(() => world.until(() => client.state === 'waiting'));
+    expect(seen).toMatchObject({ state: 'waiting', cause: 'unreachable' });
+    expect(seen!.nextAttempt).toBeGreaterThan(0);
+    expect(seen!.nextAttemptAt).toBe(1_000_000 + seen!.nextAttempt!);
+    render(null);
+    server.down = false;
+    await act(() => world.until(() => client.state === 'live'));
+    // Nobody looked meanwhile: the state is known, and why is not.
+    render(createElement(Status));
+    expect(seen).toEqual({ state: 'live', cause: null, evidence: '', nextAttempt: null, nextAttemptAt: null });
+  });
+});
+
+describe('usePresence', () => {
+  let seen: ChannelPresence | undefined;
+  const Who = ({ name }: { name: string }): null => ((seen = usePresence(name)), null);
+
+  it('asks once, and again when it is told to or the channel is another', async () => {
+    const { render, run, asked } = setup();
+    render(createElement(Who, { name: 'room' }));
+    expect(seen).toMatchObject({ state: 'loading', members: [], error: null });
+    await run();
+    expect(seen).toMatchObject({ state: 'known', members: [{ user: 'me' }], error: null });
+    expect(asked('presence')).toEqual(['presence room']);
+    act(() => seen!.refresh());
+    expect(seen!.state).toBe('known');
+    await run();
+    render(createElement(Who, { name: 'other' }));
+    expect(seen).toMatchObject({ state: 'loading', members: [] });
+    await run();
+    expect(seen!.state).toBe('known');
+    expect(asked('presence')).toEqual(['presence room', 'presence room', 'presence other']);
+  });
+
+  it('says that the server has none', async () => {
+    const { server, render, run } = setup();
+    server.intercept = (connection, { type, id }) => {
+      if (type === 'presence') connection.send({ type: 'error', code: 'unavailable', reason: 'no presence here', re: 'presence', id });
+      return type === 'presence';
+    };
+    render(createElement(Who, { name: 'room' }));
+    await run();
+    expect(seen).toMatchObject({ state: 'failed', members: [], error: { code: 'unavailable', message: 'no presence here' } });
+  });
+});
+
+describe('on a server', () => {
+  it('asks for nothing, and the page goes on from there', async () => {
+    const { world, server, client } = setup({ autoConnect: false });
+    const App = (): ReactElement => createElement('main', null, useConnection().state, ' ', useChannel<string>('room').state, ' ', usePresence('room').state, ' ', room('room'));
+    const html = renderToString(page(client, createElement(App)));
+    await world.run(1000);
+    expect(html).toContain('waiting');
+    expect(html).toContain('pending');
+    expect(client.subscription('room')).toBeUndefined();
+    expect(server.attempts).toBe(0);
+
+    const element = document.createElement('div');
+    element.innerHTML = html;
+    const errors = vi.spyOn(console, 'error');
+    client.connect();
+    await world.run(500); // Live before the page is taken over: what was rendered on the server must still match.
+    server.channel('room');
+    await act(async () => void roots.push(hydrateRoot(element, page(client, createElement(App)))));
+    await act(() => world.run(500));
+    server.publish('room', 'a');
+    await act(() => world.run(500));
+    expect(element.textContent).toContain('live active known');
+    expect(element.textContent).toContain('room: a');
+    expect(errors).not.toHaveBeenCalled();
+  });
+});
