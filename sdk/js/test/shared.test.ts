@@ -1,7 +1,9 @@
 /** shared.test.ts - tabs that share one connection: they come and go, are closed, killed and frozen, the leader among them. No message is lost or doubled, and every publish is applied once. */
 import { IDBFactory as FakeFactory, IDBKeyRange } from 'fake-indexeddb';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { PublishRefused, PublishUncertain } from '../src/errors.js';
+import { HoldfastError, PublishRefused, PublishUncertain } from '../src/errors.js';
+import type { Hub } from '../src/shared/hub.js';
+import type { HubClient } from '../src/shared/hub_client.js';
 import { SharedHoldfast } from '../src/shared/shared_holdfast.js';
 import type { Message } from '../src/types.js';
 import { FakeBroadcasts } from './fake_broadcast.js';
@@ -59,6 +61,12 @@ async function following(options = {}): Promise<Tab> {
   const tab = await opened();
   await tab.client.subscribe('demo', options).ready();
   return tab;
+}
+
+/** The hub of the tab that leads, and its client: what no tab can bring about is done here. */
+function hubOf({ client }: Tab): { readonly hub: Hub; readonly upstream: HubClient } {
+  const { hub } = (client as unknown as { readonly group: { readonly hub: Hub } }).group;
+  return { hub, upstream: (hub as unknown as { readonly client: HubClient }).client };
 }
 
 /** Wait until so many publishes lie in the shared outbox. */
@@ -151,6 +159,22 @@ describe('tabs', () => {
     expect(error).toBeInstanceOf(PublishUncertain);
     expect([error.id, error.payload]).toEqual(['x', { two: 2 }]);
     expect((await client.publish('demo', 3)).offset).toBe(2);
+  });
+
+  it('are told of each publish that the leader refuses, also where others are answered meanwhile', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const { client } = await opened();
+    const { upstream } = hubOf(leader);
+    const publishRaw = upstream.publishRaw.bind(upstream);
+    let count = 0;
+    upstream.publishRaw = (...what) => {
+      if (++count <= 30) throw new HoldfastError('outbox_full', 'full');
+      return publishRaw(...what);
+    };
+    const results = await Promise.allSettled(numbers(1, 60).map((n) => client.publish('demo', n)));
+    expect(results.flatMap(({ status }, i) => (status === 'fulfilled' ? [i + 1] : []))).toEqual(applied());
+    expect(applied()).toHaveLength(30);
   });
 
   it('end when the server ends the session', async () => {

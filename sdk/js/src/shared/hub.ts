@@ -294,9 +294,11 @@ export class Hub implements FeedHost {
   private refused(tab: Tab, seq: number, code: string, reason: string, here: boolean): void {
     // It may come again after a change of leaders.
     if (!tab.refused.some((known) => known.seq === seq)) tab.refused = [...tab.refused, { seq, code, reason }].slice(-refusedMax);
-    tab.done.set(seq, null);
     const tell = (): void => {
+      if (this.isOver) return;
       tab.connection?.send({ type: 'nack', seq, code, reason });
+      // Not before: an ack that covers it would say that it was published.
+      tab.done.set(seq, null);
       this.settle(tab);
     };
     this.note(tab);
