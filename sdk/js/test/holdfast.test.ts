@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { HoldfastClient } from '../src/holdfast.js';
 import { HoldfastError, PublishRefused, PublishUncertain } from '../src/errors.js';
-import type { Delivery, Gap, HoldfastOptions, Message, StateChange } from '../src/types.js';
+import type { Delivery, Gap, HoldfastOptions, Message, OutboxStore, StateChange, StoredPublish, StoredState, Transport } from '../src/types.js';
 import { FakeServer, flush, World } from './world.js';
 
 interface Setup {
@@ -879,6 +879,85 @@ describe('closing', () => {
     await flush();
     expect(client.state).toBe('ended');
     expect(await publish).toMatchObject({ code: 'closed' });
+  });
+});
+
+/** An outbox's store whose saves take so long on the world's clock. */
+class SlowStore implements OutboxStore {
+  state: StoredState = { firstId: 1, sentId: 0, seqBase: 0, attempts: 0, ticket: '' };
+  publishes: StoredPublish[] = [];
+
+  constructor(
+    private readonly world: World,
+    private readonly saveMs: number,
+  ) {}
+
+  load(): ReturnType<OutboxStore['load']> {
+    return Promise.resolve({ state: this.state, publishes: [...this.publishes] });
+  }
+
+  put(publish: StoredPublish): void {
+    this.publishes.push(publish);
+  }
+
+  refuse(): void {
+    throw new Error('nothing is refused here');
+  }
+
+  save(state: StoredState): Promise<void> {
+    return new Promise((resolve) => {
+      this.world.after(this.saveMs, () => {
+        this.state = state;
+        this.publishes = this.publishes.filter(({ publishId }) => publishId >= state.firstId);
+        resolve();
+      });
+    });
+  }
+
+  close(): void {
+    // Another may have it at any time.
+  }
+}
+
+describe('a kept outbox', () => {
+  it.each([
+    { when: 'while that is being saved', saveMs: 100, buffered: 0 },
+    { when: 'when that has been saved', saveMs: 0, buffered: 1e6 },
+  ])('notes at the end what was sent, and not what might have been sent next, $when', async ({ saveMs, buffered }) => {
+    const world = new World();
+    const server = new FakeServer(world);
+    const { open } = server.transport();
+    // A socket that says that it is full gets no publishes.
+    let bufferedAmount = 0;
+    const transport: Transport = {
+      open: (request, events) => {
+        const connection = open(request, events);
+        return {
+          send: (data) => connection.send(data),
+          close: (code, reason) => connection.close(code, reason),
+          get bufferedAmount() {
+            return bufferedAmount;
+          },
+        };
+      },
+    };
+    const outbox = new SlowStore(world, saveMs);
+    const client = new HoldfastClient('ws://fake/ws', { transport, storage: { outbox } }, world.platform());
+    await world.until(() => client.state === 'live');
+    await world.run(1000);
+    bufferedAmount = buffered;
+    const payload = 'x'.repeat(40_000);
+    const publishes = [1, 2, 3, 4].map(() => caught(client.publish('room', payload)));
+    if (buffered > 0) await world.until(() => outbox.state.sentId > 0);
+    server.connection.close(1000);
+    await world.run(90);
+    expect(client.state).toBe('ended');
+    const received = server.connections.flatMap((connection) => connection.received.filter(({ type }) => type === 'data')).length;
+    await Promise.all(publishes);
+    await world.run(1000);
+    expect(received).toBeLessThan(4);
+    expect(outbox.state.sentId).toBe(received);
+    expect(outbox.publishes.length).toBe(4);
   });
 });
 

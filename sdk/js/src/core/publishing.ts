@@ -255,10 +255,15 @@ export class Publishing {
     this.saveState(this.stateNow(Math.max(this.sentId, this.kept.sentId)), now);
   }
 
-  /** What was answered is not asked again. Should that fail, it is, and its answer is as good the second time. */
+  /**
+   * What was answered is not asked again, and what was saved ahead of its being sent, and was not, is not uncertain where the session is gone. Should that fail, it is asked, and its
+   * answer is as good the second time.
+   */
   saveLast(now: number): void {
+    const { kept, saving, sentId } = this;
     if (this.s.config.store === null) return;
-    if (this.unsaved || this.kept.firstId !== this.outbox.firstId) this.saveState(this.stateNow(this.sentId), now);
+    // What is still being saved was saved ahead.
+    if (this.unsaved || saving.length > 0 || kept.firstId !== this.outbox.firstId || kept.sentId !== sentId) this.saveState(this.stateNow(sentId), now);
   }
 
   private saveState(state: StoredState, now: number): void {
