@@ -144,7 +144,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     const { token, heartbeat = 'adaptive' } = options;
     if (token !== undefined && !isHeaderToken(token, 4096))
       throw invalid("\"token\" is none: letters, digits and !#$%&'*+-.^_`|~ can stand in it, at most 4,096 of them");
-    this.tokens = new Tokens(token, options.getToken);
+    this.tokens = new Tokens(token, options.getToken, platform.wallClock());
     this.tolerance = checkBound('tolerance', options.tolerance, toleranceForegroundMs, 1, toleranceMsMax);
     this.backgroundTolerance = checkBound('backgroundTolerance', options.backgroundTolerance, toleranceIdleMs, 1, toleranceMsMax);
     this.requestTimeout = checkBound('requestTimeout', options.requestTimeout, 30_000, 0, 86_400_000);
@@ -274,7 +274,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   setToken(token: string): void {
     if (!isHeaderToken(token, 4096))
       throw invalid("the token is none: letters, digits and !#$%&'*+-.^_`|~ can stand in it, at most 4,096 of them");
-    this.tokens.taken(token);
+    this.tokens.taken(token, this.platform.wallClock(), isConnected(this.state));
     this.later(() => this.driver?.soon((now) => this.driver?.session.setToken(token, now)));
     this.planRenewal();
   }
@@ -371,6 +371,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     this.tokens.ask(
       renewal,
       (token) => {
+        this.tokens.taken(token, this.platform.wallClock(), isConnected(this.state));
         const good = this.driver?.run((now) => this.driver?.session.setToken(token, now));
         if (good === false) {
           this.tokens.expired();
@@ -387,7 +388,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
 
   private planRenewal(): void {
     const unix = this.platform.wallClock();
-    const at = this.tokens.renewAt(unix);
+    const at = this.tokens.renewAt;
     this.cancelRenewal();
     this.cancelRenewal = () => undefined;
     if (at === Infinity || this.state === 'ended') return;

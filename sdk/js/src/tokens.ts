@@ -3,8 +3,10 @@ import type { TokenReason } from './types.js';
 
 /** A token that ends within that is not shown any more. */
 const marginMs = 5000;
-/** A new one is asked for when so much of the old one's time is left, at least. */
+/** A new one is asked for when so much of the old one's time is left, or half of it where that is less. */
 const renewBeforeMs = 30_000;
+/** But not earlier than so long after the old one came: a source may keep its tokens, and give the same one for as long as it is good. */
+const renewAfterMs = 5000;
 
 /** The Unix time in ms at which a JWT ends; Infinity: it does not say, or is none. Only the server can tell whether it is good. */
 export function tokenEnd(token: string): number {
@@ -20,22 +22,32 @@ export function tokenEnd(token: string): number {
 
 export class Tokens {
   private end = Infinity;
+  private renewal = Infinity;
   private have: boolean;
+  /**
+   * It had ended by our clock when it was given, and has not been shown since. Our clock may be wrong, and a new token would be no better: the server decides about each token that the
+   * source gives.
+   */
+  private untried = false;
   private reason: TokenReason = 'first';
   private asking = false;
 
   constructor(
     token: string | undefined,
     private readonly source: ((reason: TokenReason) => string | Promise<string>) | undefined,
+    unix: number,
   ) {
     this.have = token !== undefined;
-    if (token !== undefined) this.end = tokenEnd(token);
+    if (token !== undefined) this.keep(token, unix);
   }
 
-  /** Whether one must be asked for before the next attempt. */
+  /** Whether one must be asked for before the next attempt. If not, that is made now, with the one that is there. */
   missing(unix: number): boolean {
     if (this.source === undefined) return false;
-    if (this.have && unix < this.end - marginMs) return false;
+    if (this.have && (this.untried || unix < this.end - marginMs)) {
+      this.untried = false;
+      return false;
+    }
     if (this.have) this.expired();
     return true;
   }
@@ -46,18 +58,19 @@ export class Tokens {
     this.reason = 'expired';
   }
 
-  taken(token: string): void {
+  /** shown: on the connection that stands. */
+  taken(token: string, unix: number, shown: boolean): void {
     this.have = true;
-    this.end = tokenEnd(token);
+    this.keep(token, unix);
+    this.untried = !shown && unix >= this.end - marginMs;
   }
 
   /** When one must be asked for so that the connection need not break for it, as Unix time; Infinity: never. */
-  renewAt(unix: number): number {
-    if (this.source === undefined || this.end === Infinity) return Infinity;
-    return Math.max(unix, this.end - renewBeforeMs);
+  get renewAt(): number {
+    return this.source === undefined ? Infinity : this.renewal;
   }
 
-  /** Ask, unless that is under way. Never rejects. */
+  /** Ask, unless that is under way. Never rejects. `done` is to say that it was taken. */
   ask(renewal: boolean, done: (token: string) => void, failed: (error: unknown) => void): void {
     const { source } = this;
     if (source === undefined || this.asking) return;
@@ -66,7 +79,6 @@ export class Tokens {
     void new Promise<string>((resolve) => resolve(source(renewal ? 'renewal' : this.reason))).then(
       (token) => {
         this.asking = false;
-        this.taken(token);
         done(token);
       },
       (error: unknown) => {
@@ -74,5 +86,12 @@ export class Tokens {
         failed(error);
       },
     );
+  }
+
+  private keep(token: string, unix: number): void {
+    this.end = tokenEnd(token);
+    const left = this.end - unix;
+    // What has ended already by our clock is not renewed by it: the server will tell.
+    this.renewal = left <= marginMs ? Infinity : unix + Math.max(renewAfterMs, left - renewBeforeMs, left / 2);
   }
 }

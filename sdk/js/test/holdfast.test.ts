@@ -202,8 +202,54 @@ describe('tokens', () => {
     expect(steps()).toContain('waiting token_expired');
   });
 
+  /** One that ends so many seconds after the world's clock began. */
+  const jwt = (seconds: number): string => `h.${btoa(JSON.stringify({ exp: 1_700_000_000 + seconds })).replaceAll('=', '')}.s`;
+
+  it('shows a token that was just given once, though by the clock here it has ended', async () => {
+    const reasons: string[] = [];
+    const { world, server, client } = setup({ heartbeat: 'fixed', getToken: (reason) => (reasons.push(reason), jwt(-3600)) });
+    await world.run(200);
+    expect(client.state).toBe('live');
+    await world.run(600_000);
+    expect([client.state, reasons]).toEqual(['live', ['first']]);
+    // It has been shown, and is not shown again.
+    server.connection.close(1006);
+    await world.run(60);
+    await world.until(() => client.state === 'live');
+    expect(reasons).toEqual(['first', 'expired']);
+    expect(server.attempts).toBe(2);
+  });
+
+  it('asks once for each attempt where every token that it is given is refused', async () => {
+    let asked = 0;
+    const { world, server } = setup({ getToken: () => (asked++, jwt(-3600)) }, (fake) => (fake.goodToken = 'another'));
+    await world.run(60_000);
+    expect(asked).toBeGreaterThan(2);
+    expect(asked).toBeLessThan(60);
+    expect(Math.abs(asked - server.attempts)).toBeLessThanOrEqual(1);
+  });
+
+  it('renews a token that lives 20 s at half of its life', async () => {
+    let asked = 0;
+    const { world, client } = setup({ heartbeat: 'fixed', getToken: () => (asked++, jwt(Math.ceil(world.now / 1000) + 20)) });
+    await world.until(() => client.state === 'live');
+    await world.run(200_000);
+    expect(asked).toBeGreaterThanOrEqual(18);
+    expect(asked).toBeLessThanOrEqual(22);
+  });
+
+  it('does not press a source that gives the same token for as long as it is good', async () => {
+    const at: number[] = [];
+    const { world, server, client } = setup({ heartbeat: 'fixed', getToken: () => (at.push(world.now), jwt(300)) });
+    await world.until(() => client.state === 'live');
+    await world.run(600_000);
+    expect(at.length).toBeGreaterThan(2);
+    expect(at.length).toBeLessThan(8);
+    for (let i = 1; i < at.length; i++) expect((at[i] ?? 0) - (at[i - 1] ?? 0)).toBeGreaterThanOrEqual(5000);
+    expect(server.attempts).toBe(1);
+  });
+
   it('renews a token before its end, on the connection that stands', async () => {
-    const jwt = (seconds: number): string => `h.${btoa(JSON.stringify({ exp: 1_700_000_000 + seconds })).replaceAll('=', '')}.s`;
     const reasons: string[] = [];
     const { world, server, client } = setup({ heartbeat: 'fixed', getToken: (reason) => (reasons.push(reason), jwt(reasons.length * 300)) });
     await world.until(() => client.state === 'live');
@@ -946,9 +992,10 @@ describe('a kept outbox', () => {
     await world.until(() => client.state === 'live');
     await world.run(1000);
     bufferedAmount = buffered;
+    server.intercept = (_connection, message) => message['type'] === 'data';
     const payload = 'x'.repeat(40_000);
     const publishes = [1, 2, 3, 4].map(() => caught(client.publish('room', payload)));
-    if (buffered > 0) await world.until(() => outbox.state.sentId > 0);
+    if (buffered > 0) await world.until(() => outbox.state.sentId === publishes.length, 1000);
     server.connection.close(1000);
     await world.run(90);
     expect(client.state).toBe('ended');
