@@ -258,18 +258,26 @@ static bool offset_of_default_id(const struct hf_sub *s, struct hf_str id, uint6
            hf_json_u53((struct hf_str){id.data + len + 1, id.len - len - 1}, offset) == 0;
 }
 
-/* "ackId (a received message's id) may stand in place of offset": looked for among what was sent and is not acknowledged. */
+/*
+ * "ackId (a received message's id) may stand in place of offset": looked for among what was sent and is not acknowledged. An ack of six bytes may ask for a long search, so
+ * a turn has so many steps for all of them together; what comes behind them is as if it were not found, and the next ack makes good for it.
+ */
 static bool offset_of_id(const struct hf_sub *s, struct hf_str id, uint64_t *offset)
 {
-    struct hf_log *log = &s->conn->hub->logs[s->topic->shard];
+    struct hf_hub *hub = s->conn->hub;
+    struct hf_log *log = &hub->logs[s->topic->shard];
     hf_ref ref;
     struct hf_record *r;
 
     if (offset_of_default_id(s, id, offset))
         return true;
+    if (hub->search_left == 0)
+        return false;
+    hub->search_left--; /* To find the first one costs as well. */
     r = hf_log_find(log, atomic_load(&s->topic->channel->newest), atomic_load(&s->cell->acked) + 1, &ref);
-    for (int looked = 0; r != NULL && r->offset <= s->cursor.sent_offset && looked < ACK_ID_SEARCH;
-         looked++) {
+    for (int looked = 0;
+         r != NULL && r->offset <= s->cursor.sent_offset && looked < ACK_ID_SEARCH && hub->search_left > 0;
+         looked++, hub->search_left--) {
         if (hf_str_eq((struct hf_str){(const char *)r + r->id_at, r->id_len}, id)) {
             *offset = r->offset;
             return true;

@@ -96,6 +96,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->counters = &hub->self->counters;
     hub->now = now;
     hub->slice_subs = HF_SLICE_SUBS;
+    hub->search_left = HF_SEARCH_PER_TURN;
     /* Answers to our predecessor carry its numbers: ours must differ. */
     hub->conns.life = (uint16_t)atomic_load(&hub->self->starts);
     hf_admission_init(hub);
@@ -246,6 +247,7 @@ static void retry_stalled(struct hf_hub *hub)
 
     hf_list_init(&again);
     hf_list_splice(&again, &hub->stalled);
+    hub->set_aside = false;
     while (!hf_list_empty(&again)) {
         struct hf_stall *s = HF_CONTAINER(again.next, struct hf_stall, link);
         struct hf_conn *c = s->conn;
@@ -305,6 +307,7 @@ static void unpin(struct hf_hub *hub)
 void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
 {
     hub->now = now;
+    hub->search_left = HF_SEARCH_PER_TURN;
     atomic_store_explicit(&hub->self->alive_ms, now.mono_ms, memory_order_relaxed);
     hf_exchange_receive(hub);
     run_timers(hub);
@@ -333,7 +336,7 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 {
     uint64_t at;
 
-    if (hub->due.count > 0 || !hf_list_empty(&hub->dirty_topics))
+    if (hub->due.count > 0 || hub->set_aside || !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
     at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
     if (at > hub->upkeep_ms)

@@ -40,7 +40,11 @@ enum {
     HF_TAKE_TIMEOUT_MS = 3000, /* another worker does not hand a session over: 503 */
     HF_CLOSE_LINGER_MS = 2000, /* from our close frame to the peer's end of the connection */
     HF_SERVICE_TIMEOUT_MS = 10000, /* a backend's request waits so long for another worker */
-    HF_BAD_MESSAGES_MAX = 32,      /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
+    HF_SEARCH_PER_TURN =
+        64 *
+        1024, /* records looked through for acks by id in one turn: some milliseconds, whoever sends them */
+    HF_RECORDS_PER_PIECE = 1024, /* records of one message carried out before the others have their turn */
+    HF_BAD_MESSAGES_MAX = 32,    /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
     HF_SLICE_SUBS = 256, /* at some 4 us for each write, small channels wait a millisecond at the most */
     HF_UPKEEP_MS = 250,  /* expiry of sessions, as long as some wait for it */
     HF_IDLE_MS = 1000,   /* a worker with nothing to do looks around that often; see hf_region_settled_ms() */
@@ -90,7 +94,7 @@ struct hf_topic {
 
 /*
  * A message that could not be carried out yet. Nothing else of its connection is read until it is, also not what stands behind it in the same
- * WebSocket message. With msg.type NONE there is only that, and it waits for the connection's output to become less.
+ * WebSocket message. With msg.type NONE there is only that, and it waits for the connection's output to become less, or for the next turn.
  */
 struct hf_stall {
     struct hf_list link; /* in hub->stalled; in no list where only output is waited for */
@@ -226,6 +230,8 @@ struct hf_hub {
     uint64_t interest_at;             /* the same for its interest in channels */
     bool orphans_left, interest_left; /* they have not come to their end */
     bool draining;
+    bool set_aside;                         /* records wait for the next turn, which is to come at once */
+    uint32_t search_left;                   /* of this turn's HF_SEARCH_PER_TURN */
     struct hf_buf scratch;                  /* a message being encoded */
     struct hf_buf items;                    /* a list in it */
     char channel_name[HF_CHANNEL_NAME_MAX]; /* of the channel that the present message names by its cid */
@@ -291,7 +297,7 @@ void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len);
 /* Try the stalled message again, and go on with what is behind it. Returns whether nothing waits any more. */
 bool hf_dispatch_retry(struct hf_conn *c);
-/* Whether it only waits until the connection's output has become less. */
+/* Whether no message of it has to be tried again: it waits until the connection's output has become less, or for the next turn. */
 bool hf_stall_on_output(const struct hf_stall *s);
 void hf_stall_free(struct hf_conn *c);
 

@@ -204,9 +204,21 @@ static void take_text(struct hf_conn *c, char *data, size_t len)
     (void)take(c, &m, malformed, &(struct records){0});
 }
 
+/* The records that are left wait for the next turn. */
+static void set_aside(struct hf_conn *c, struct records *records)
+{
+    struct hf_stall *s = stall(c, &(struct hf_msg){0}, records);
+
+    if (s == NULL)
+        return;
+    hf_list_add_tail(&c->hub->stalled, &s->link);
+    c->hub->set_aside = true;
+}
+
 /*
  * Records, each like a message in JSON. Their answers are bounded as those of messages are: where too much of them waits, the next record waits
- * too. Otherwise a message full of small requests would bring a thousand times its size.
+ * too. Otherwise a message full of small requests would bring a thousand times its size. And a message may hold tens of thousands of them: they are taken in pieces, so that the
+ * other connections have their turns between.
  */
 static void take_records(struct hf_conn *c, struct records *records)
 {
@@ -215,13 +227,17 @@ static void take_records(struct hf_conn *c, struct records *records)
     enum hf_binary_fault fault;
 
     hf_binary_reader_init(&reader, records->rest.data, records->rest.len);
-    for (;;) {
+    for (int taken = 0;; taken++) {
         const char *malformed;
         struct hf_msg m;
         int got;
 
         if (c->out.len >= HF_OUT_SOFT_BYTES && records->rest.len > 0) {
             (void)stall(c, &(struct hf_msg){0}, records);
+            return;
+        }
+        if (taken == HF_RECORDS_PER_PIECE && records->rest.len > 0) {
+            set_aside(c, records);
             return;
         }
         got = hf_binary_next(&reader, &record, &fault);
@@ -266,8 +282,12 @@ bool hf_dispatch_retry(struct hf_conn *c)
     struct hf_stall *s = c->stall;
     bool seq_added = s->seq_added, opening = false, done;
 
-    if (hf_stall_on_output(s))
-        return c->out.len < HF_OUT_SOFT_BYTES && go_on(c);
+    if (hf_stall_on_output(s)) {
+        if (c->out.len < HF_OUT_SOFT_BYTES)
+            return go_on(c);
+        hf_list_del(&s->link); /* The flush goes on with it. */
+        return false;
+    }
     if (s->opening)
         return false;
     done = handle(c, &s->msg, s->malformed, s, &seq_added, &opening);

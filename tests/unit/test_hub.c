@@ -220,6 +220,135 @@ static void channels_with_much_take_turns(void **state)
     hf_buf_release(&p.got);
 }
 
+/* ---- Messages of many records ---- */
+
+enum { MANY = 3 * HF_RECORDS_PER_PIECE, RECORD_BYTES = 64 };
+
+/* Records of one WebSocket message, in the making. */
+struct message {
+    uint8_t bytes[MANY * 8 + 1024];
+    size_t len;
+};
+
+/* type, then the body's length and the body, as docs/protocol.md has it; both shorter than 128. */
+static void put_record(struct message *m, uint8_t type, const void *body, size_t len)
+{
+    assert_true(len < RECORD_BYTES && m->len + len + 2 <= sizeof(m->bytes));
+    m->bytes[m->len++] = type;
+    m->bytes[m->len++] = (uint8_t)len;
+    memcpy(m->bytes + m->len, body, len);
+    m->len += len;
+}
+
+static void put_named(struct message *m, uint8_t type, const char *channel)
+{
+    uint8_t body[RECORD_BYTES] = {0, (uint8_t)strlen(channel)};
+
+    memcpy(body + 2, channel, body[1]);
+    put_record(m, type, body, 2 + (size_t)body[1]);
+}
+
+static void say_records(struct place *place, struct peer *p, struct message *m)
+{
+    static uint8_t frame[sizeof(m->bytes) + 16];
+
+    hf_hub_input(p->conn, frame, put_message(frame, HF_WS_BINARY, m->bytes, m->len), place->now);
+    m->len = 0;
+}
+
+/* Another's cid, as small as those of few channels are. */
+static uint8_t cid_of(const struct place *place, const char *channel)
+{
+    const struct hf_channel *found = hf_hub_find_channel(place->hub[0], hf_str_from(channel));
+    uint64_t cid;
+
+    assert_non_null(found);
+    cid = hf_cid_to_wire(atomic_load(&found->cid));
+    assert_true(cid > 0 && cid < 128);
+    return (uint8_t)cid;
+}
+
+/* Tens of thousands of records, with no answer that would hold them back: they come a piece a turn, and no turn looks through more of the log than it may. */
+static void a_message_of_many_records_takes_turns(void **state)
+{
+    static struct message m;
+    struct place place;
+    struct peer p;
+    uint8_t cid;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open_for(&p, &place, 0, HF_PROTOCOL_BINARY, "");
+    put_named(&m, HF_MSG_SUBSCRIBE, "q");
+    say_records(&place, &p, &m);
+    cid = cid_of(&place, "q");
+    for (int i = 0; i < 2 * GATHER_ITEMS; i++)
+        publish_text(place.hub[0], "q", "1");
+    for (int i = 0; i < 4; i++)
+        turn(&place, 0);
+    for (int i = 0; i < MANY; i++) /* An `ack` of an id that nothing has. */
+        put_record(&m, HF_MSG_ACK, (uint8_t[]){1 | 4, cid, 1, 'z'}, 4);
+    say_records(&place, &p, &m);
+    assert_int_equal(counted(&place, 0, HF_COUNT_ACKS_IGNORED), HF_RECORDS_PER_PIECE);
+    assert_int_equal(place.hub[0]->search_left, 0);
+    for (unsigned piece = 2; piece <= 3; piece++) {
+        assert_true(hf_hub_deadline_ms(place.hub[0], place.now) <= place.now.mono_ms); /* No wait between. */
+        turn(&place, 0);
+        assert_int_equal(counted(&place, 0, HF_COUNT_ACKS_IGNORED), piece * HF_RECORDS_PER_PIECE);
+        assert_int_equal(place.hub[0]->search_left, 0);
+    }
+    assert_null(p.conn->stall);
+    turn(&place, 0);
+    assert_true(hf_hub_deadline_ms(place.hub[0], place.now) > place.now.mono_ms);
+    /* The next turn has new steps: an ack by an id is found. */
+    assert_int_equal(place.hub[0]->search_left, HF_SEARCH_PER_TURN);
+    hf_service_publish(
+        place.hub[0],
+        &(struct hf_service_publish){.channel = HF_STR("q"), .payload = HF_STR("2"), .id = HF_STR("mine")},
+        note_offset, &(struct hf_service_result){0});
+    turn(&place, 0);
+    put_record(&m, HF_MSG_ACK, (uint8_t[]){1 | 4, cid, 4, 'm', 'i', 'n', 'e'}, 7);
+    say_records(&place, &p, &m);
+    assert_int_equal(counted(&place, 0, HF_COUNT_ACKS_IGNORED), MANY);
+    assert_int_equal(atomic_load(&p.conn->subs->cell->acked), 2 * GATHER_ITEMS + 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* What stands behind the first piece is kept also where the output has grown meanwhile, and comes when that is gone. */
+static void pieces_wait_for_output_too(void **state)
+{
+    static struct message m;
+    struct place place;
+    struct peer p;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open_for(&p, &place, 0, HF_PROTOCOL_BINARY, "");
+    p.deaf = true;
+    while (m.len + 8 < MANY * 8)
+        put_record(&m, HF_MSG_PING, (uint8_t[]){1, 1, 'x'}, 3);
+    put_named(&m, HF_MSG_SUBSCRIBE, "at the end");
+    say_records(&place, &p, &m);
+    assert_false(hf_list_empty(&place.hub[0]->stalled));
+    while (p.conn->out.len < HF_OUT_SOFT_BYTES)
+        hf_send_error(p.conn, &(struct hf_msg){0}, HF_CODE_OVERLOADED, "something else to say");
+    for (int i = 0; i < 100; i++)
+        turn(&place, 0);
+    assert_true(hf_stall_on_output(p.conn->stall));
+    assert_true(hf_list_empty(&place.hub[0]->stalled)); /* Nothing to look at again and again. */
+    p.deaf = false;
+    hf_hub_writable(p.conn, place.now);
+    for (int i = 0; i < 100; i++)
+        turn(&place, 0);
+    assert_null(p.conn->stall);
+    assert_int_equal(times(&p, "at the end"), 1);
+    place_release(&place);
+    hf_buf_release(&p.got);
+}
+
 /* ---- Messages that the socket takes in parts ---- */
 
 enum { READERS_MAX = 3 };
@@ -545,6 +674,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_channel_with_much_holds_no_other_back),
         cmocka_unit_test(channels_with_much_take_turns),
+        cmocka_unit_test(a_message_of_many_records_takes_turns),
+        cmocka_unit_test(pieces_wait_for_output_too),
         cmocka_unit_test(what_is_written_in_parts_is_whole),
         cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
         cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
