@@ -480,7 +480,7 @@ static void try_resume(struct hf_conn *c)
 static void upgraded(struct hf_conn *c)
 {
     free(c->upgrade);
-    c->upgrade = NULL;
+    c->told = NULL;
 }
 
 void hf_attach_taken(struct hf_conn *c)

@@ -219,6 +219,7 @@ static void unsubscribe(struct hf_conn *c, const struct hf_msg *m)
     struct hf_sub *s = hf_sub_find(c, m->channel);
 
     if (s != NULL) {
+        hf_conn_told(c, s->topic->cid); /* Until it hears of the end it may go on to use it. */
         hf_session_sub_remove(s->cell);
         hf_sub_remove(s);
     }
@@ -387,6 +388,7 @@ static void history(struct hf_conn *c, const struct hf_msg *m)
         hf_send_error(c, m, HF_CODE_OVERLOADED, "the answer does not fit into memory now");
     } else {
         hf_buf_release(&messages);
+        hf_conn_told(c, h.cid);
         hf_conn_send_encoded(c, hf_buf_str(&out));
     }
     hf_buf_release(&messages);

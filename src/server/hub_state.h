@@ -43,6 +43,8 @@ enum {
     HF_SEARCH_PER_TURN =
         64 *
         1024, /* records looked through for acks by id in one turn: some milliseconds, whoever sends them */
+    HF_TOLD_MAX =
+        64, /* cids besides those of its subscriptions that a connection may name: docs/protocol.md */
     HF_RECORDS_PER_PIECE = 1024, /* records of one message carried out before the others have their turn */
     HF_BAD_MESSAGES_MAX = 32,    /* PROTOCOL.md: "after 32 of them on a connection close 1008" */
     HF_SLICE_SUBS = 256, /* at some 4 us for each write, small channels wait a millisecond at the most */
@@ -108,6 +110,12 @@ struct hf_stall {
     const char *malformed; /* it is to be refused, for this reason */
 };
 
+/* The cids that a client of the binary form was told last and has no subscription of: a ring. */
+struct hf_told {
+    hf_cid cids[HF_TOLD_MAX]; /* 0: none */
+    uint32_t count;           /* of all that were ever put in */
+};
+
 /* What a connection needs until it is OPEN. It is freed then, so that an idle one does not carry it. */
 struct hf_upgrade {
     struct hf_conn *conn;
@@ -167,7 +175,10 @@ struct hf_conn {
     uint64_t generation; /* of the session, when it became this connection's */
     uint64_t serial;     /* unlike any other of this server's life */
     struct hf_buf *in;   /* a request head that is not whole; what waits behind a stall; NULL: nothing */
-    struct hf_upgrade *upgrade; /* NULL: its request has had its answer */
+    union {
+        struct hf_upgrade *upgrade; /* HANDSHAKE, TAKING */
+        struct hf_told *told;       /* once its request has had its answer; NULL: nothing */
+    };
 };
 
 static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
@@ -297,6 +308,8 @@ void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len);
 /* Try the stalled message again, and go on with what is behind it. Returns whether nothing waits any more. */
 bool hf_dispatch_retry(struct hf_conn *c);
+/* The client knows the cid of a channel that it is not (any more) subscribed to. Not remembered where memory is short: it is then `not_found`. */
+void hf_conn_told(struct hf_conn *c, hf_cid cid);
 /* Whether no message of it has to be tried again: it waits until the connection's output has become less, or for the next turn. */
 bool hf_stall_on_output(const struct hf_stall *s);
 void hf_stall_free(struct hf_conn *c);

@@ -113,7 +113,26 @@ static bool bad_message(struct hf_conn *c, const struct hf_msg *m, const char *r
 
 /* ---- Channels by number ---- */
 
-/* The name of a channel that a client names by its cid: one of its subscriptions, or another that lives. */
+/* "…is good on the connection on which it was told". Cids are small and easily guessed, and a name is what lets a client at a channel. */
+static bool was_told(const struct hf_conn *c, hf_cid cid)
+{
+    for (uint32_t i = 0; c->told != NULL && i < HF_TOLD_MAX; i++)
+        if (c->told->cids[i] == cid)
+            return true;
+    return false;
+}
+
+void hf_conn_told(struct hf_conn *c, hf_cid cid)
+{
+    if (!c->binary || cid == 0 || was_told(c, cid))
+        return;
+    if (c->told == NULL)
+        c->told = calloc(1, sizeof(*c->told));
+    if (c->told != NULL)
+        c->told->cids[c->told->count++ % HF_TOLD_MAX] = cid;
+}
+
+/* The name of a channel that a client names by its cid: one of its subscriptions, or another of which it was told and that lives. */
 static bool name_of_cid(struct hf_conn *c, hf_cid cid, struct hf_str *name)
 {
     struct hf_hub *hub = c->hub;
@@ -121,7 +140,7 @@ static bool name_of_cid(struct hf_conn *c, hf_cid cid, struct hf_str *name)
     uint32_t shard = hf_cid_shard(cid);
     const struct hf_channel *channel = s != NULL ? s->topic->channel : NULL;
 
-    if (channel == NULL && shard < hub->shards)
+    if (channel == NULL && cid != 0 && was_told(c, cid) && shard < hub->shards)
         channel = hf_channels_get(&hub->channels[shard], cid);
     if (channel == NULL)
         return false;

@@ -222,7 +222,7 @@ static void channels_with_much_take_turns(void **state)
 
 /* ---- Messages of many records ---- */
 
-enum { MANY = 3 * HF_RECORDS_PER_PIECE, RECORD_BYTES = 64 };
+enum { MANY = 3 * HF_RECORDS_PER_PIECE, RECORD_BYTES = 64, WITH_SEQ = 1, WITH_CID = 4 };
 
 /* Records of one WebSocket message, in the making. */
 struct message {
@@ -346,6 +346,93 @@ static void pieces_wait_for_output_too(void **state)
     assert_null(p.conn->stall);
     assert_int_equal(times(&p, "at the end"), 1);
     place_release(&place);
+    hf_buf_release(&p.got);
+}
+
+/* ---- Channels by number ---- */
+
+static void ask_history_by_cid(struct place *place, struct peer *p, uint8_t cid)
+{
+    static struct message m;
+
+    put_record(&m, HF_MSG_HISTORY, (uint8_t[]){1, 1, 'h', cid}, 4);
+    say_records(place, p, &m);
+    turn(place, 0);
+}
+
+/* docs/protocol.md: a cid "is good on the connection on which it was told". */
+static void a_cid_is_for_those_to_whom_it_was_told(void **state)
+{
+    static struct message m;
+    struct place place;
+    struct peer owner, other;
+    uint8_t cid;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open(&owner, &place, 0, "");
+    peer_subscribe(&place, 0, &owner, "secret");
+    publish_text(place.hub[0], "secret", "\"whispered\"");
+    peer_open_for(&other, &place, 0, HF_PROTOCOL_BINARY, "");
+    for (cid = 1; cid < 127; cid++)
+        ask_history_by_cid(&place, &other, cid);
+    assert_int_equal(times(&other, "secret"), 0);
+    assert_int_equal(times(&other, "whispered"), 0);
+    cid = cid_of(&place, "secret");
+    /* Who knows the name learns the cid by `history`, */
+    put_record(&m, HF_MSG_HISTORY, "\0\1h\6secret", 10);
+    say_records(&place, &other, &m);
+    turn(&place, 0);
+    assert_int_equal(times(&other, "whispered"), 1);
+    ask_history_by_cid(&place, &other, cid);
+    assert_int_equal(times(&other, "whispered"), 2);
+    /* but not for the next connection. */
+    hf_hub_lost(other.conn, true, place.now);
+    turn(&place, 0);
+    hf_buf_release(&other.got);
+    peer_open_for(&other, &place, 0, HF_PROTOCOL_BINARY, "");
+    ask_history_by_cid(&place, &other, cid);
+    assert_int_equal(times(&other, "secret"), 0);
+    place_release(&place);
+    hf_buf_release(&owner.got);
+    hf_buf_release(&other.got);
+}
+
+/* A publish by number may be under way behind the `unsubscribe`. */
+static void a_cid_outlives_its_subscription(void **state)
+{
+    static struct message m;
+    struct place place;
+    struct peer reader, p;
+    uint8_t cid;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open(&reader, &place, 0, "");
+    peer_subscribe(&place, 0, &reader, "q");
+    peer_open_for(&p, &place, 0, HF_PROTOCOL_BINARY, "");
+    put_named(&m, HF_MSG_SUBSCRIBE, "q");
+    say_records(&place, &p, &m);
+    cid = cid_of(&place, "q");
+    put_named(&m, HF_MSG_UNSUBSCRIBE, "q");
+    put_record(&m, HF_MSG_DATA, (uint8_t[]){WITH_SEQ | WITH_CID, 1, cid, 3, '"', 'a', '"'}, 7);
+    say_records(&place, &p, &m);
+    turn(&place, 0);
+    turn(&place, 0);
+    assert_int_equal(times(&reader, "\"payload\":\"a\""), 1);
+    /* So many more, and it is forgotten. */
+    for (int i = 0; i < HF_TOLD_MAX; i++)
+        hf_conn_told(p.conn, UINT64_C(1) << 40 | (uint64_t)i);
+    put_record(&m, HF_MSG_DATA, (uint8_t[]){WITH_SEQ | WITH_CID, 2, cid, 3, '"', 'b', '"'}, 7);
+    say_records(&place, &p, &m);
+    turn(&place, 0);
+    turn(&place, 0);
+    assert_int_equal(times(&reader, "\"payload\":\"b\""), 0);
+    assert_true(times(&p, "not_found") + times(&p, hf_refusal_reason(HF_CODE_NOT_FOUND)) > 0);
+    place_release(&place);
+    hf_buf_release(&reader.got);
     hf_buf_release(&p.got);
 }
 
@@ -676,6 +763,8 @@ int main(void)
         cmocka_unit_test(channels_with_much_take_turns),
         cmocka_unit_test(a_message_of_many_records_takes_turns),
         cmocka_unit_test(pieces_wait_for_output_too),
+        cmocka_unit_test(a_cid_is_for_those_to_whom_it_was_told),
+        cmocka_unit_test(a_cid_outlives_its_subscription),
         cmocka_unit_test(what_is_written_in_parts_is_whole),
         cmocka_unit_test(what_the_transport_gets_rid_of_counts_as_progress),
         cmocka_unit_test(progress_of_one_who_waits_for_nothing_is_none),
