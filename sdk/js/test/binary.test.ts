@@ -366,3 +366,23 @@ describe('bytes in JSON', () => {
     expect((message as DataMessage).payload).toEqual(Uint8Array.of(0, 255));
   });
 });
+
+describe('Channels by number', () => {
+  it('are by name behind an unsubscribe, whatever the server has still said before it read that', () => {
+    const codec = binaryCodec.create();
+    const publish = () => hexOf(codec.encode({ type: 'data', channel: 'c', seq: 1, payload: '1' }) as Uint8Array);
+    const hear = (hex: string) => [...codec.decode(bytesOf(hex))];
+    const byName = publish();
+    const subscribed = '03080101631202653100'; // channel "c", cid 18, epoch "e1", offset 0
+    codec.encode({ type: 'subscribe', channel: 'c' });
+    expect(hear(subscribed)).toMatchObject([{ type: 'subscribed', channel: 'c' }]);
+    expect(publish()).not.toBe(byName);
+    codec.encode({ type: 'unsubscribe', channel: 'c' });
+    expect(publish()).toBe(byName);
+    hear(subscribed);
+    expect(publish()).toBe(byName);
+    codec.encode({ type: 'subscribe', channel: 'c' });
+    hear(subscribed);
+    expect(publish()).not.toBe(byName);
+  });
+});

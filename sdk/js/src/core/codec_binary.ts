@@ -455,9 +455,14 @@ class BinaryCodec implements Codec {
   private readonly told = new Map<number, { readonly channel: string; readonly epoch: string }>();
   /** Those that are subscribed: "use a cid while the channel is subscribed, and the name otherwise". */
   private readonly cids = new Map<string, number>();
+  /** Those whose `unsubscribe` is the last that was said of them: for the server they are left before it has answered, whatever it still says of them. */
+  private readonly left = new Set<string>();
 
   encode(message: ClientMessage): Uint8Array {
-    return encodeRecord(message, (channel) => this.cids.get(channel));
+    const record = encodeRecord(message, (channel) => (this.left.has(channel) ? undefined : this.cids.get(channel)));
+    if (message.type === 'unsubscribe') this.left.add(message.channel);
+    else if (message.type === 'subscribe') this.left.delete(message.channel);
+    return record;
   }
 
   *decode(data: string | Uint8Array): Generator<ServerMessage | BadMessage> {
