@@ -33,11 +33,23 @@ const common = {
   logLevel: 'warning',
 };
 
+/**
+ * CommonJS cannot share code as the chunks of ES modules do, and each entry point has its own copy of everything. But for the errors, which lie in a file of their own: what one
+ * entry point throws is to be `instanceof` what another one gives.
+ */
+const shareErrors = {
+  name: 'share-errors',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/errors\.js$/ }, ({ kind }) => (kind === 'entry-point' ? undefined : { path: './errors.js', external: true }));
+  },
+};
+
 async function buildModules() {
   const points = entries.map(({ name, source }) => ({ in: source, out: name }));
   // What the entry points share lies in files of its own, so that two of them in one program are one library.
   await build({ ...common, entryPoints: points, outdir: 'dist/esm', format: 'esm', splitting: true, chunkNames: 'shared-[hash]' });
-  await build({ ...common, entryPoints: points, outdir: 'dist/cjs', format: 'cjs' });
+  const errors = { in: 'src/errors.ts', out: 'errors' };
+  await build({ ...common, entryPoints: [...points, errors], outdir: 'dist/cjs', format: 'cjs', plugins: [shareErrors] });
   await build({
     ...common,
     entryPoints: [{ in: 'src/index.ts', out: 'holdfast.min' }],

@@ -112,6 +112,26 @@ describe('the package', () => {
     expect(await run('use.cjs', [])).toBe('over\n');
   });
 
+  it.each([
+    { file: 'errors.mjs', load: (name: string) => `await import('${name}')` },
+    { file: 'errors.cjs', load: (name: string) => `require('${name}')` },
+  ])('has one class of errors, whichever entry point throws: $file', async ({ file, load }) => {
+    writeFileSync(
+      join(project, file),
+      `(async () => {
+         const { HoldfastError } = ${load('holdfast-client')};
+         const thrown = [];
+         for (const [entry, name, call] of [
+           [${load('holdfast-client/outbox')}, 'outbox', ({ indexedDbOutbox }) => indexedDbOutbox({ name: '', indexedDB: undefined }).load()],
+           [${load('holdfast-client/shared')}, 'shared', ({ SharedHoldfast }) => new SharedHoldfast('http://x')],
+         ])
+           try { await call(entry); } catch (error) { thrown.push(name + ' ' + error.name + ' ' + (error instanceof HoldfastError)); }
+         console.log(thrown.join());
+       })();`,
+    );
+    expect(await run(file, [])).toBe('outbox HoldfastError true,shared HoldfastError true\n');
+  });
+
   it('does nothing when it is imported', async () => {
     writeFileSync(
       join(project, 'import.mjs'),
