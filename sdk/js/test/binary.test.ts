@@ -385,4 +385,20 @@ describe('Channels by number', () => {
     hear(subscribed);
     expect(publish()).not.toBe(byName);
   });
+  it('are by number again where the backend subscribes to a channel that was left, as acks in a pong must be', () => {
+    const codec = binaryCodec.create();
+    const hear = (hex: string) => [...codec.decode(bytesOf(hex))];
+    const pong = () => hexOf(codec.encode({ type: 'pong', acks: [['demo', 1]] }) as Uint8Array);
+    const none = pong();
+    const subscribed = '030b010464656d6f1202653100';
+    hear(subscribed);
+    const acked = pong();
+    expect(acked).not.toBe(none);
+    codec.encode({ type: 'unsubscribe', channel: 'demo' });
+    hear(subscribed);
+    expect(pong()).toBe(none);
+    hear('0506000464656d6f');
+    hear(subscribed);
+    expect(pong()).toBe(acked);
+  });
 });

@@ -496,6 +496,8 @@ class BinaryCodec implements Codec {
         break;
       case 'unsubscribed':
         this.cids.delete(channel);
+        // Ours was read: should the backend subscribe to it again, that is news. With a code it is the server's own, and the answer to ours may be still to come.
+        if (message.code === undefined) this.left.delete(channel);
         break;
       case 'history':
         for (const each of message.messages) complete(each, { channel, epoch });
