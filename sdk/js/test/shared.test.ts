@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError, PublishRefused, PublishUncertain } from '../src/errors.js';
 import type { Hub } from '../src/shared/hub.js';
 import type { HubClient } from '../src/shared/hub_client.js';
+import type { HubStore } from '../src/shared/hub_store.js';
 import { SharedHoldfast } from '../src/shared/shared_holdfast.js';
 import type { Message } from '../src/types.js';
 import { FakeBroadcasts } from './fake_broadcast.js';
@@ -177,6 +178,65 @@ describe('tabs', () => {
     expect(applied()).toHaveLength(30);
   });
 
+  it('begin a session of their own where the leader has lost count, and lose nothing in it', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const tab = await opened();
+    for (let n = 1; n <= 5; n++) await tab.client.publish('demo', n);
+    const { hub } = hubOf(leader);
+    const name = (tab.client as unknown as { readonly group: { readonly tab: string } }).group.tab;
+    const { tabs, drop } = hub as unknown as { tabs: Map<string, Record<string, unknown>>; drop(connection: unknown, code: number): void };
+    const known = tabs.get(name) as Record<string, unknown>;
+    known['lastSeq'] = known['settled'] = known['accepted'] = 2; // As an older note has it.
+    const begun = new Promise((resolve) => tab.client.on('connected', ({ resumed }) => resumed || resolve(resumed)));
+    drop.call(hub, known['connection'], 1001);
+    await begun;
+    const offsets = await Promise.all([6, 7, 8].map(async (n) => (await tab.client.publish('demo', n)).offset));
+    expect([offsets, applied()]).toEqual([[6, 7, 8], numbers(1, 8)]);
+  });
+
+  it('do not take the answers of an earlier session for those of a later one', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const tab = await opened();
+    server.isDown = true;
+    server.cutAll();
+    await until(() => leader.client.upstream !== 'live');
+    const early = tab.client.publish('demo', 'early').catch((error: unknown) => error);
+    await keptThere(1);
+    const { session } = (tab.client as unknown as { driver: { session: { ticket: string } } }).driver;
+    session.ticket = '';
+    const { hub } = hubOf(leader);
+    const { tabs, drop } = hub as unknown as { tabs: Map<string, { connection: unknown }>; drop(connection: unknown, code: number): void };
+    const name = (tab.client as unknown as { readonly group: { readonly tab: string } }).group.tab;
+    drop.call(hub, tabs.get(name)?.connection, 1001);
+    expect(await early).toBeInstanceOf(PublishUncertain);
+    server.forbidden.add('late');
+    const late = tab.client.publish('late', 'late').catch((error: unknown) => error);
+    await keptThere(2);
+    leader.page.kill(); // The next leader reads whose each is.
+    server.isDown = false;
+    expect(await late).toBeInstanceOf(PublishRefused);
+    expect(applied()).toEqual(['early']);
+  });
+
+  it('hear that a publish is accepted when the next leader would know it', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const tab = await opened();
+    const { store } = (hubOf(leader).hub as unknown as { options: { store: HubStore } }).options;
+    const flushed = store.flushed.bind(store);
+    const held: (() => void)[] = [];
+    store.flushed = (call) => void held.push(call);
+    let isTold = false;
+    const told = tab.client.publish('demo', 1).then(() => (isTold = true));
+    await until(() => held.length === 1);
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve));
+    expect(isTold).toBe(false);
+    for (const call of held) flushed(call);
+    await told;
+  });
+
   it('end when the server ends the session', async () => {
     const tabs = [await opened(), await opened()];
     const ended = tabs.map(({ client }) => new Promise((resolve) => client.on('ended', resolve)));
@@ -192,10 +252,14 @@ describe('when the leader goes', () => {
       const leader = await following();
       const others = [await following(), await following()];
       await until(() => leader.client.upstream === 'live');
+      server.losesAcks = true; // A session that owes no answer is not gone on with.
       const publishes = numbers(1, 30).map((n) => others[n % 2]!.client.publish('demo', n));
       await until(() => applied().length >= 10);
+      server.isDown = true;
       if (how === 'closes') void leader.client.close();
       else leader.page.kill();
+      await until(() => others.some(({ client }) => client.leads));
+      server.losesAcks = server.isDown = false;
       const results = await Promise.all(publishes);
       expect(results).toHaveLength(30);
       await until(() => others.every(({ got }) => got.length === 30));

@@ -249,7 +249,7 @@ export class Group {
       this.hubBroadcast = broadcast;
       broadcast.onmessage = ({ data }) => {
         const message = data as GroupMessage;
-        if (message.t === 'open') hub.open(message.connection, message.tab);
+        if (message.t === 'open') hub.open(message.connection, message.tab, message.protocols);
       };
       broadcast.postMessage({ t: 'lead', leader: hub.name } satisfies GroupMessage);
     }

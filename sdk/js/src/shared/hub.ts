@@ -1,7 +1,7 @@
 /**
- * hub.ts - what the leading tab is to the others: a server of PROTOCOL.md, as far as a client of ours needs one, in front of the one connection. A tab's session here has the tab's name as its
- * ticket, and lives in the database: so a tab that comes back, be it to another leader, is resumed, and each of its publishes is applied once. Subscriptions are not kept: `welcome` names none of
- * them, and the tab asks for each from where it stands.
+ * hub.ts - what the leading tab is to the others: a server of PROTOCOL.md, as far as a client of ours needs one, in front of the one connection. A tab's session here has its name as its ticket,
+ * and lives in the database: so a tab that comes back, be it to another leader, is resumed, and each of its publishes is applied once. A tab that comes without that ticket begins another session,
+ * whose publishes are numbered anew. Subscriptions are not kept: `welcome` names none of them, and the tab asks for each from where it stands.
  */
 import { closeCodes, type State } from '../codes.js';
 import type { EndingEvent, SessionEvent } from '../core/events.js';
@@ -13,7 +13,7 @@ import type { HoldfastOptions, Platform, SubscribeOptions } from '../types.js';
 import { Feed, type FeedHost, type Listener } from './feed.js';
 import { HubClient } from './hub_client.js';
 import type { HubStore } from './hub_store.js';
-import type { Broadcast, OpenBroadcast, Origin, TabRecord, ToLeader, ToTab } from './wire.js';
+import { newName, type Broadcast, type OpenBroadcast, type Origin, type TabRecord, type ToLeader, type ToTab } from './wire.js';
 
 /** As many as a server keeps ("the session's last 32 refusals"). */
 const refusedMax = 32;
@@ -21,10 +21,15 @@ const refusedMax = 32;
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** A tab's publishes. Those in (lastSeq, accepted] that are not in `done` are in the outbox. */
+/** A tab's publishes. Those in (settled, accepted] that are not in `done` are in the outbox. */
 interface Tab {
   readonly name: string;
+  /** Of the session whose numbers these are: one that the tab begins later is another Tab. */
+  readonly session: string;
+  /** All up to here are done, which the database knows: the tab may be told. */
   lastSeq: number;
+  /** All up to here are done, which the database may not know yet. */
+  settled: number;
   accepted: number;
   /** What came before those in front of it: the offset, null where there is none. */
   readonly done: Map<number, number | null>;
@@ -101,33 +106,37 @@ export class Hub implements FeedHost {
     await this.client.begun();
     if (this.isOver || this.client.state === 'ended') return;
     const { store } = this.options;
-    for (const { tab, lastSeq, refused } of store.tabs) this.tabs.set(tab, this.newTab(tab, lastSeq, refused));
+    for (const record of store.tabs) this.tabs.set(record.tab, this.newTab(record));
     for (const [publishId, origin] of store.origins()) {
-      const tab = this.tabOf(origin.tab);
-      tab.accepted = Math.max(tab.accepted, origin.seq);
+      const tab = this.tabs.get(origin.tab) ?? this.newTab({ lastSeq: 0, refused: [], ...origin });
+      this.tabs.set(tab.name, tab);
+      if (isOf(origin, tab)) tab.accepted = Math.max(tab.accepted, origin.seq);
       if (this.client.isWaiting(publishId)) this.origins.set(publishId, origin);
     }
     for (const tab of this.tabs.values()) this.sortDone(tab);
-    for (const tab of this.tabs.values()) this.watchTab(tab);
+    for (const name of this.tabs.keys()) this.watchTab(name);
     this.client.tellTo((event) => this.told(event));
     this.client.connect();
   }
 
   /** A tab asks for a connection on this channel. */
-  open(name: string, tabName: string): void {
+  open(name: string, tabName: string, protocols: readonly string[]): void {
     const known = this.tabs.get(tabName);
     // It has asked twice, because it heard of this leader meanwhile.
     if (this.isOver || known?.connection?.name === name) return;
     const broadcast = this.options.openBroadcast(name);
-    const tab = known ?? this.tabOf(tabName);
-    if (known === undefined) this.watchTab(tab);
+    if (known !== undefined && known.connection !== null) this.drop(known.connection, closeCodes.superseded);
+    // Without the ticket it numbers its publishes from 1 again, and the answers of those it had are nobody's.
+    const resumed = known !== undefined && protocols.includes(`hf.resume.${known.session}`);
+    const tab = resumed ? known : this.newTab({ tab: tabName, session: newName(), lastSeq: 0, refused: [] });
+    this.tabs.set(tabName, tab);
+    if (known === undefined) this.watchTab(tabName);
     const connection = new TabConnection(name, tab, broadcast);
     broadcast.onmessage = ({ data }) => this.heard(connection, data as ToLeader);
-    if (tab.connection !== null) this.drop(tab.connection, closeCodes.superseded);
     tab.connection = connection;
     connection.say({ t: 'opened', leader: this.name });
     connection.say({ t: 'upstream', state: this.client.state });
-    this.welcome(connection, known !== undefined);
+    this.welcome(connection, resumed);
   }
 
   /** Another tab is to lead. What there is it finds in the database. */
@@ -141,37 +150,32 @@ export class Hub implements FeedHost {
 
   /* --- tabs --- */
 
-  private newTab(name: string, lastSeq: number, refused: TabRecord['refused']): Tab {
+  private newTab({ tab: name, session = name, lastSeq, refused }: TabRecord): Tab {
     const accepted = refused.reduce((highest, { seq }) => Math.max(highest, seq), lastSeq);
-    return { name, lastSeq, accepted, done: new Map(), refused, connection: null, isGone: false };
-  }
-
-  private tabOf(name: string): Tab {
-    const tab = this.tabs.get(name) ?? this.newTab(name, 0, []);
-    this.tabs.set(name, tab);
-    return tab;
+    return { name, session, lastSeq, settled: lastSeq, accepted, done: new Map(), refused, connection: null, isGone: false };
   }
 
   /** What was accepted by an earlier leader, and is not in the outbox any more, is done. */
   private sortDone(tab: Tab): void {
-    const waiting = new Set([...this.origins.values()].filter((origin) => origin.tab === tab.name).map(({ seq }) => seq));
-    for (let seq = tab.lastSeq + 1; seq <= tab.accepted; seq++) if (!waiting.has(seq)) tab.done.set(seq, null);
+    const waiting = new Set([...this.origins.values()].filter((origin) => isOf(origin, tab)).map(({ seq }) => seq));
+    for (let seq = tab.settled + 1; seq <= tab.accepted; seq++) if (!waiting.has(seq)) tab.done.set(seq, null);
     this.settle(tab);
   }
 
   /** A tab's lock is free when the tab is gone, however it went. */
-  private watchTab(tab: Tab): void {
+  private watchTab(name: string): void {
     const { locks, tabLock } = this.options;
     locks
-      .request(tabLock(tab.name), {}, () => {
-        this.tabGone(tab);
+      .request(tabLock(name), {}, () => {
+        this.tabGone(name);
         return Promise.resolve();
       })
       .catch(() => undefined); // This page is on its way out itself.
   }
 
-  private tabGone(tab: Tab): void {
-    if (this.isOver) return;
+  private tabGone(name: string): void {
+    const tab = this.tabs.get(name);
+    if (this.isOver || tab === undefined) return;
     tab.isGone = true;
     if (tab.connection !== null) this.drop(tab.connection, 0);
     this.forgetGone(tab);
@@ -179,14 +183,14 @@ export class Hub implements FeedHost {
 
   /** Once its publishes have their answers. */
   private forgetGone(tab: Tab): void {
-    if (!tab.isGone || tab.lastSeq < tab.accepted) return;
+    if (!tab.isGone || tab.settled < tab.accepted || this.tabs.get(tab.name) !== tab) return;
     this.tabs.delete(tab.name);
     this.options.store.note(tab.name, null);
   }
 
   private note(tab: Tab): void {
-    const { name, lastSeq, refused } = tab;
-    this.options.store.note(name, { tab: name, lastSeq, refused });
+    const { name, session, settled, refused } = tab;
+    if (this.tabs.get(name) === tab) this.options.store.note(name, { tab: name, session, lastSeq: settled, refused });
   }
 
   private drop(connection: TabConnection, code: number): void {
@@ -202,11 +206,11 @@ export class Hub implements FeedHost {
   }
 
   private welcome(connection: TabConnection, resumed: boolean): void {
-    const { name, lastSeq, refused } = connection.tab;
+    const { session, lastSeq, refused } = connection.tab;
     connection.send({
       type: 'welcome',
-      session: name,
-      ticket: name,
+      session,
+      ticket: session,
       resumed,
       lastSeq: resumed ? lastSeq : null,
       ttl: 86_400_000,
@@ -280,7 +284,7 @@ export class Hub implements FeedHost {
     }
     tab.accepted = seq;
     const { store } = this.options;
-    store.origin = { tab: tab.name, seq };
+    store.origin = { tab: tab.name, session: tab.session, seq };
     try {
       const publishId = this.client.publishRaw(channel, JSON.stringify(m['payload']), m['id'] as string | undefined);
       this.origins.set(publishId, store.origin);
@@ -303,21 +307,26 @@ export class Hub implements FeedHost {
     };
     this.note(tab);
     // The server knows what it has refused; what was refused here must be known to the next leader before the tab is.
-    if (here) void this.options.store.flushed().then(tell);
+    if (here) this.options.store.flushed(tell);
     else tell();
   }
 
-  /** "acks leave in the order of `seq`, one for all that is ready" */
+  /** "acks leave in the order of `seq`, one for all that is ready": once the next leader would know it, which must not know less than the tab. */
   private settle(tab: Tab): void {
     const offsets: (number | null)[] = [];
-    for (let seq = tab.lastSeq + 1; tab.done.has(seq); seq++) {
+    for (let seq = tab.settled + 1; tab.done.has(seq); seq++) {
       offsets.push(tab.done.get(seq) ?? null);
       tab.done.delete(seq);
-      tab.lastSeq = seq;
+      tab.settled = seq;
     }
     if (offsets.length === 0) return;
+    const seq = tab.settled;
     this.note(tab);
-    tab.connection?.send({ type: 'ack', seq: tab.lastSeq, offsets });
+    this.options.store.flushed(() => {
+      if (this.isOver) return;
+      tab.lastSeq = seq;
+      tab.connection?.send({ type: 'ack', seq, offsets });
+    });
     this.forgetGone(tab);
   }
 
@@ -446,7 +455,7 @@ export class Hub implements FeedHost {
     const origin = this.origins.get(publishId);
     this.origins.delete(publishId);
     const tab = this.tabs.get(origin?.tab ?? '');
-    if (origin !== undefined && tab !== undefined && origin.seq > tab.lastSeq) tell(tab, origin.seq);
+    if (origin !== undefined && tab !== undefined && isOf(origin, tab) && origin.seq > tab.settled) tell(tab, origin.seq);
     return origin !== undefined;
   }
 
@@ -463,6 +472,11 @@ export class Hub implements FeedHost {
     const code = closeCode === closeCodes.tokenExpired ? closeCode : closeCodes.ended;
     for (const { connection } of this.tabs.values()) connection?.close(code);
   }
+}
+
+/** Whether a publish is one of this session's. */
+function isOf({ tab, session = tab }: Origin, { name, session: own }: Tab): boolean {
+  return tab === name && session === own;
 }
 
 function subscribeOptions(m: Members): SubscribeOptions {

@@ -6,12 +6,18 @@ import { IndexedDbOutbox, type IndexedDbOutboxOptions } from '../outbox_indexedd
 import type { StoredPublish } from '../types.js';
 import type { Origin, TabPublish, TabRecord } from './wire.js';
 
+/** After writing failed, and nothing else is to be written. */
+const writeAgainMs = 1000;
+
 export class HubStore extends IndexedDbOutbox {
   /** Whose publish is being put. */
   origin: Origin | null = null;
   /** As they were read. */
   tabs: readonly TabRecord[] = [];
   private changed = new Map<string, TabRecord | null>();
+  /** Who waits for what was noted to be there. */
+  private waiting: (() => void)[] = [];
+  private isLeft = false;
 
   constructor(options: IndexedDbOutboxOptions) {
     super(options);
@@ -33,10 +39,15 @@ export class HubStore extends IndexedDbOutbox {
     this.planFlush();
   }
 
-  /** What was noted is there, or could not be written and will be with the next. */
-  async flushed(): Promise<void> {
-    await Promise.resolve();
-    await this.last;
+  /** `call` is called once what has been noted until now is there: in the order of these calls. What cannot be written is tried again until it can. */
+  flushed(call: () => void): void {
+    this.waiting.push(call);
+    this.planFlush();
+  }
+
+  override close(): void {
+    this.isLeft = true;
+    super.close();
   }
 
   protected override recordOf(publish: StoredPublish): StoredPublish {
@@ -45,7 +56,7 @@ export class HubStore extends IndexedDbOutbox {
   }
 
   protected override hasMore(): boolean {
-    return this.changed.size > 0;
+    return this.changed.size > 0 || this.waiting.length > 0;
   }
 
   protected override writeMore(tx: IDBTransaction): void {
@@ -54,12 +65,25 @@ export class HubStore extends IndexedDbOutbox {
       if (record === null) store.delete(tab);
       else store.put(record);
     }
-    const written = this.changed;
+    const { changed: written, waiting: told } = this;
     this.changed = new Map();
+    this.waiting = [];
+    tx.addEventListener('complete', () => {
+      for (const call of told) call();
+    });
     tx.addEventListener('abort', () => {
       // What has changed since is newer.
       this.changed = new Map([...written, ...this.changed]);
+      this.waiting = [...told, ...this.waiting];
     });
+  }
+
+  protected override write(...what: Parameters<IndexedDbOutbox['write']>): Promise<void> {
+    const written = super.write(...what);
+    written.catch(() => {
+      if (!this.isLeft && this.waiting.length > 0) setTimeout(() => this.planFlush(), writeAgainMs);
+    });
+    return written;
   }
 
   protected override readMore(tx: IDBTransaction): Promise<void> {

@@ -41,15 +41,18 @@ export function newName(): string {
 /** What a tab's publishes have come to, kept in the database beside the outbox. */
 export interface TabRecord {
   readonly tab: string;
+  /** Which of the tab's sessions it is about; what an older version has kept has none. */
+  readonly session?: string;
   /** All up to here are done. */
   readonly lastSeq: number;
   /** Those of them, and of later ones, that were refused: the newest. */
   readonly refused: readonly { readonly seq: number; readonly code: string; readonly reason: string }[];
 }
 
-/** Of a publish in the outbox: whose it is, and which of that tab's. */
+/** Of a publish in the outbox: whose it is, and which of that tab's session. */
 export interface Origin {
   readonly tab: string;
+  readonly session?: string;
   readonly seq: number;
 }
 
