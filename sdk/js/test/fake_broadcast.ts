@@ -7,15 +7,20 @@ export class FakeBroadcasts {
 
   of(page: Page): (name: string) => Broadcast {
     return (name) => {
+      let isClosed = false;
       const own = {
         name,
         page,
         broadcast: {
           onmessage: null,
           postMessage: (data: unknown) => {
+            if (isClosed) throw new DOMException('the channel is closed', 'InvalidStateError');
             if (page.runs && this.all.has(own)) this.post(own, structuredClone(data));
           },
-          close: () => void this.all.delete(own),
+          close: () => {
+            isClosed = true;
+            this.all.delete(own);
+          },
         } as Broadcast,
       };
       this.all.add(own);

@@ -237,6 +237,42 @@ describe('tabs', () => {
     await told;
   });
 
+  it('leave while they wait for an answer, and nobody minds', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const problems: string[] = [];
+    leader.client.on('problem', ({ error }) => problems.push(error.message));
+    const { hub, upstream } = hubOf(leader);
+    const { requests } = hub as unknown as { requests: Map<number, unknown> };
+    const asking = await opened();
+    asking.client.history('demo').catch(() => undefined);
+    await until(() => requests.size === 1);
+    void asking.client.close();
+    const { tabs } = hub as unknown as { tabs: Map<string, { connection: unknown }> };
+    const { drop } = hub as unknown as { drop(connection: unknown, code: number): void };
+    for (const { connection } of [...tabs.values()].slice(1)) drop.call(hub, connection, 0);
+    await until(() => requests.size === 0);
+    expect(problems).toEqual([]);
+    expect(Reflect.get(Reflect.get(upstream, 'driver').session, 'busy')).toBe(0);
+    await leader.client.publish('demo', 1);
+  });
+
+  it('are served on where the leader fails at one event', async () => {
+    const leader = await opened();
+    await until(() => leader.client.upstream === 'live');
+    const problems: string[] = [];
+    leader.client.on('problem', ({ error }) => problems.push(error.message));
+    const { hub, upstream } = hubOf(leader);
+    const { request } = hub as unknown as { request(what: object, told: () => void): void };
+    request.call(hub, { type: 'ping' }, () => {
+      throw new Error('planted');
+    });
+    await until(() => problems.length === 1);
+    expect(problems[0]).toMatch(/failed to pass on "pong".*planted/);
+    expect(Reflect.get(Reflect.get(upstream, 'driver').session, 'busy')).toBe(0);
+    await leader.client.publish('demo', 1);
+  });
+
   it('end when the server ends the session', async () => {
     const tabs = [await opened(), await opened()];
     const ended = tabs.map(({ client }) => new Promise((resolve) => client.on('ended', resolve)));

@@ -40,14 +40,17 @@ interface Tab {
 }
 
 class TabConnection implements Listener {
+  private isClosed = false;
+
   constructor(
     readonly name: string,
     readonly tab: Tab,
     private readonly broadcast: Broadcast,
   ) {}
 
+  /** What was asked for by a tab that has gone meanwhile is for nobody. */
   say(message: ToTab): void {
-    this.broadcast.postMessage(message);
+    if (!this.isClosed) this.broadcast.postMessage(message);
   }
 
   send(message: object): void {
@@ -61,6 +64,7 @@ class TabConnection implements Listener {
   /** 0: the other side knows. */
   close(code: number): void {
     if (code !== 0) this.say({ t: 'closed', code });
+    this.isClosed = true;
     this.broadcast.close();
   }
 }
@@ -115,7 +119,7 @@ export class Hub implements FeedHost {
     }
     for (const tab of this.tabs.values()) this.sortDone(tab);
     for (const name of this.tabs.keys()) this.watchTab(name);
-    this.client.tellTo((event) => this.told(event));
+    this.client.tellTo((event) => this.heardOf(event));
     this.client.connect();
   }
 
@@ -406,6 +410,16 @@ export class Hub implements FeedHost {
   }
 
   /* --- what the session tells --- */
+
+  /** The session is in the middle of something, which a failure of ours must not end. */
+  private heardOf(event: SessionEvent): boolean {
+    try {
+      return this.told(event);
+    } catch (error) {
+      this.options.problem(new HoldfastError('internal', `the leading tab failed to pass on "${event.type}": ${String(error)}`));
+      return true;
+    }
+  }
 
   private told(event: SessionEvent): boolean {
     switch (event.type) {
