@@ -78,6 +78,13 @@ function active(options: SubscribeOptions = {}): { host: Host; feed: Feed; first
 }
 
 describe('a feed', () => {
+  it('passes on as many bytes as a server takes', () => {
+    const { feed, first } = active();
+    const payload = new Uint8Array(1 << 20).fill(7);
+    feed.message({ ...data(11), payload }, 'e');
+    expect(first.take()).toEqual(['11']);
+  });
+
   it('follows with the first tab, and leaves with the last', () => {
     const host = new Host();
     const feed = new Feed('c', host);

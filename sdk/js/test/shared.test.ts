@@ -129,6 +129,17 @@ describe('tabs', () => {
     expect(server.pings).toBe(pings + 1); // Its own go to the leader only.
   });
 
+  it('pass bytes on as bytes', async () => {
+    const bytes = Uint8Array.from([0, 1, 2, 255]);
+    await opened();
+    const tab = await following();
+    await tab.client.publish('demo', bytes);
+    await until(() => tab.got.length === 1);
+    expect(tab.got).toEqual([bytes]);
+    expect((await tab.client.history('demo')).messages[0]?.payload).toEqual(bytes);
+    expect(await tab.client.call('echo', bytes)).toEqual(bytes);
+  });
+
   it('leave a channel one by one, and the server with the last', async () => {
     const one = await following();
     const other = await following();

@@ -21,6 +21,11 @@ interface TinySession {
 
 type Members = Record<string, unknown>;
 
+/** A payload of bytes, as it came. */
+class Base64 {
+  constructor(readonly text: string) {}
+}
+
 class Wire implements Connection {
   readonly bufferedAmount = 0;
   isOpen = true;
@@ -209,7 +214,7 @@ export class TinyServer {
         wire.tell({ type: 'presence', id: m['id'], channel, members: [{ session: session.ticket, user: 'ann' }] });
         return;
       case 'call':
-        wire.tell({ type: 'reply', id: m['id'], payload: m['payload'] });
+        wire.tell({ type: 'reply', id: m['id'], ...('payloadBase64' in m ? { payloadBase64: m['payloadBase64'] } : { payload: m['payload'] }) });
         return;
       case 'data':
         this.apply(wire, session, channel, m);
@@ -229,11 +234,12 @@ export class TinyServer {
       wire.tell({ type: 'nack', seq, code: 'forbidden', reason: 'no' });
       return;
     }
-    if (!repeated) this.publish(channel, m['payload']);
+    if (!repeated) this.publish(channel, typeof m['payloadBase64'] === 'string' ? new Base64(m['payloadBase64']) : m['payload']);
     if (!this.losesAcks) wire.tell({ type: 'ack', seq, offsets: [repeated ? null : this.log(channel).length] });
   }
 }
 
 function dataOf(channel: string, { offset, id, payload }: TinyMessage): Members {
-  return { type: 'data', channel, offset, id, payload, timestamp: 1 };
+  const member = payload instanceof Base64 ? { payloadBase64: payload.text } : { payload };
+  return { type: 'data', channel, offset, id, timestamp: 1, ...member };
 }

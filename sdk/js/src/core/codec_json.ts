@@ -1,4 +1,5 @@
 /** codec_json.ts - the JSON form of PROTOCOL.md, which is the normative one: one object per text message. */
+import { fromBase64, toBase64 } from './base64.js';
 import { BadMessage, WrongKind, type Codec, type CodecKind } from './codec.js';
 import { isNumber, type ClientMessage, type DataMessage, type Raw, type ServerMessage, type ServerType } from './message.js';
 
@@ -30,9 +31,7 @@ function encode(message: ClientMessage): string {
 /** "`payloadBase64` (RFC 4648 section 4, with padding) publishes bytes" */
 function payloadMember(payload: Raw): string {
   if (typeof payload === 'string') return `"payload":${payload}`;
-  let binary = '';
-  for (const byte of payload) binary += String.fromCharCode(byte);
-  return `"payloadBase64":"${btoa(binary)}"`;
+  return `"payloadBase64":"${toBase64(payload)}"`;
 }
 
 /* --- decoding --- */
@@ -60,7 +59,7 @@ const shapes: Readonly<Record<ServerType, string>> = {
   presence: 'id:s channel:s members:a',
   join: 'channel:s session:s user:s',
   leave: 'channel:s session:s user:s',
-  reply: 'id:s code:s? reason:s?',
+  reply: 'id:s code:s? reason:s? payloadBase64:s?',
   error: 'code:s reason:s re:s? id:s? channel:s? expected:n?',
 };
 
@@ -134,6 +133,8 @@ function deeperFault(members: Members, type: ServerType): string | undefined {
       return list('messages').every((each) => isMembers(each) && fault(each, shapes.data) === undefined && finishData(each) === undefined)
         ? undefined
         : '"messages" is of a wrong type';
+    case 'reply':
+      return typeof members['payloadBase64'] === 'string' ? finishData(members) : undefined;
     case 'data':
       return finishData(members);
     default:
@@ -146,7 +147,7 @@ function finishData(members: Members): string | undefined {
   const base64 = members['payloadBase64'];
   if (typeof base64 === 'string') {
     try {
-      members['payload'] = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+      members['payload'] = fromBase64(base64);
     } catch {
       return '"payloadBase64" is no base64';
     }

@@ -7,6 +7,7 @@
  *   active  -> leaving   the last tab has left, or it must be asked otherwise
  *   leaving -> idle      `unsubscribed` has come: it is asked anew where tabs want it
  */
+import { toBase64 } from '../core/base64.js';
 import type { DataMessage, Since } from '../core/message.js';
 import type { SubscribeOptions } from '../types.js';
 
@@ -48,10 +49,18 @@ interface Follower {
   epoch: string;
 }
 
-function textOf({ channel, offset, id, payload, timestamp, from }: DataMessage): string {
-  const head = { type: 'data', channel, offset, id, timestamp, ...(from === undefined ? {} : { from }) };
-  if (!(payload instanceof Uint8Array)) return JSON.stringify({ ...head, payload });
-  return JSON.stringify({ ...head, payloadBase64: btoa(String.fromCharCode(...payload)) });
+/** A payload's member of a message: bytes have one of their own in JSON. */
+export function payloadOf(payload: unknown): object {
+  return payload instanceof Uint8Array ? { payloadBase64: toBase64(payload) } : { payload };
+}
+
+/** As a server writes it: the payload is last. */
+export function dataOf({ channel, offset, id, payload, timestamp, from }: DataMessage): object {
+  return { type: 'data', channel, offset, id, timestamp, ...(from === undefined ? {} : { from }), ...payloadOf(payload) };
+}
+
+function textOf(message: DataMessage): string {
+  return JSON.stringify(dataOf(message));
 }
 
 export class Feed {

@@ -4,13 +4,14 @@
  * whose publishes are numbered anew. Subscriptions are not kept: `welcome` names none of them, and the tab asks for each from where it stands.
  */
 import { closeCodes, type State } from '../codes.js';
+import { fromBase64 } from '../core/base64.js';
 import type { EndingEvent, SessionEvent } from '../core/events.js';
-import { isLabel, isNumber, type Since } from '../core/message.js';
+import { isLabel, isNumber, type Raw, type Since } from '../core/message.js';
 import type { RequestWhat } from '../core/requests.js';
 import { HoldfastError } from '../errors.js';
 import type { Locks } from '../outbox_indexeddb.js';
 import type { HoldfastOptions, Platform, SubscribeOptions } from '../types.js';
-import { Feed, type FeedHost, type Listener } from './feed.js';
+import { dataOf, Feed, payloadOf, type FeedHost, type Listener } from './feed.js';
 import { HubClient } from './hub_client.js';
 import type { HubStore } from './hub_store.js';
 import { newName, type Broadcast, type OpenBroadcast, type Origin, type TabRecord, type ToLeader, type ToTab } from './wire.js';
@@ -290,7 +291,7 @@ export class Hub implements FeedHost {
     const { store } = this.options;
     store.origin = { tab: tab.name, session: tab.session, seq };
     try {
-      const publishId = this.client.publishRaw(channel, JSON.stringify(m['payload']), m['id'] as string | undefined);
+      const publishId = this.client.publishRaw(channel, rawOf(m), m['id'] as string | undefined);
       this.origins.set(publishId, store.origin);
     } catch (error) {
       this.refused(tab, seq, error instanceof HoldfastError ? refusalOf(error) : 'internal', String(error), true);
@@ -391,17 +392,17 @@ export class Hub implements FeedHost {
         ? { type, channel, since, limit: isNumber(m['limit']) ? m['limit'] : 100, reverse: m['reverse'] === true }
         : type === 'presence'
           ? { type, channel }
-          : { type: 'call', method: String(m['method']), payload: JSON.stringify(m['payload']) };
+          : { type: 'call', method: String(m['method']), payload: rawOf(m) };
     this.request(what, (event) => {
       if (event.type === 'pong') {
         connection.send({ type: 'pong', id, serverTime: this.options.platform.wallClock(), serverId: this.name });
       } else if (event.type === 'history') {
         const { epoch, offset, messages } = event;
-        connection.send({ type, id, channel, epoch, offset, messages: messages.map((message) => ({ ...message, type: 'data' })) });
+        connection.send({ type, id, channel, epoch, offset, messages: messages.map(dataOf) });
       } else if (event.type === 'members') {
         connection.send({ type, id, channel, members: event.members });
       } else if (event.type === 'reply') {
-        connection.send({ type: 'reply', id, payload: event.payload });
+        connection.send({ type: 'reply', id, ...payloadOf(event.payload) });
       } else if (event.type === 'failed') {
         const { code, reason } = event;
         connection.send(type === 'call' ? { type: 'reply', id, code, reason } : { type: 'error', re: type, id, channel, code, reason });
@@ -491,6 +492,12 @@ export class Hub implements FeedHost {
 /** Whether a publish is one of this session's. */
 function isOf({ tab, session = tab }: Origin, { name, session: own }: Tab): boolean {
   return tab === name && session === own;
+}
+
+/** What a tab publishes, or calls with. */
+function rawOf(m: Members): Raw {
+  const base64 = m['payloadBase64'];
+  return typeof base64 === 'string' ? fromBase64(base64) : JSON.stringify(m['payload']);
 }
 
 function subscribeOptions(m: Members): SubscribeOptions {
