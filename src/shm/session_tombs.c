@@ -11,6 +11,7 @@ enum {
     TOMBS_MIN = 1024, /* a power of two, like all their numbers; as many refusals in the ring */
 };
 
+static_assert(sizeof(((struct hf_tombstone *)NULL)->secret) == HF_SECRET_BYTES, "whole words");
 static_assert(sizeof(struct hf_tombstone) <= 64, "most of them say nothing but a number");
 
 /* ---- Layout ---- */
@@ -93,6 +94,26 @@ static uint32_t bury_refusals(struct hf_sessions *t, uint64_t number, const stru
     return at;
 }
 
+/*
+ * The tombstone, but for its number, which is 0 meanwhile. Who reads one of these fields as it is now, and not as it was, finds the number gone at the second look: the
+ * fence here and that in hf_sessions_tombstone() see to it. Dead in the midst of it: the number is 0, and the place free.
+ */
+static void fill(struct hf_sessions *t, struct hf_tombstone *tomb, const struct hf_session *s,
+                 const struct hf_session_past *past, uint64_t until_ms)
+{
+    uint64_t secret[HF_SECRET_BYTES / sizeof(uint64_t)];
+
+    atomic_store_explicit(&tomb->number, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    memcpy(secret, s->secret, HF_SECRET_BYTES);
+    for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+        atomic_store_explicit(&tomb->secret[i], secret[i], memory_order_relaxed);
+    atomic_store_explicit(&tomb->last_seq, past->last_seq, memory_order_relaxed);
+    atomic_store_explicit(&tomb->until_ms, until_ms, memory_order_relaxed);
+    atomic_store_explicit(&tomb->refusal_count, past->refusal_count, memory_order_relaxed);
+    atomic_store_explicit(&tomb->refusals_at, bury_refusals(t, s->number, past), memory_order_relaxed);
+}
+
 void hf_tombs_bury(struct hf_sessions *t, const struct hf_session *s, uint64_t until_ms)
 {
     struct hf_tombstone *bucket = bucket_of(t, s->number), *tomb = bucket;
@@ -107,18 +128,14 @@ void hf_tombs_bury(struct hf_sessions *t, const struct hf_session *s, uint64_t u
             tomb = &bucket[i];
             break;
         }
-        if (bucket[i].until_ms < tomb->until_ms)
+        if (atomic_load_explicit(&bucket[i].until_ms, memory_order_relaxed) <
+            atomic_load_explicit(&tomb->until_ms, memory_order_relaxed))
             tomb = &bucket[i];
     }
     hf_tombs_gather(t, s, &past);
-    atomic_store(&tomb->number, 0);
-    memcpy(tomb->secret, s->secret, HF_SECRET_BYTES);
-    tomb->last_seq = past.last_seq;
-    tomb->until_ms = until_ms;
-    tomb->refusal_count = past.refusal_count;
-    tomb->refusals_at = bury_refusals(t, s->number, &past);
+    fill(t, tomb, s, &past, until_ms);
     HF_CRASH_POINT("tombstone:filled");
-    atomic_store(&tomb->number, s->number);
+    atomic_store_explicit(&tomb->number, s->number, memory_order_release);
 }
 
 /* ---- Reading ---- */
@@ -132,12 +149,24 @@ bool hf_secret_eq(const uint8_t a[HF_SECRET_BYTES], const uint8_t b[HF_SECRET_BY
     return different == 0;
 }
 
+static bool has_secret(const struct hf_tombstone *tomb, const uint8_t given[HF_SECRET_BYTES])
+{
+    uint64_t secret[HF_SECRET_BYTES / sizeof(uint64_t)];
+
+    for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+        secret[i] = atomic_load_explicit(&tomb->secret[i], memory_order_relaxed);
+    return hf_secret_eq((const uint8_t *)secret, given);
+}
+
 static void read_refusals(const struct hf_sessions *t, const struct hf_tombstone *tomb, uint64_t number,
                           struct hf_session_past *past)
 {
+    uint32_t count = atomic_load_explicit(&tomb->refusal_count, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&tomb->refusals_at, memory_order_relaxed);
+
     past->refusal_count = 0;
-    for (uint32_t i = 0; i < tomb->refusal_count && i < HF_REFUSALS_MAX; i++) {
-        const struct hf_tomb_refusal *cell = ring_cell(t, hf_session_home(number), tomb->refusals_at + i);
+    for (uint32_t i = 0; i < count && i < HF_REFUSALS_MAX; i++) {
+        const struct hf_tomb_refusal *cell = ring_cell(t, hf_session_home(number), at + i);
         bool ours = atomic_load(&cell->number) == number;
         uint64_t refusal = atomic_load(&cell->refusal);
 
@@ -151,7 +180,7 @@ static void read_refusals(const struct hf_sessions *t, const struct hf_tombstone
 int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_TICKET_BYTES], uint64_t now_ms,
                           struct hf_session_past *past)
 {
-    struct hf_tombstone *bucket;
+    const struct hf_tombstone *bucket;
     uint64_t number;
 
     memcpy(&number, ticket, 8);
@@ -159,14 +188,18 @@ int hf_sessions_tombstone(const struct hf_sessions *t, const uint8_t ticket[HF_T
         return HF_ENOTFOUND;
     bucket = bucket_of(t, number);
     for (int i = 0; i < TOMBS_PER_BUCKET; i++) {
-        if (atomic_load(&bucket[i].number) != number || !hf_secret_eq(bucket[i].secret, ticket + 8))
+        const struct hf_tombstone *tomb = &bucket[i];
+
+        if (atomic_load_explicit(&tomb->number, memory_order_acquire) != number ||
+            !has_secret(tomb, ticket + 8))
             continue;
-        if (bucket[i].until_ms < now_ms)
+        if (atomic_load_explicit(&tomb->until_ms, memory_order_relaxed) < now_ms)
             return HF_ENOTFOUND;
-        past->last_seq = bucket[i].last_seq;
-        read_refusals(t, &bucket[i], number, past);
+        past->last_seq = atomic_load_explicit(&tomb->last_seq, memory_order_relaxed);
+        read_refusals(t, tomb, number, past);
         /* Its home may have buried another one here meanwhile. */
-        return atomic_load(&bucket[i].number) == number ? 0 : HF_ENOTFOUND;
+        atomic_thread_fence(memory_order_acquire);
+        return atomic_load_explicit(&tomb->number, memory_order_relaxed) == number ? 0 : HF_ENOTFOUND;
     }
     return HF_ENOTFOUND;
 }

@@ -8,7 +8,8 @@
  *
  *   writer   the home alone: the refusals, how far the ring is used, the tombstone, and its number last. Who dies before that begins anew
  *            with the next cells of the ring; the others are found by nobody
- *   reader   any worker: what it has read counts if the number is the same before and afterwards
+ *   reader   any worker: what it has read counts if the number is the same before and afterwards. A seqlock, so all fields are atomic, and two fences keep them
+ *            between the two looks on every processor
  */
 #ifndef HF_SHM_SESSION_TOMBS_H
 #define HF_SHM_SESSION_TOMBS_H

@@ -89,11 +89,11 @@ struct hf_session {
 /* What is kept of an expired session: session_tombs.h. Written by its home alone; number last. */
 struct hf_tombstone {
     _Atomic uint64_t number; /* 0: free */
-    uint8_t secret[HF_SECRET_BYTES];
-    uint64_t last_seq;
-    uint64_t until_ms;
-    uint32_t refusals_at; /* the place of the first one in its home's ring */
-    uint32_t refusal_count;
+    _Atomic uint64_t secret[HF_SECRET_BYTES / sizeof(uint64_t)];
+    _Atomic uint64_t last_seq;
+    _Atomic uint64_t until_ms;
+    _Atomic uint32_t refusals_at; /* the place of the first one in its home's ring */
+    _Atomic uint32_t refusal_count;
 };
 
 /* One refusal of one of them. */
