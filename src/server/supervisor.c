@@ -47,6 +47,7 @@ struct slot {
     int api_fd;
     uint64_t started_ms, start_at_ms;
     uint32_t failures; /* deaths in a row without a stable life between them */
+    bool condemned;    /* the demo has killed it: that is no failure */
 };
 
 struct supervisor {
@@ -423,17 +424,21 @@ static void worker_died(struct supervisor *s, uint32_t slot, int status)
     struct slot *w = &s->slots[slot];
     bool stable = now_ms() - w->started_ms >= STABLE_MS;
     bool expected = s->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    uint64_t wait_ms;
 
     w->pid = 0;
     hf_region_bury_worker(&s->region, slot);
     if (expected)
         return;
-    w->failures = stable ? 1 : w->failures + 1;
-    w->start_at_ms = now_ms() + backoff_ms(w->failures);
+    if (!w->condemned)
+        w->failures = stable ? 1 : w->failures + 1;
+    wait_ms = w->condemned ? 0 : backoff_ms(w->failures); /* Kills have a rate of their own. */
+    w->condemned = false;
+    w->start_at_ms = now_ms() + wait_ms;
     hf_log(HF_LOG_WARNING, "worker_died", hf_kv_u64("slot", slot),
            WIFSIGNALED(status) ? hf_kv_i64("signal", WTERMSIG(status))
                                : hf_kv_i64("status", WEXITSTATUS(status)),
-           hf_kv_u64("restart_in_ms", backoff_ms(w->failures)));
+           hf_kv_u64("restart_in_ms", wait_ms));
 }
 
 static void reap(struct supervisor *s)
@@ -471,8 +476,10 @@ static void kill_stuck(struct supervisor *s)
 static void kill_condemned(struct supervisor *s)
 {
     for (uint32_t slot = 0; s->config->demo && slot < s->config->workers; slot++)
-        if (atomic_exchange(&s->region.slots[slot].condemned, 0) != 0 && s->slots[slot].pid > 0)
+        if (atomic_exchange(&s->region.slots[slot].condemned, 0) != 0 && s->slots[slot].pid > 0) {
+            s->slots[slot].condemned = true;
             kill(s->slots[slot].pid, SIGKILL);
+        }
 }
 
 static void start_due(struct supervisor *s)

@@ -119,6 +119,21 @@ def kills_have_a_rate(t):
 
 
 @test
+def a_killed_worker_is_replaced_at_once_each_time(t):
+    lonely = t.own(Server(workers=1, arguments=('--demo',))).start()
+    for deaths in (1, 2, 3):  # As fast as the rate allows: none of them lives long enough to count as stable.
+        one = t.own(Client(lonely.port)).connect()
+
+        def killed():
+            return lonely.api('POST', '/demo/kill-worker', {'session': one.welcome['session']}).status == 200
+        before = lonely.worker_of(one.ws.sock)
+        wait_until(killed, 'POST /demo/kill-worker is not refused for its rate')
+        lonely.wait_workers(without=[before])
+        waits = [line.split('restart_in_ms=')[1].split()[0] for line in lonely.log().splitlines() if 'event=worker_died' in line]
+        check_equal(waits, ['0'] * deaths, 'how long a successor was kept waiting')
+
+
+@test
 def harm_is_refused_to_other_pages_and_for_nobody(t):
     one = client(t)
     body = {'session': one.welcome['session']}
