@@ -15,6 +15,7 @@ enum {
     KILL = 0, /* hf_service_may_harm()'s kind; the others are enum hf_harm */
 };
 
+static const char nobody[] = "no worker holds such a session now";
 static const char chart_channel[] = "demo.chart";
 
 /* ---- The page ---- */
@@ -72,7 +73,7 @@ void hf_api_demo_server(struct hf_api_request *r)
 
 /* ---- Harm ---- */
 
-/* The request's session, whom nobody has harmed just now; data NULL: the request is answered. */
+/* The request's session, which a worker holds and nobody has harmed just now; data NULL: the request is answered. Nobody's turn goes to a session that is not there. */
 static struct hf_str read_victim(struct hf_api_request *r, unsigned kind)
 {
     struct hf_api_member m[] = {
@@ -81,6 +82,8 @@ static struct hf_str read_victim(struct hf_api_request *r, unsigned kind)
 
     if (hf_api_body_read(hf_buf_str(&r->body), m, 1, reason) < 0)
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, reason);
+    else if (!hf_service_held(r->api->hub, m[0].value))
+        hf_api_answer_error(r, HF_CODE_NOT_FOUND, nobody);
     else if (!hf_service_may_harm(r->api->hub, kind))
         hf_api_answer_error(r, HF_CODE_RATE_LIMITED,
                             kind == KILL ? "a worker was killed within the last three seconds: wait a moment"
@@ -145,7 +148,7 @@ void hf_api_demo_kill(struct hf_api_request *r)
     if (session.data == NULL)
         return;
     if (!hf_service_kill_worker(r->api->hub, session)) {
-        hf_api_answer_error(r, HF_CODE_NOT_FOUND, "no worker holds such a session now");
+        hf_api_answer_error(r, HF_CODE_NOT_FOUND, nobody);
         return;
     }
     hf_buf_puts(&r->answer, "{\"done\":true}");

@@ -351,7 +351,7 @@ static bool handle_disconnect(struct hf_hub *hub, uint32_t from, struct letter *
 
     if (answer == NULL)
         return false;
-    answer->err = hf_service_end_local(hub, request->session, request->close_code) ? 0 : HF_ENOTFOUND;
+    answer->err = hf_service_end_local(hub, request->session, request->close_code);
     send_letter(hub, HF_RING_ANSWER, from, 0);
     return true;
 }
@@ -409,7 +409,7 @@ static void handle_answer(struct hf_hub *hub, struct letter *l)
             hf_attach_taken(c);
         break;
     case ANSWER_DISCONNECTED:
-        hf_service_disconnected(hub, l->token, l->err == 0);
+        hf_service_disconnected(hub, l->token, l->err);
         break;
     case NOTICE:
         t = hf_topic_of(hub, l->cid);

@@ -30,12 +30,27 @@ bool hf_service_may_harm(struct hf_hub *hub, unsigned kind)
     return atomic_compare_exchange_strong(at, &last, now);
 }
 
+/* Returns whether a worker holds it; *state is then the session's. */
+static bool held(const struct hf_hub *hub, struct hf_str session, uint64_t *state)
+{
+    const struct hf_session *s = hf_sessions_get(&hub->sessions, hf_service_session(session));
+
+    *state = s == NULL ? 0 : atomic_load(&s->state);
+    return s != NULL && hf_state_phase(*state) == HF_SESSION_LIVE;
+}
+
+bool hf_service_held(struct hf_hub *hub, struct hf_str session)
+{
+    uint64_t state;
+
+    return held(hub, session, &state);
+}
+
 bool hf_service_kill_worker(struct hf_hub *hub, struct hf_str session)
 {
-    struct hf_session *s = hf_sessions_get(&hub->sessions, hf_service_session(session));
-    uint64_t state = s == NULL ? 0 : atomic_load(&s->state);
+    uint64_t state;
 
-    if (s == NULL || hf_state_phase(state) != HF_SESSION_LIVE)
+    if (!held(hub, session, &state))
         return false;
     atomic_store(&hub->region->slots[hf_state_owner(state)].condemned, 1);
     return true;
@@ -46,14 +61,18 @@ bool hf_harm_known(uint16_t code)
     return code == HF_HARM_DROP || code == HF_HARM_FREEZE;
 }
 
-void hf_harm_apply(struct hf_conn *c, uint16_t harm)
+int hf_harm_apply(struct hf_conn *c, uint16_t harm)
 {
     const struct hf_transport *transport = c->hub->transport;
 
-    if (harm == HF_HARM_DROP)
+    if (harm == HF_HARM_DROP) {
         hf_conn_drop(c, HF_CLOSE_ABNORMAL);
-    else if (transport->freeze != NULL)
-        transport->freeze(transport->ctx, hf_conn_socket(c), HF_HARM_FREEZE_MS);
+        return 0;
+    }
+    return transport->freeze != NULL &&
+                   transport->freeze(transport->ctx, hf_conn_socket(c), HF_HARM_FREEZE_MS)
+               ? 0
+               : HF_ELIMIT;
 }
 
 uint32_t hf_service_slot(const struct hf_hub *hub)

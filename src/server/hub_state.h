@@ -394,18 +394,23 @@ bool hf_exchange_busy(const struct hf_hub *hub);
 /* ---- service.c ---- */
 void hf_service_opened(struct hf_hub *hub, uint64_t token, int err);
 void hf_service_published(struct hf_hub *hub, uint64_t token, const struct hf_published *result);
-void hf_service_disconnected(struct hf_hub *hub, uint64_t token, bool found);
+/* err: what hf_service_end_local() returned at the session's worker. */
+void hf_service_disconnected(struct hf_hub *hub, uint64_t token, int err);
 /* Retry what waits for room, end what waited too long. */
 void hf_service_tick(struct hf_hub *hub);
 void hf_service_end_all(struct hf_hub *hub);
 /* The number in a session's text, 0 where it is none. */
 uint64_t hf_service_session(struct hf_str text);
-/* End a session held here, or do it harm. Returns whether it was. */
-bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code);
+/*
+ * End a session held here, or do it harm. Returns 0, HF_EAGAIN where it is not here, HF_ENOTFOUND where it has no connection that could be harmed, HF_ELIMIT
+ * where that is too much harm.
+ */
+int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code) HF_MUST_CHECK;
 
 /* ---- harm.c ---- */
 /* Whether a close code is one of enum hf_harm. */
 bool hf_harm_known(uint16_t code);
-void hf_harm_apply(struct hf_conn *c, uint16_t harm);
+/* Returns 0, or HF_ELIMIT where no more connections are frozen. */
+int hf_harm_apply(struct hf_conn *c, uint16_t harm);
 
 #endif

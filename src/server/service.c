@@ -226,46 +226,65 @@ static bool ends_session(uint16_t code)
     return code == HF_CLOSE_ENDED || code == HF_CLOSE_NORMAL;
 }
 
+/* A session without a connection. */
+static int end_parked(struct hf_hub *hub, struct hf_session *s, uint64_t state, uint16_t code)
+{
+    if (hf_harm_known(code))
+        return HF_ENOTFOUND;
+    return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state) ? 0 : HF_EAGAIN;
+}
+
 /* A session that our slot's last process held, and nobody has taken over since. */
-static bool end_orphan(struct hf_hub *hub, uint64_t session, uint16_t code)
+static int end_orphan(struct hf_hub *hub, uint64_t session, uint16_t code)
 {
     struct hf_session *s = hf_sessions_get(&hub->sessions, session);
     uint64_t state;
 
     if (s == NULL)
-        return false;
+        return HF_EAGAIN;
     hf_attach_orphan(hub, s);
     state = atomic_load(&s->state);
-    if (hf_state_phase(state) == HF_SESSION_LIVE)
-        return false;
-    return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
+    return hf_state_phase(state) == HF_SESSION_LIVE ? HF_EAGAIN : end_parked(hub, s, state, code);
 }
 
-bool hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
+int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
 {
     struct hf_conn *c = hf_conns_by_session(&hub->conns, session);
 
     if (c == NULL)
         return end_orphan(hub, session, code);
-    if (hf_harm_known(code)) {
-        hf_harm_apply(c, code);
-        return true;
-    }
+    if (hf_harm_known(code))
+        return hf_harm_apply(c, code);
     if (ends_session(code))
         hf_detach(c, true);
     hf_conn_close(c, code, "ended by the backend");
-    return true;
+    return 0;
 }
 
-/* Returns whether the session was found and dealt with here; else *owner must be asked. */
-static bool disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t code, uint32_t *owner)
+/* Returns as hf_service_end_local(); HF_EAGAIN: *owner must be asked, unless that is ourselves. */
+static int disconnect_here(struct hf_hub *hub, struct hf_session *s, uint16_t code, uint32_t *owner)
 {
     uint64_t state = atomic_load(&s->state);
 
     *owner = hf_state_owner(state);
     if (hf_state_phase(state) != HF_SESSION_LIVE)
-        return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state);
-    return *owner == hub->slot && hf_service_end_local(hub, s->number, code);
+        return end_parked(hub, s, state, code);
+    return *owner == hub->slot ? hf_service_end_local(hub, s->number, code) : HF_EAGAIN;
+}
+
+static struct hf_service_result disconnected(int err)
+{
+    switch (err) {
+    case 0:
+        return failure(HF_CODE_NONE, NULL);
+    case HF_ENOTFOUND:
+        return failure(HF_CODE_NOT_FOUND, "the session has no connection now");
+    case HF_ELIMIT:
+        return failure(HF_CODE_RATE_LIMITED,
+                       "as many connections are frozen as may be at a time: wait a moment");
+    default:
+        return failure(HF_CODE_UNAVAILABLE, "the session is changing hands: try again");
+    }
 }
 
 uint64_t hf_service_session(struct hf_str text)
@@ -291,13 +310,15 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
     struct hf_service_result result = failure(HF_CODE_NOT_FOUND, "there is no such session");
     struct hf_pending *p;
     uint32_t owner;
+    int err;
 
     if (s == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED) {
         done(ctx, &result);
         return;
     }
-    if (disconnect_here(hub, s, close_code, &owner)) {
-        result = failure(HF_CODE_NONE, NULL);
+    err = disconnect_here(hub, s, close_code, &owner);
+    if (err != HF_EAGAIN) {
+        result = disconnected(err);
         done(ctx, &result);
         return;
     }
@@ -308,16 +329,14 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
         pending_fail(p, HF_CODE_OVERLOADED, "the session's worker takes no more requests now");
         return;
     }
-    result = failure(HF_CODE_UNAVAILABLE, "the session is changing hands: try again");
+    result = disconnected(err);
     done(ctx, &result);
 }
 
-void hf_service_disconnected(struct hf_hub *hub, uint64_t token, bool found)
+void hf_service_disconnected(struct hf_hub *hub, uint64_t token, int err)
 {
     struct hf_pending *p = pending_find(hub, token);
-    struct hf_service_result result =
-        found ? failure(HF_CODE_NONE, NULL)
-              : failure(HF_CODE_UNAVAILABLE, "the session is changing hands: try again");
+    struct hf_service_result result = disconnected(err);
 
     if (p != NULL)
         pending_end(p, &result);

@@ -64,7 +64,7 @@ int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str 
 
 /*
  * End a session (close_code 4003 or 1000: the session itself; another: only its connection). done(): HF_CODE_NONE, or NOT_FOUND where there is
- * no such session, UNAVAILABLE where its worker did not answer in time.
+ * no such session (or no connection to be harmed), UNAVAILABLE where its worker did not answer in time, RATE_LIMITED where no more connections are frozen.
  */
 void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
                            hf_service_done *done, void *ctx);
@@ -79,6 +79,8 @@ enum hf_harm {
 };
 enum { HF_HARM_FREEZE_MS = 20000 };
 
+/* Whether a worker holds this session now, that is, whether there is a connection to be harmed. */
+bool hf_service_held(struct hf_hub *hub, struct hf_str session);
 /* Whether harm of this kind is due again, whichever worker did the last; 0: a kill. True takes the turn. */
 bool hf_service_may_harm(struct hf_hub *hub, unsigned kind);
 /* The worker that holds this session is killed by the supervisor within a fifth of a second. Returns false where nobody holds it. */

@@ -175,17 +175,18 @@ void hf_socket_finish(void *ctx, void *socket)
         shutdown(c->watch.fd, SHUT_WR);
 }
 
-void hf_socket_freeze(void *ctx, void *socket, uint32_t ms)
+bool hf_socket_freeze(void *ctx, void *socket, uint32_t ms)
 {
     struct client *c = socket;
     struct hf_sockets *s = c->all;
 
     (void)ctx;
     if (c->frozen || s->frozen_count == HF_FROZEN_MAX)
-        return;
+        return c->frozen;
     c->frozen = true;
     hf_list_del(&c->unread);
     s->frozen[s->frozen_count++] = (struct hf_frozen){c, s->now->mono_ms + ms};
+    return true;
 }
 
 static void thaw(struct client *c)

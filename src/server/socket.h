@@ -72,6 +72,6 @@ long hf_socket_write(void *ctx, void *socket, const struct iovec *iov, int count
 void hf_socket_pause(void *ctx, void *socket, bool paused);
 void hf_socket_finish(void *ctx, void *socket);
 void hf_socket_close(void *ctx, void *socket);
-void hf_socket_freeze(void *ctx, void *socket, uint32_t ms);
+bool hf_socket_freeze(void *ctx, void *socket, uint32_t ms);
 
 #endif

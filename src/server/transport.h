@@ -22,8 +22,8 @@ struct hf_transport {
     void (*finish)(void *ctx, void *socket);
     /* The hub has done with this socket: close it. No call about it comes afterwards. */
     void (*close)(void *ctx, void *socket);
-    /* No byte goes in or out for so long, and the peer is told nothing of it: for the demo's harm. NULL: it cannot. */
-    void (*freeze)(void *ctx, void *socket, uint32_t ms);
+    /* No byte goes in or out for so long, and the peer is told nothing of it: for the demo's harm. Returns whether it is so now. NULL: it cannot. */
+    bool (*freeze)(void *ctx, void *socket, uint32_t ms);
     /* Wake the worker in that slot. */
     void (*wake)(void *ctx, uint32_t slot);
     /* Bytes of a secure source. */

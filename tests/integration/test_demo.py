@@ -62,6 +62,8 @@ def a_dropped_connection_ends_without_a_word_and_resumes(t):
         one.subscribe(channel, wait=True)
         check_equal(harm('drop', one.welcome['session']).status, 200, 'POST /demo/drop')
         one.ws.expect_end()
+        for path in ('drop', 'freeze', 'kill-worker'):  # The session is there, its connection is not.
+            check_equal(harm(path, one.welcome['session']).status, 404, f'POST /demo/{path} of a parked session')
         demo().publish(channel, 'missed')
         one.connect()
         check(one.welcome['resumed'], 'the session is resumed')

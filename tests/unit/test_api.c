@@ -49,6 +49,7 @@ struct hf_hub {
     char history[TEXT_MAX], channels[TEXT_MAX]; /* what was asked */
     size_t history_bytes;                       /* of a long answer */
     bool harmed_enough, nobody_there;           /* what the demo is told */
+    unsigned harm_asked;                        /* how often a turn to harm was asked for */
     char killed[TEXT_MAX];
 };
 
@@ -109,7 +110,14 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
 bool hf_service_may_harm(struct hf_hub *hub, unsigned kind)
 {
     assert_true(kind <= HF_HARM_FREEZE);
+    hub->harm_asked++;
     return !hub->harmed_enough;
+}
+
+bool hf_service_held(struct hf_hub *hub, struct hf_str session)
+{
+    (void)session;
+    return !hub->nobody_there;
 }
 
 bool hf_service_kill_worker(struct hf_hub *hub, struct hf_str session)
@@ -1237,7 +1245,12 @@ static void the_demos_harm_reaches_the_hub(void **state)
     assert_body(post("/demo/kill-worker", drop_body), 200, "{\"done\":true}");
     assert_string_equal(f->hub.killed, "00000000000000aa");
     f->hub.nobody_there = true;
+    assert_int_equal(f->hub.harm_asked, 3);
     assert_error(post("/demo/kill-worker", drop_body), 404, "not_found", "no worker holds such a session");
+    assert_error(post("/demo/drop", drop_body), 404, "not_found", "no worker holds such a session");
+    assert_error(post("/demo/freeze", drop_body), 404, "not_found", "no worker holds such a session");
+    assert_int_equal(f->hub.harm_asked, 3); /* "Nobody's turn goes to a session that is not there." */
+    f->hub.nobody_there = false;
     f->hub.result = (struct hf_service_result){.code = HF_CODE_NOT_FOUND, .reason = "no such"};
     assert_error(post("/demo/drop", drop_body), 404, "not_found", "no such");
     assert_error(post("/demo/drop", "{}"), 400, "bad_message", "session: is missing");

@@ -332,12 +332,17 @@ static void session_text(struct fixture *f, char out[17])
     snprintf(out, 17, "%016llx", (unsigned long long)only_conn(f)->session->number);
 }
 
-static void do_harm(struct fixture *f, const char *session, enum hf_harm harm)
+static enum hf_code try_harm(struct fixture *f, const char *session, enum hf_harm harm)
 {
     struct hf_service_result result = {.code = HF_CODE_TIMEOUT};
 
     hf_service_disconnect(f->place.hub[0], hf_str_from(session), (uint16_t)harm, note_offset, &result);
-    assert_int_equal(result.code, HF_CODE_NONE);
+    return result.code;
+}
+
+static void do_harm(struct fixture *f, const char *session, enum hf_harm harm)
+{
+    assert_int_equal(try_harm(f, session, harm), HF_CODE_NONE);
 }
 
 /* Nothing goes in or out in that time, and then all of it does. */
@@ -404,12 +409,14 @@ static void a_drop_says_nothing(void **state)
     turn(&f);
     assert_int_equal(recv(c.fd, &byte, 1, 0), 0);
     assert_int_equal(hf_state_phase(atomic_load(&s->state)), HF_SESSION_PARKED);
-    do_harm(&f, session, HF_HARM_DROP); /* It has no connection: that is what was asked for. */
+    assert_false(hf_service_held(f.place.hub[0], hf_str_from(session)));
+    assert_int_equal(try_harm(&f, session, HF_HARM_DROP), HF_CODE_NOT_FOUND); /* It has no connection. */
+    assert_int_equal(try_harm(&f, session, HF_HARM_FREEZE), HF_CODE_NOT_FOUND);
     client_close(&c);
     fixture_release(&f);
 }
 
-/* More than the table holds are left alone. */
+/* More than the table holds are left alone, and the answer says so. */
 static void so_many_are_frozen_at_a_time(void **state)
 {
     static struct client crowd[HF_FROZEN_MAX + 1];
@@ -421,8 +428,13 @@ static void so_many_are_frozen_at_a_time(void **state)
     fixture_init(&f);
     for (int i = 0; i <= HF_FROZEN_MAX; i++)
         client_connect(&f, &crowd[i], false);
-    while ((conn = hf_conns_next(&f.place.hub[0]->conns, &at)) != NULL)
-        hf_harm_apply(conn, HF_HARM_FREEZE);
+    for (int i = 0; (conn = hf_conns_next(&f.place.hub[0]->conns, &at)) != NULL; i++) {
+        char session[17];
+
+        snprintf(session, sizeof(session), "%016llx", (unsigned long long)conn->session->number);
+        assert_int_equal(try_harm(&f, session, HF_HARM_FREEZE),
+                         i < HF_FROZEN_MAX ? HF_CODE_NONE : HF_CODE_RATE_LIMITED);
+    }
     assert_int_equal(f.sockets.frozen_count, HF_FROZEN_MAX);
     for (int i = 0; i <= HF_FROZEN_MAX; i++)
         client_say(&crowd[i], "{\"type\":\"ping\"}");
