@@ -204,13 +204,13 @@ static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malforme
     return false;
 }
 
-/* "seq: a publish's place in its session, 1, 2, 3 …" */
-static const char *check_seq(struct hf_msg *m)
+/* "seq: a publish's place in its session, 1, 2, 3 …": 0 is none, also in a message that is malformed for another reason. Returns why it is; NULL: it is not. */
+static const char *check_seq(struct hf_msg *m, const char *malformed)
 {
     if (!(m->has & HF_HAS_SEQ) || m->seq > 0)
-        return NULL;
+        return malformed;
     m->has &= ~(uint32_t)HF_HAS_SEQ;
-    return "seq begins at 1";
+    return malformed != NULL ? malformed : "seq begins at 1";
 }
 
 static void take_text(struct hf_conn *c, char *data, size_t len)
@@ -219,8 +219,8 @@ static void take_text(struct hf_conn *c, char *data, size_t len)
     const char *malformed = NULL;
 
     if (hf_json_decode(&m, data, len, false, &malformed) == 0)
-        malformed = check_seq(&m);
-    (void)take(c, &m, malformed, &(struct records){0});
+        malformed = NULL;
+    (void)take(c, &m, check_seq(&m, malformed), &(struct records){0});
 }
 
 /* The records that are left wait for the next turn. */
@@ -247,7 +247,7 @@ static void take_records(struct hf_conn *c, struct records *records)
 
     hf_binary_reader_init(&reader, records->rest.data, records->rest.len);
     for (int taken = 0;; taken++) {
-        const char *malformed;
+        const char *malformed = NULL;
         struct hf_msg m;
         int got;
 
@@ -268,9 +268,7 @@ static void take_records(struct hf_conn *c, struct records *records)
             m = (struct hf_msg){0};
         if (got < 0 || hf_binary_decode(&m, &record, false, &fault) < 0)
             malformed = hf_binary_fault_text(fault);
-        else
-            malformed = check_seq(&m);
-        if (!take(c, &m, malformed, records))
+        if (!take(c, &m, check_seq(&m, malformed), records))
             return;
     }
 }
