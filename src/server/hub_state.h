@@ -365,7 +365,10 @@ enum hf_forward hf_publish_forward(struct hf_hub *hub, const struct hf_publish *
 /* Message `data` from a client. Returns false where it must wait: the connection is to be stalled. */
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
                      bool *opening);
-/* A `data` that is refused before it gets anywhere. Returns as hf_publish_data(). */
+/*
+ * A `data` that is refused before it gets anywhere. Returns as hf_publish_data(): it waits for a full window, and for room among the session's refusals,
+ * of which none may go that the client has not been told of.
+ */
 bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
                        bool seq_added);
 /* The owner's answer to a publish; err HF_ELIMIT: it was refused. */

@@ -147,16 +147,58 @@ static uint64_t window_offset(const struct hf_published *result)
     return result->offset == 0 ? HF_WINDOW_UNKNOWN : result->offset;
 }
 
+/* ---- Refusals ---- */
+
+static void count_refusal(struct hf_conn *c, enum hf_code code)
+{
+    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_REFUSED, 1);
+    if (code == HF_CODE_RATE_LIMITED)
+        hf_count(c->hub->counters, HF_COUNT_PUBLISHES_RATE_LIMITED, 1);
+}
+
+/*
+ * The session's record keeps its last HF_REFUSALS_MAX refusals, and the next one takes the place of the oldest. One that the client has not been told of must
+ * not go: after a resume its publish would be acknowledged as one that was applied. Returns its seq, or 0 where there is room.
+ */
+static uint64_t refusal_in_the_way(const struct hf_conn *c)
+{
+    uint64_t seq;
+    uint8_t code;
+
+    if (atomic_load(&c->session->refused) < HF_REFUSALS_MAX ||
+        !hf_session_refusal(&c->hub->sessions, c->session, 0, &seq, &code))
+        return 0;
+    return seq >= c->window.first_seq ? seq : 0;
+}
+
+/* The publish is neither applied nor refused: the client sends it again when it has come back. */
+static void no_room_for_refusal(struct hf_conn *c)
+{
+    hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server has no room to note another refused publish");
+}
+
+/* In shared memory first: whoever takes the session over knows that this seq is done. */
+static void record_refusal(struct hf_conn *c, uint64_t seq, enum hf_code code)
+{
+    if (hf_session_refuse(&c->hub->sessions, c->session, seq, (uint8_t)code, c->hub->now.mono_ms) < 0) {
+        no_room_for_refusal(c);
+        return;
+    }
+    count_refusal(c, code);
+    window_answer(c, seq, HF_WINDOW_REFUSED | (uint64_t)code);
+}
+
 /* The channel was forgotten while the publish was on its way, and there is no room for it any more. */
 static void refused_by_owner(struct hf_conn *c, uint64_t seq, struct hf_str id)
 {
-    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_REFUSED, 1);
     if (seq == 0) {
+        count_refusal(c, HF_CODE_LIMIT);
         send_nack(c, HF_HAS_ID, 0, id, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
-        return;
+    } else if (refusal_in_the_way(c) != 0) {
+        no_room_for_refusal(c); /* The message is no longer here, and cannot wait. */
+    } else {
+        record_refusal(c, seq, HF_CODE_LIMIT);
     }
-    hf_session_refuse(&c->hub->sessions, c->session, seq, (uint8_t)HF_CODE_LIMIT, c->hub->now.mono_ms);
-    window_answer(c, seq, HF_WINDOW_REFUSED | (uint64_t)HF_CODE_LIMIT);
 }
 
 void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
@@ -202,29 +244,75 @@ static enum sequence take_seq(struct hf_conn *c, const struct hf_msg *m)
             send_ack(c, &(struct hf_msg){.has = HF_HAS_SEQ, .seq = m->seq}, &(struct hf_published){0});
         return SEQUENCE_ANSWERED;
     }
-    return hf_window_add(&c->window, c->hub->config->inflight_max) == 0 ? SEQUENCE_NEXT : SEQUENCE_WAIT;
+    if (hf_window_add(&c->window, c->hub->config->inflight_max) < 0)
+        return SEQUENCE_WAIT;
+    hf_session_take_seq(c->session, m->seq);
+    return SEQUENCE_NEXT;
+}
+
+/* Whether an earlier connection of the session has taken this publish: it was forwarded then, or refused. */
+static bool taken_before(const struct hf_conn *c, const struct hf_msg *m)
+{
+    return (m->has & HF_HAS_SEQ) && m->seq == hf_window_next_seq(&c->window) &&
+           m->seq <= hf_session_taken_seq(c->session);
+}
+
+/*
+ * A publish that an earlier connection refused, whose answer waited behind others and was lost, comes again: its refusal stands. Those behind it may be
+ * applied already, and then its shard would take it for a repeated one, and have it acknowledged without its being in the log.
+ */
+static enum hf_code refused_before(const struct hf_conn *c, const struct hf_msg *m)
+{
+    uint64_t seq;
+    uint8_t code;
+
+    if (!taken_before(c, m))
+        return HF_CODE_NONE;
+    for (uint32_t i = 0; hf_session_refusal(&c->hub->sessions, c->session, i, &seq, &code); i++)
+        if (seq == m->seq)
+            return (enum hf_code)code;
+    return HF_CODE_NONE;
+}
+
+static void refuse_unnumbered(struct hf_conn *c, const struct hf_msg *m, enum hf_code code,
+                              const char *reason)
+{
+    count_refusal(c, code);
+    if (m->has & HF_HAS_ID)
+        send_nack(c, HF_HAS_ID, 0, m->id, code, reason);
+    else
+        hf_send_error(c, m, code, reason);
 }
 
 bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
                        bool seq_added)
 {
-    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_REFUSED, 1);
+    bool is_next = seq_added || m->seq == hf_window_next_seq(&c->window);
+    enum hf_code before;
+    uint64_t in_the_way;
+
     if (!(m->has & HF_HAS_SEQ)) {
-        if (m->has & HF_HAS_ID)
-            send_nack(c, HF_HAS_ID, 0, m->id, code, reason);
-        else
-            hf_send_error(c, m, code, reason);
+        refuse_unnumbered(c, m, code, reason);
         return true;
     }
+    before = seq_added ? HF_CODE_NONE : refused_before(c, m);
+    in_the_way = is_next && before == HF_CODE_NONE ? refusal_in_the_way(c) : 0;
+    if (in_the_way > m->seq) { /* That is told only after this one: to wait for it would be for ever. */
+        no_room_for_refusal(c);
+        return true;
+    }
+    if (in_the_way != 0)
+        return false;
     if (!seq_added) {
         enum sequence sequence = take_seq(c, m);
 
         if (sequence != SEQUENCE_NEXT)
             return sequence == SEQUENCE_ANSWERED;
     }
-    /* In shared memory first: whoever takes the session over knows that this seq is done. */
-    hf_session_refuse(&c->hub->sessions, c->session, m->seq, (uint8_t)code, c->hub->now.mono_ms);
-    window_answer(c, m->seq, HF_WINDOW_REFUSED | (uint64_t)code);
+    if (before != HF_CODE_NONE) /* It stands in the record, and would push another one out. */
+        window_answer(c, m->seq, HF_WINDOW_REFUSED | (uint64_t)before);
+    else
+        record_refusal(c, m->seq, code);
     return true;
 }
 
@@ -250,35 +338,16 @@ static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct
 
 /*
  * Only what would be applied now takes a token: not a repeated seq or one beyond the next, not one that finds the window full and comes
- * again, and not one that waits for room already.
+ * again, and not one that waits for room already. Nor one that an earlier connection has taken: it has had its token, and may be in its log.
  */
 static bool too_fast(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall, bool seq_added)
 {
-    bool fresh = m->has & HF_HAS_SEQ ? !seq_added && m->seq == hf_window_next_seq(&c->window) &&
-                                           hf_window_count(&c->window) < c->hub->config->inflight_max
-                                     : stall == NULL;
+    bool fresh = m->has & HF_HAS_SEQ
+                     ? !seq_added && m->seq == hf_window_next_seq(&c->window) && !taken_before(c, m) &&
+                           hf_window_count(&c->window) < c->hub->config->inflight_max
+                     : stall == NULL;
 
-    if (!fresh || hf_limits_publish(c))
-        return false;
-    hf_count(c->hub->counters, HF_COUNT_PUBLISHES_RATE_LIMITED, 1);
-    return true;
-}
-
-/*
- * A publish that an earlier connection refused, whose answer waited behind others and was lost, comes again: its refusal stands. Those behind it may be
- * applied already, and then its shard would take it for a repeated one, and have it acknowledged without its being in the log.
- */
-static enum hf_code refused_before(const struct hf_conn *c, const struct hf_msg *m)
-{
-    uint64_t seq;
-    uint8_t code;
-
-    if (!(m->has & HF_HAS_SEQ) || c->generation == 1)
-        return HF_CODE_NONE;
-    for (uint32_t i = 0; hf_session_refusal(&c->hub->sessions, c->session, i, &seq, &code); i++)
-        if (seq == m->seq)
-            return (enum hf_code)code;
-    return HF_CODE_NONE;
+    return fresh && !hf_limits_publish(c);
 }
 
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,

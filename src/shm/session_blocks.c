@@ -179,8 +179,8 @@ static _Atomic uint64_t *refusal_cell(const struct hf_sessions *t, const struct 
     return block == NULL ? NULL : &block->refusals[i];
 }
 
-void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
-                       uint64_t now_ms)
+int hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
+                      uint64_t now_ms)
 {
     uint32_t place = atomic_load(&s->refused) % HF_REFUSALS_MAX;
     _Atomic uint64_t *cell = refusal_cell(t, s, place);
@@ -190,7 +190,7 @@ void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq
         uint32_t taken = block_take(t, s, now_ms);
 
         if (taken == 0)
-            return;
+            return HF_ELIMIT;
         while (atomic_load(link) != 0)
             link = &block_at(t, atomic_load(link))->next;
         atomic_store(link, taken);
@@ -200,6 +200,7 @@ void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq
     atomic_store(cell, (uint64_t)code << 56 | seq);
     HF_CRASH_POINT("refusal:stored");
     atomic_fetch_add(&s->refused, 1);
+    return 0;
 }
 
 bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,

@@ -184,6 +184,7 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
     atomic_store_explicit(&s->blocks, 0, memory_order_relaxed);
     atomic_store_explicit(&s->refusals, 0, memory_order_relaxed);
     atomic_store_explicit(&s->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->taken, 0, memory_order_relaxed);
     for (int i = 0; i < HF_SUBS_INLINE; i++)
         atomic_store_explicit(&s->subs[i].cid, 0, memory_order_relaxed);
     HF_CRASH_POINT("session:filled");
@@ -244,6 +245,21 @@ uint64_t hf_session_last_seq(const struct hf_session *s, bool settled)
     uint64_t last = atomic_load(&s->last_seq), applied = atomic_load(&s->applied_seq);
 
     return settled && applied > last ? applied : last;
+}
+
+void hf_session_take_seq(struct hf_session *s, uint64_t seq)
+{
+    if (seq > hf_session_taken_seq(s))
+        atomic_store(&s->taken, (uint32_t)seq);
+}
+
+uint64_t hf_session_taken_seq(const struct hf_session *s)
+{
+    uint64_t last = atomic_load(&s->last_seq);
+    uint32_t above = atomic_load(&s->taken) - (uint32_t)last;
+
+    return above > UINT32_MAX / 2 ? last
+                                  : last + above; /* Below it, where applied_seq has raised last_seq. */
 }
 
 void hf_session_applied(struct hf_session *s, uint64_t seq)

@@ -82,7 +82,7 @@ struct hf_session {
     _Atomic uint32_t refusals;    /* number + 1 of the first block with refusals */
     _Atomic uint32_t
         refused; /* how many refusals there have been: the next one's place, modulo HF_REFUSALS_MAX */
-    uint32_t unused;
+    _Atomic uint32_t taken; /* the lower half of the highest seq that a connection has taken */
     struct hf_session_sub subs[HF_SUBS_INLINE];
 };
 
@@ -261,6 +261,12 @@ bool hf_sessions_expiring(const struct hf_sessions *t);
 
 /* The highest seq that is certainly done: exact when the session's publishes have settled (see above). */
 uint64_t hf_session_last_seq(const struct hf_session *s, bool settled);
+/*
+ * Owner: a publish is about to be forwarded or refused. What a connection has taken may be in a log, or on the way to it, when the next one is sent it again.
+ */
+void hf_session_take_seq(struct hf_session *s, uint64_t seq);
+/* The highest of them, or one at most as high as last_seq. */
+uint64_t hf_session_taken_seq(const struct hf_session *s);
 /* Shard owner: a publish of this session is in the log. */
 void hf_session_applied(struct hf_session *s, uint64_t seq);
 
@@ -275,9 +281,12 @@ static inline void hf_session_sub_remove(struct hf_session_sub *sub)
     atomic_store(&sub->cid, 0);
 }
 
-/* Owner: remember a refusal, before anything that depends on it is sent. Forgotten silently where blocks are exhausted. */
-void hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
-                       uint64_t now_ms);
+/*
+ * Owner: remember a refusal, before anything that depends on it is sent; the oldest of HF_REFUSALS_MAX is forgotten for it. Returns 0, or HF_ELIMIT where blocks
+ * are exhausted: then nothing has changed.
+ */
+int hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq, uint8_t code,
+                      uint64_t now_ms) HF_MUST_CHECK;
 /* The i-th of the last HF_REFUSALS_MAX refusals, oldest first, i from 0. Returns false at the end. */
 bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,
                         uint8_t *code);

@@ -154,20 +154,6 @@ static bool may_be_refused(const struct sim *sim, const struct publish *p)
 }
 
 /*
- * "a nack follows for each of the session's last 32 refusals": one that so many have followed, and whose own nack was lost with its connection, is covered by
- * lastSeq and nothing more.
- */
-static bool refused_long_ago(const struct sim *sim, uint32_t publisher, uint32_t n)
-{
-    const struct publisher *p = &oracle.publishers[publisher];
-    uint32_t count = 0;
-
-    for (uint32_t later = n + 1; later <= p->count; later++)
-        count += !p->publishes[later].applied && may_be_refused(sim, &p->publishes[later]);
-    return count >= HF_REFUSALS_MAX;
-}
-
-/*
  * A process that dies between being told a result and noting it leaves that to be told again; and where the server forgets the session in between, nobody
  * knows any more than that it was sent.
  */
@@ -192,7 +178,7 @@ static void acked(struct sim *sim, uint32_t publisher, uint32_t n, uint64_t offs
     if (p->outcome != OPEN && !told_again(publisher, p, ACKED))
         sim_fail(sim, "publisher %u: publish %u is acknowledged after it was %s", publisher, n,
                  outcomes[p->outcome]);
-    else if (!p->applied && !(offset == 0 && refused_long_ago(sim, publisher, n)))
+    else if (!p->applied)
         sim_fail(sim, "publisher %u: publish %u is acknowledged and in no log", publisher, n);
     else if (offset != 0 && offset != p->offset)
         sim_fail(sim, "publisher %u: publish %u is acknowledged as offset %" PRIu64 ", it has %" PRIu64,

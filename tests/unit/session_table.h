@@ -172,7 +172,7 @@ static inline struct outcome dies(unsigned n, void (*work)(void *ctx), unsigned 
     out.s = w.s;
     for (uint64_t i = 0; i < subs; i++) {
         assert_non_null(subscribe(w.t, w.s, i));
-        hf_session_refuse(w.t, w.s, i + 1, 1, 1);
+        assert_int_equal(hf_session_refuse(w.t, w.s, i + 1, 1, 1), 0);
     }
     atomic_store(&w.s->last_seq, 30);
     if (ended)

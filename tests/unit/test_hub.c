@@ -1,6 +1,6 @@
 /*
- * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, how long a write may wait, and
- * what a takeover does when the worker that is asked does not answer.
+ * test_hub.c - whole hubs over a transport of the test's own, in time that the test makes: what a slow reader's other subscriptions get, how long a write may wait, what a
+ * takeover does when the worker that is asked does not answer, and what becomes of publishes that wait for an answer when their connection breaks.
  */
 #include "server/hub.h"
 
@@ -608,20 +608,26 @@ struct takeover {
     struct peer old, new;
 };
 
+/* What asks for the session of a connection, from its welcome. */
+static void ticket_of(struct peer *p, const char *attempt, char *out, size_t cap)
+{
+    const char *at = strstr(text_of(p) + strlen("HTTP/1.1"), "\r\n\r\n");
+
+    assert_non_null(at);
+    at = memmem(at, (size_t)((const char *)p->got.data + p->got.len - at), "\"ticket\":\"", 10);
+    assert_non_null(at);
+    snprintf(out, cap, "%.*s%s", (int)strcspn(at + 10, "\""), at + 10, attempt);
+}
+
 static void takeover_begin_as(struct takeover *t, const char *attempt)
 {
     char ticket[96];
-    const char *at;
 
     place_init(&t->place, 2);
     hub_start(&t->place, 0, &transport);
     hub_start(&t->place, 1, &transport);
     peer_open(&t->old, &t->place, 0, "");
-    at = strstr(text_of(&t->old) + strlen("HTTP/1.1"), "\r\n\r\n");
-    assert_non_null(at);
-    at = memmem(at, (size_t)((const char *)t->old.got.data + t->old.got.len - at), "\"ticket\":\"", 10);
-    assert_non_null(at);
-    snprintf(ticket, sizeof(ticket), "%.*s%s", (int)strcspn(at + 10, "\""), at + 10, attempt);
+    ticket_of(&t->old, attempt, ticket, sizeof(ticket));
     peer_open(&t->new, &t->place, 1, ticket);
     assert_int_equal(t->new.conn->phase, HF_CONN_TAKING);
     assert_int_equal(t->new.got.len, 0);
@@ -742,6 +748,234 @@ static void a_newer_attempt_takes_the_session(void **state)
     takeover_end(&t);
 }
 
+/* ---- Publishes of a session whose first one is not answered ---- */
+
+/*
+ * A session at worker 0 whose publish 1 went to worker 1, which has no turn until answer() is called: so no answer leaves, and what is behind it is told to nobody.
+ * It may publish RATE times in a second.
+ */
+enum { RATE = 20 };
+
+struct held_up {
+    struct place place;
+    struct peer p;
+    char ticket[96], remote[16], local[16];
+};
+
+static void name_of_worker(struct place *place, uint32_t slot, char out[16])
+{
+    for (unsigned i = 0;; i++) {
+        snprintf(out, 16, "room%u", i);
+        if (hf_region_owner(&place->region, hf_channel_shard(hf_channel_hash(hf_str_from(out)), 2)) == slot)
+            return;
+    }
+}
+
+static void held_up_begin(struct held_up *h)
+{
+    place_init(&h->place, 2);
+    h->place.config.publish_rate = RATE;
+    h->place.config.message_bytes_max = 64;
+    hub_start(&h->place, 0, &transport);
+    hub_start(&h->place, 1, &transport);
+    name_of_worker(&h->place, 0, h->local);
+    name_of_worker(&h->place, 1, h->remote);
+    publish_text(h->place.hub[0], h->local, "0");
+    publish_text(h->place.hub[1], h->remote, "0");
+    peer_open(&h->p, &h->place, 0, "");
+    ticket_of(&h->p, "", h->ticket, sizeof(h->ticket));
+}
+
+static void held_up_end(struct held_up *h)
+{
+    place_release(&h->place);
+    hf_buf_release(&h->p.got);
+}
+
+static void held_up_publish(struct held_up *h, unsigned first, unsigned last)
+{
+    char text[128];
+
+    for (unsigned seq = first; seq <= last; seq++) {
+        snprintf(text, sizeof(text), "{\"type\":\"data\",\"channel\":\"%s\",\"seq\":%u,\"payload\":%u}",
+                 seq == 1 ? h->remote : h->local, seq, seq);
+        peer_say(&h->place, &h->p, text);
+    }
+    turn(&h->place, 0);
+}
+
+/* Its connection breaks, and another one resumes the session; nothing has been acknowledged. */
+static void held_up_resume(struct held_up *h)
+{
+    hf_hub_lost(h->p.conn, true, h->place.now);
+    turn(&h->place, 0);
+    hf_buf_release(&h->p.got);
+    peer_open(&h->p, &h->place, 0, h->ticket);
+    assert_int_equal(times(&h->p, "\"resumed\":true"), 1);
+    assert_int_equal(times(&h->p, "\"lastSeq\":0"), 1);
+}
+
+static void held_up_answer(struct held_up *h)
+{
+    for (int i = 0; i < 4; i++) {
+        turn(&h->place, 1);
+        turn(&h->place, 0);
+    }
+}
+
+static bool is_told(struct held_up *h, const char *what, unsigned seq)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "{\"type\":\"%s\",\"seq\":%u,", what, seq);
+    return times(&h->p, text) > 0;
+}
+
+/* Publishes that are in a log, without the two that made the channels. */
+static uint64_t applied(const struct held_up *h)
+{
+    return counted(&h->place, 0, HF_COUNT_PUBLISHES) + counted(&h->place, 1, HF_COUNT_PUBLISHES) - 2;
+}
+
+/* Those refused are sent again, twice, and the first time not to the end: each is refused in the end, and none takes another one's place. */
+static void a_refusal_that_comes_again_pushes_no_other_out(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    held_up_publish(&h, 1, 44);
+    pass(&h.place, 100);
+    held_up_publish(&h, 45, 45);
+    held_up_resume(&h);
+    held_up_publish(&h, 1, 36);
+    held_up_resume(&h);
+    for (unsigned seq = 1; seq <= 45; seq++) {
+        held_up_publish(&h, seq, seq);
+        pass(&h.place, 50);
+    }
+    held_up_answer(&h);
+    for (unsigned seq = 1; seq <= 45; seq++)
+        assert_int_equal(is_told(&h, "nack", seq), seq > RATE && seq < 45);
+    assert_true(is_told(&h, "ack", 45));
+    assert_int_equal(applied(&h), 21);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_REFUSED), 24);
+    held_up_end(&h);
+}
+
+/* "a nack follows for each of the session's last 32 refusals": a 33rd that nobody can be told of has to wait, and what is behind it. */
+static void no_more_refusals_are_untold_than_are_kept(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    held_up_publish(&h, 1, 60);
+    for (int i = 0; i < 3; i++)
+        turn(&h.place, 0);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_REFUSED), HF_REFUSALS_MAX);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_RATE_LIMITED), HF_REFUSALS_MAX);
+    held_up_resume(&h);
+    held_up_publish(&h, 1, 60);
+    held_up_answer(&h);
+    for (unsigned seq = 1; seq <= 60; seq++)
+        assert_int_equal(is_told(&h, "nack", seq), seq > RATE && seq <= RATE + HF_REFUSALS_MAX);
+    assert_true(is_told(&h, "ack", 60));
+    assert_int_equal(applied(&h), 60 - HF_REFUSALS_MAX);
+    held_up_end(&h);
+}
+
+/* Once the first are answered, those that waited are refused in their turn. */
+static void a_refusal_that_waited_is_told(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    held_up_publish(&h, 1, 60);
+    held_up_answer(&h);
+    for (unsigned seq = 1; seq <= 60; seq++)
+        assert_int_equal(is_told(&h, "nack", seq), seq > RATE);
+    assert_int_equal(applied(&h), RATE);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_REFUSED), 40);
+    held_up_end(&h);
+}
+
+/* The session's refusals are all behind this one, which could only be told before them. */
+static void a_refusal_without_room_closes(void **state)
+{
+    struct held_up h;
+    char text[256];
+
+    (void)state;
+    held_up_begin(&h);
+    held_up_publish(&h, 1, 60);
+    held_up_resume(&h);
+    snprintf(text, sizeof(text), "{\"type\":\"data\",\"channel\":\"%s\",\"seq\":1,\"payload\":\"%0100d\"}",
+             h.local, 0);
+    peer_say(&h.place, &h.p, text);
+    turn(&h.place, 0);
+    assert_int_equal(times(&h.p, "the server has no room to note another refused publish"), 1);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_REFUSED), HF_REFUSALS_MAX);
+    held_up_end(&h);
+}
+
+/* The memory for refusals is used up: the 21st publish is neither acknowledged nor forgotten. */
+static void a_refusal_without_memory_closes(void **state)
+{
+    struct held_up h;
+    struct hf_sessions *t;
+
+    (void)state;
+    held_up_begin(&h);
+    t = &h.place.hub[0]->sessions;
+    for (uint32_t i = 0; i < t->shm->blocks_per_home; i++)
+        atomic_store(&t->blocks[i].session, h.p.conn->session->number);
+    atomic_store(&t->homes[0].blocks_high, t->shm->blocks_per_home);
+    held_up_publish(&h, 1, RATE + 1);
+    assert_int_equal(times(&h.p, "the server has no room to note another refused publish"), 1);
+    assert_int_equal(counted(&h.place, 0, HF_COUNT_PUBLISHES_REFUSED), 0);
+    held_up_end(&h);
+}
+
+/* Taken within the rate, and sent again at once after a resume: they have had their tokens, and most are in the log. */
+static void what_was_taken_is_not_too_fast_when_it_comes_again(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    for (unsigned first = 1; first <= 60; first += RATE) {
+        held_up_publish(&h, first, first + RATE - 1);
+        pass(&h.place, 1050);
+    }
+    held_up_resume(&h);
+    held_up_publish(&h, 1, 60 + RATE + 1); /* What follows is new. */
+    held_up_answer(&h);
+    for (unsigned seq = 1; seq <= 60 + RATE; seq++)
+        assert_false(is_told(&h, "nack", seq));
+    assert_true(is_told(&h, "nack", 60 + RATE + 1));
+    assert_int_equal(applied(&h), 60 + RATE);
+    held_up_end(&h);
+}
+
+/* "seq: a publish's place in its session, 1, 2, 3 …": 0 is no readable one, and answered as no publish. */
+static void a_malformed_publish_with_seq_0_gets_an_error(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    peer_say(&h.place, &h.p, "{\"type\":\"data\",\"seq\":0,\"channel\":\"\",\"payload\":1}");
+    peer_say(&h.place, &h.p, "{\"type\":\"data\",\"seq\":0,\"channel\":\"a\",\"payload\":1}");
+    turn(&h.place, 0);
+    assert_int_equal(times(&h.p, "\"code\":\"bad_message\""), 2);
+    assert_int_equal(times(&h.p, "\"type\":\"error\""), 2);
+    assert_int_equal(times(&h.p, "seq begins at 1"), 1); /* The other one has a channel without a name. */
+    assert_false(is_told(&h, "ack", 0));
+    held_up_end(&h);
+}
+
 static int log_errors(void **state)
 {
     (void)state;
@@ -773,6 +1007,13 @@ int main(void)
         cmocka_unit_test(a_late_attempt_does_not_take_the_session_from_a_newer_one),
         cmocka_unit_test(a_newer_attempt_takes_the_session),
         cmocka_unit_test(an_owner_that_never_answers_is_not_waited_for_for_ever),
+        cmocka_unit_test(a_refusal_that_comes_again_pushes_no_other_out),
+        cmocka_unit_test(no_more_refusals_are_untold_than_are_kept),
+        cmocka_unit_test(a_refusal_that_waited_is_told),
+        cmocka_unit_test(a_refusal_without_room_closes),
+        cmocka_unit_test(a_refusal_without_memory_closes),
+        cmocka_unit_test(what_was_taken_is_not_too_fast_when_it_comes_again),
+        cmocka_unit_test(a_malformed_publish_with_seq_0_gets_an_error),
     };
 
     return cmocka_run_group_tests(tests, log_errors, close_log);

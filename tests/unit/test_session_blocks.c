@@ -102,7 +102,7 @@ static void blocks_that_were_given_back_are_found_again(void **state)
     }
     hungry = use_up_blocks(&t.w[0]);
     assert_null(hf_session_sub_add(&t.w[0], hungry, 77, 0, 2000));
-    hf_session_refuse(&t.w[0], hungry, 1, 1, 2000); /* "Forgotten silently where blocks are exhausted." */
+    assert_int_equal(hf_session_refuse(&t.w[0], hungry, 1, 1, 2000), HF_ELIMIT);
     assert_int_equal(atomic_load(&hungry->refused), 0);
     subs_are(&t.w[0], first, there);
     assert_true(hf_session_end(&t.w[0], first, 1, 2000));
@@ -151,7 +151,8 @@ static void the_last_32_refusals_are_kept_in_order(void **state)
         uint8_t code;
         uint32_t i = 0;
 
-        hf_session_refuse(&t.w[0], s, (UINT64_C(1) << 52) + n * 10, (uint8_t)(n % 200 + 55), 1);
+        assert_int_equal(
+            hf_session_refuse(&t.w[0], s, (UINT64_C(1) << 52) + n * 10, (uint8_t)(n % 200 + 55), 1), 0);
         for (; hf_session_refusal(&t.w[1], s, i, &seq, &code); i++) {
             assert_int_equal(seq, (UINT64_C(1) << 52) + (first + i) * 10);
             assert_int_equal(code, (first + i) % 200 + 55);
@@ -175,7 +176,7 @@ static void work_refuse(void *ctx)
 {
     struct work *w = ctx;
 
-    hf_session_refuse(w->t, w->s, 90, 9, 1);
+    (void)!hf_session_refuse(w->t, w->s, 90, 9, 1);
 }
 
 /* "A worker that dies leaves every field whole": the new subscription is there with its offset, or not at all. */

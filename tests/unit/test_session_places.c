@@ -99,12 +99,14 @@ static void a_place_is_used_again_without_a_trace(void **state)
         assert_null(hf_session_sub_next(&t.w[0], s, &cursor));
         assert_false(hf_session_refusal(&t.w[0], s, 0, &seq, &code));
         assert_int_equal(hf_session_last_seq(s, true), 0);
+        assert_int_equal(hf_session_taken_seq(s), 0);
         assert_int_equal(atomic_load(&s->attempt), 0);
         for (uint64_t i = 0; i < 20; i++)
             assert_non_null(subscribe(&t.w[0], s, i));
-        hf_session_refuse(&t.w[0], s, 5, 1, 1);
+        assert_int_equal(hf_session_refuse(&t.w[0], s, 5, 1, 1), 0);
         hf_session_applied(s, 9);
         atomic_store(&s->last_seq, 8);
+        hf_session_take_seq(s, 12);
         atomic_store(&s->attempt, 4);
         hf_session_ticket(s, ticket);
         assert_true(hf_session_end(&t.w[0], s, 1, 5));

@@ -371,7 +371,7 @@ static void a_tombstone_tells_the_last_seq(void **state)
 static void refuse(struct hf_sessions *t, struct hf_session *s, uint64_t first, uint64_t count)
 {
     for (uint64_t seq = first; seq < first + count; seq++)
-        hf_session_refuse(t, s, seq, (uint8_t)(seq % 7), 1);
+        assert_int_equal(hf_session_refuse(t, s, seq, (uint8_t)(seq % 7), 1), 0);
 }
 
 static void has_refusals(const struct hf_session_past *past, uint64_t first, uint32_t count)
