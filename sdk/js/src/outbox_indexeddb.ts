@@ -36,6 +36,8 @@ export interface Kept {
   progress: 'new' | 'writing' | 'kept';
 }
 
+/** Fences of owners before this one that are kept. */
+const fencesMax = 64;
 const newState: StoredState = { firstId: 1, sentId: 0, seqBase: 0, attempts: 0, ticket: '' };
 const stores = ['publishes', 'state', 'fences', 'tabs'] as const;
 /** The object stores of an outbox. @hidden */
@@ -61,6 +63,8 @@ export class IndexedDbOutbox implements OutboxStore {
   private readonly waitMs: number;
   /** Nobody else has this one. */
   private readonly owner = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+  /** Who had it before, and in which order: none of them may write any more. */
+  private earlier: readonly { readonly at: number; readonly owner: string }[] = [];
   private db: IDBDatabase | null = null;
   private opening: Promise<IDBDatabase> | null = null;
   private releaseLock: (() => void) | null = null;
@@ -159,6 +163,12 @@ export class IndexedDbOutbox implements OutboxStore {
     if (this.state.firstId > 1) tx.objectStore('publishes').delete(IDBKeyRange.upperBound(this.state.firstId, true));
   }
 
+  /** Who has it, and who has it no more. */
+  private writeFences(tx: IDBTransaction): void {
+    tx.objectStore('state').put(this.owner, 'owner');
+    for (const { at, owner } of this.earlier) tx.objectStore('fences').put(at, owner);
+  }
+
   /** More to be read with the rest, in the same transaction. */
   protected readMore(_tx: IDBTransaction): Promise<void> {
     return Promise.resolve();
@@ -243,19 +253,23 @@ export class IndexedDbOutbox implements OutboxStore {
     const db = await this.open();
     this.db = db;
     const tx = db.transaction(stores, 'readwrite');
-    const [state, publishes, before] = await Promise.all([
+    const [state, publishes, before, fences, owners] = await Promise.all([
       asked(tx.objectStore('state').get('state')) as Promise<StoredState | undefined>,
       asked(tx.objectStore('publishes').getAll()) as Promise<StoredPublish[]>,
       asked(tx.objectStore('state').get('owner')) as Promise<string | undefined>,
+      asked(tx.objectStore('fences').getAll()) as Promise<number[]>,
+      asked(tx.objectStore('fences').getAllKeys()),
       this.readMore(tx),
     ]);
     await new Promise<void>((resolve, reject) => {
       tx.oncomplete = () => resolve();
       tx.onabort = () => reject(tx.error ?? new Error('the transaction was ended'));
-      tx.objectStore('state').put(this.owner, 'owner');
-      // Older fences are of pages that are gone.
-      tx.objectStore('fences').clear();
-      if (before !== undefined) tx.objectStore('fences').put(1, before);
+      // A page may sleep through several owners: the fences of earlier ones stay, oldest first.
+      const earlier = fences.map((at, i) => ({ at, owner: String(owners[i]) })).sort((a, b) => a.at - b.at);
+      if (before !== undefined) earlier.push({ at: (earlier.at(-1)?.at ?? 0) + 1, owner: before });
+      for (const { owner } of earlier.splice(0, Math.max(0, earlier.length - fencesMax))) tx.objectStore('fences').delete(owner);
+      this.earlier = earlier;
+      this.writeFences(tx);
     });
     this.state = state ?? newState;
     const left = publishes.filter(({ publishId }) => publishId >= this.state.firstId);

@@ -184,6 +184,22 @@ describe('the store', () => {
     expect(publishes).toEqual([publish(1)]);
   });
 
+  it('is lost to a page that slept through several owners', async () => {
+    const first = outbox('a');
+    await first.load();
+    first.put(publish(1));
+    await first.save(state(1, 1, 'first'));
+    locks.kill('a');
+    for (const page of ['b', 'c', 'd']) {
+      const next = outbox(page);
+      await next.load();
+      await next.save(state(1, 1, page));
+      next.close();
+    }
+    await expect(first.save(state(1, 1, 'first'))).rejects.toThrow(/cannot be written/);
+    expect((await outbox('e').load()).state.ticket).toBe('d');
+  });
+
   it('says what is missing', async () => {
     await expect(indexedDbOutbox({ indexedDB }).load()).rejects.toThrow(/Web Locks API.*https/);
     await expect(indexedDbOutbox({ locks: locks.of('a') }).load()).rejects.toThrow(/no IndexedDB/);
