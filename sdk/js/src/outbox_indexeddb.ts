@@ -158,6 +158,11 @@ export class IndexedDbOutbox implements OutboxStore {
     return false;
   }
 
+  /** All of it, changed or not: the database is a new one. */
+  protected rewriteMore(_tx: IDBTransaction): void {
+    return;
+  }
+
   private writeState(tx: IDBTransaction): void {
     tx.objectStore('state').put(this.state, 'state');
     if (this.state.firstId > 1) tx.objectStore('publishes').delete(IDBKeyRange.upperBound(this.state.firstId, true));
@@ -215,13 +220,29 @@ export class IndexedDbOutbox implements OutboxStore {
   /** The browser has closed the database, because its user has cleared the site's data: all is written again. */
   private async reopened(): Promise<IDBDatabase> {
     if (this.isClosed) throw unusable('the outbox is closed');
-    this.opening ??= this.open().finally(() => (this.opening = null));
-    const db = await this.opening;
-    if (this.db === null) {
-      this.db = db;
-      const all = [...this.kept.values()];
-      await this.transact(db, all, (tx) => this.writeState(tx));
+    this.opening ??= this.restored().finally(() => (this.opening = null));
+    return this.opening;
+  }
+
+  /** Until all is there the database is not ours to write to: what is written behind a failure would stand there alone. */
+  private async restored(): Promise<IDBDatabase> {
+    const db = await this.open();
+    let isGone = false;
+    db.addEventListener('versionchange', () => (isGone = true));
+    db.addEventListener('close', () => (isGone = true));
+    try {
+      await this.transact(db, [...this.kept.values()], (tx) => {
+        this.writeFences(tx);
+        this.writeState(tx);
+        this.rewriteMore(tx);
+      });
+      if (isGone) throw unusable('the database was taken away again');
+    } catch (error) {
+      db.close();
+      for (const each of this.kept.values()) each.progress = 'new';
+      throw error;
     }
+    this.db = db;
     return db;
   }
 

@@ -3,6 +3,7 @@ import { IDBFactory as FakeFactory, IDBKeyRange } from 'fake-indexeddb';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastClient } from '../src/holdfast.js';
 import { indexedDbOutbox, type IndexedDbOutboxOptions } from '../src/outbox_indexeddb.js';
+import { HubStore } from '../src/shared/hub_store.js';
 import type { OutboxStore, StoredState } from '../src/types.js';
 import { FakeLocks } from './fake_locks.js';
 import { Page, until } from './page.js';
@@ -44,6 +45,15 @@ async function keptThere(publishId: number, or = (): boolean => false): Promise<
 
 const publish = (publishId: number, payload = `${publishId}`) => ({ publishId, channel: 'demo', id: undefined, payload });
 const state = (firstId: number, sentId: number, ticket = 't'): StoredState => ({ firstId, sentId, seqBase: 0, attempts: 64, ticket });
+
+/** As a browser does it whose user clears the site's data. */
+function deleted(name = 'holdfast-outbox:default'): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name);
+    request.onsuccess = () => resolve();
+    request.onerror = () => reject(request.error as DOMException);
+  });
+}
 
 /** The next transaction that writes a publish fails, as on a full disk. */
 function failOnce(factory: IDBFactory): { readonly failures: number } {
@@ -154,17 +164,46 @@ describe('the store', () => {
     first.put(publish(1));
     first.put(publish(2));
     await first.save(state(1, 2));
-    await new Promise<void>((resolve, reject) => {
-      const request = indexedDB.deleteDatabase('holdfast-outbox:default');
-      request.onsuccess = () => resolve();
-      request.onerror = () => reject(request.error as DOMException);
-    });
+    await deleted();
     first.put(publish(3));
     await first.save(state(2, 3));
     first.close();
     const { state: kept, publishes } = await outbox('b').load();
     expect(kept).toEqual(state(2, 3));
     expect(publishes).toEqual([publish(2), publish(3)]);
+  });
+
+  it('writes all again, also where that fails at first', async () => {
+    const first = outbox('a');
+    await first.load();
+    for (const id of [1, 2]) first.put(publish(id));
+    await first.save(state(1, 2));
+    await deleted();
+    failOnce(indexedDB);
+    first.put(publish(3));
+    await expect(first.save(state(1, 3))).rejects.toThrow(/cannot be written/);
+    await first.save(state(1, 3));
+    first.close();
+    const { state: kept, publishes } = await outbox('b').load();
+    expect([kept, publishes]).toEqual([state(1, 3), [publish(1), publish(2), publish(3)]]);
+  });
+
+  it('writes again what a leading tab knows of the others', async () => {
+    const options = { indexedDB, name: 'hub' };
+    const first = new HubStore(options);
+    await first.load();
+    const records = ['x', 'y'].map((tab) => ({ tab, session: `${tab}1`, lastSeq: 3, refused: [] }));
+    for (const record of records) first.note(record.tab, record);
+    first.note('z', { tab: 'z', lastSeq: 1, refused: [] });
+    first.note('z', null);
+    await new Promise<void>((resolve) => first.flushed(resolve));
+    await deleted('holdfast-outbox:hub');
+    first.put(publish(1));
+    await first.save(state(1, 1));
+    first.close();
+    const next = new HubStore(options);
+    await next.load();
+    expect(next.tabs).toEqual(records);
   });
 
   it('is lost to a page that slept while another took it', async () => {

@@ -14,6 +14,8 @@ export class HubStore extends IndexedDbOutbox {
   origin: Origin | null = null;
   /** As they were read. */
   tabs: readonly TabRecord[] = [];
+  /** As they are to be there. */
+  private readonly records = new Map<string, TabRecord>();
   private changed = new Map<string, TabRecord | null>();
   /** Who waits for what was noted to be there. */
   private waiting: (() => void)[] = [];
@@ -36,6 +38,8 @@ export class HubStore extends IndexedDbOutbox {
   /** To be written with what is written next, which is soon. null: it is forgotten. */
   note(tab: string, record: TabRecord | null): void {
     this.changed.set(tab, record);
+    if (record === null) this.records.delete(tab);
+    else this.records.set(tab, record);
     this.planFlush();
   }
 
@@ -78,6 +82,10 @@ export class HubStore extends IndexedDbOutbox {
     });
   }
 
+  protected override rewriteMore(tx: IDBTransaction): void {
+    for (const record of this.records.values()) tx.objectStore('tabs').put(record);
+  }
+
   protected override write(...what: Parameters<IndexedDbOutbox['write']>): Promise<void> {
     const written = super.write(...what);
     written.catch(() => {
@@ -91,6 +99,7 @@ export class HubStore extends IndexedDbOutbox {
       const request = tx.objectStore('tabs').getAll() as IDBRequest<TabRecord[]>;
       request.onsuccess = () => {
         this.tabs = request.result;
+        for (const record of this.tabs) this.records.set(record.tab, record);
         resolve();
       };
       request.onerror = () => reject(request.error as DOMException);
