@@ -33,6 +33,7 @@ class Tab implements Listener {
 /** The server's side: what the feed asks for is noted, and answered by the test. */
 class Host implements FeedHost {
   readonly asked: string[] = [];
+  readonly laters: (() => void)[] = [];
   readonly histories: { answer: (answer: HistoryAnswer) => void; refused: (code: string, reason: string) => void }[] = [];
 
   follow(channel: string, options: SubscribeOptions): void {
@@ -46,6 +47,11 @@ class Host implements FeedHost {
   history(...[what, answer, refused]: Parameters<FeedHost['history']>): void {
     this.asked.push(`history ${what.since === undefined ? 'newest' : `${what.since.epoch}:${what.since.offset}`} ${what.limit}`);
     this.histories.push({ answer, refused });
+  }
+
+  later(call: () => void): void {
+    this.asked.push('later');
+    this.laters.push(call);
   }
 
   idle(): void {
@@ -199,6 +205,29 @@ describe('a feed', () => {
     other.subscribe(tab, {});
     other.unsubscribed('forbidden', 'no');
     expect(tab.take()).toEqual(['error forbidden']);
+  });
+
+  it('keeps a tab where its history is refused for now', () => {
+    const { host, feed, first } = active();
+    feed.sync(first, 9);
+    host.histories.shift()?.refused('overloaded', 'too many requests');
+    expect(first.take()).toEqual([]);
+    for (const call of host.laters.splice(0)) call();
+    host.answer('e', 10, 10, 10);
+    feed.message(data(11), 'e');
+    expect(first.take()).toEqual(['10', '11']);
+  });
+
+  it('begins at the head for a tab that asks so, while another catches up', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    const [since, plain] = [new Tab(), new Tab()];
+    feed.subscribe(since, { since: { epoch: 'e', offset: 3 } });
+    feed.subscribe(plain, {});
+    feed.subscribed('e', 3, true, 5);
+    for (const offset of [4, 5, 6]) feed.message(data(offset), 'e');
+    expect(since.take()).toEqual(['subscribed e:3', '4', '5', '6']);
+    expect(plain.take()).toEqual(['subscribed e:5', '6']);
   });
 
   it('sends again what a tab has lost', () => {

@@ -12,7 +12,7 @@ const resubscribeMsMin = 500;
 /** For the server to fill a hole; a guess. */
 const syncMs = 10_000;
 
-const refusedForNow: readonly string[] = ['overloaded', 'unavailable', 'rate_limited', 'timeout'];
+export const refusedForNow: readonly string[] = ['overloaded', 'unavailable', 'rate_limited', 'timeout'];
 
 function checkStart(channel: string, { since, last = 0, mode = 'all' }: SubscribeOptions): string | undefined {
   if (!isChannelName(channel)) return `"${channel}" names no channel: 1 to 255 bytes of UTF-8 without control characters do`;
@@ -112,7 +112,7 @@ export class Channels {
     if (sub.state === 'asked') this.requestAnswered(now);
     if (sub.state !== 'active') sub.move('active');
     this.obeyInbox(sub, sub.inbox.subscribed(message.epoch, message.offset), now);
-    if (!sub.leaving && this.s.failed === null) this.emitSubscribed(sub, message.recovered);
+    if (!sub.leaving && this.s.failed === null) this.emitSubscribed(sub, message.recovered, message.offset);
   }
 
   onUnsubscribed(message: Of<'unsubscribed'>, now: number): void {
@@ -296,10 +296,10 @@ export class Channels {
     sub.deferred = false;
   }
 
-  private emitSubscribed(sub: Followed, recovered: boolean): void {
+  private emitSubscribed(sub: Followed, recovered: boolean, head = sub.inbox.position): void {
     sub.told = true;
     const { epoch, position: offset } = sub.inbox;
-    this.s.emit({ type: 'subscribed', channel: sub.channel, epoch, offset, recovered });
+    this.s.emit({ type: 'subscribed', channel: sub.channel, epoch, offset, head, recovered });
   }
 
   private emitGap(sub: Followed, from: number, to: number, code: string): void {

@@ -41,6 +41,8 @@ export type SessionEvent =
       readonly channel: string;
       readonly epoch: string;
       readonly offset: number;
+      /** The channel's head, which messages lead up to. */
+      readonly head: number;
       readonly recovered: boolean;
     }
   /** code is empty where the application asked for it. */

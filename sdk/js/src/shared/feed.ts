@@ -7,6 +7,7 @@
  *   active  -> leaving   the last tab has left, or it must be asked otherwise
  *   leaving -> idle      `unsubscribed` has come: it is asked anew where tabs want it
  */
+import { refusedForNow } from '../core/channels.js';
 import { toBase64 } from '../core/base64.js';
 import type { DataMessage, Since } from '../core/message.js';
 import type { SubscribeOptions } from '../types.js';
@@ -35,6 +36,8 @@ export interface FeedHost {
     answer: (answer: HistoryAnswer) => void,
     refused: (code: string, reason: string) => void,
   ): void;
+  /** Once, some time from now. */
+  later(call: () => void): void;
   /** Nobody follows it. */
   idle(feed: Feed): void;
 }
@@ -68,6 +71,8 @@ export class Feed {
   private epoch = '';
   /** All up to here has been told. */
   private position = 0;
+  /** Of the channel, when it was asked for: who begins at the head does not want what comes up to there. */
+  private head = 0;
   /** With `last`, until the first message. */
   private isPlaced = false;
   private presence = false;
@@ -105,8 +110,10 @@ export class Feed {
 
   /* --- what the server says --- */
 
-  subscribed(epoch: string, offset: number, recovered: boolean): void {
+  /** head: the channel's, which messages behind `offset` may still lead up to. */
+  subscribed(epoch: string, offset: number, recovered: boolean, head = offset): void {
     this.epoch = epoch;
+    this.head = head;
     if (this.state !== 'asked') return;
     this.state = 'active';
     const [first] = this.followers.values();
@@ -144,6 +151,7 @@ export class Feed {
     const isNew = code === 'epoch';
     this.epoch = epoch;
     this.position = isNew ? 0 : to;
+    if (isNew) this.head = 0;
     this.isPlaced = true;
     for (const follower of this.followers.values()) {
       if (follower.state === 'filling' || (follower.state === 'waiting' && follower.options !== this.askedWith)) continue;
@@ -224,7 +232,7 @@ export class Feed {
       if (since.epoch === this.epoch && since.offset >= this.position) this.begin(follower, follower.next, true);
       else this.fill(follower);
     } else if (last === 0 && mode !== 'latest' && this.isPlaced) {
-      this.begin(follower, this.position + 1, true);
+      this.begin(follower, Math.max(this.position, this.head) + 1, true);
     } else {
       this.fillNewest(follower, mode === 'latest' ? 1 : last);
     }
@@ -298,6 +306,13 @@ export class Feed {
   private refuse(follower: Follower, code: string, reason: string): void {
     if (!this.isFollowing(follower)) return;
     const isNew = follower.state === 'waiting';
+    // A tab that is not subscribed yet asks again itself.
+    if (!isNew && refusedForNow.includes(code)) {
+      this.host.later(() => {
+        if (this.isFollowing(follower)) this.fill(follower);
+      });
+      return;
+    }
     const said = isNew ? { type: 'error', re: 'subscribe' } : { type: 'unsubscribed' };
     follower.listener.send({ ...said, channel: this.channel, code, reason });
     this.unsubscribe(follower.listener);

@@ -18,6 +18,8 @@ import { newName, type Broadcast, type OpenBroadcast, type Origin, type TabRecor
 
 /** As many as a server keeps ("the session's last 32 refusals"). */
 const refusedMax = 32;
+/** After a refusal for now. */
+const askAgainMs = 500;
 
 
 type Members = Readonly<Record<string, unknown>>;
@@ -355,6 +357,12 @@ export class Hub implements FeedHost {
     this.client.unfollowRaw(channel);
   }
 
+  later(call: () => void): void {
+    this.options.platform.timer(askAgainMs, () => {
+      if (!this.isOver) call();
+    });
+  }
+
   idle(feed: Feed): void {
     this.feeds.delete(feed.channel);
   }
@@ -442,7 +450,7 @@ export class Hub implements FeedHost {
         this.feeds.get(event.channel)?.gap(event.epoch, event.from, event.to, event.code);
         return true;
       case 'subscribed':
-        this.feeds.get(event.channel)?.subscribed(event.epoch, event.offset, event.recovered);
+        this.feeds.get(event.channel)?.subscribed(event.epoch, event.offset, event.recovered, event.head);
         return true;
       case 'unsubscribed':
         this.feeds.get(event.channel)?.unsubscribed(event.code, event.reason);
