@@ -140,6 +140,20 @@ describe('tabs', () => {
     expect(await tab.client.call('echo', bytes)).toEqual(bytes);
   });
 
+  it('hear a channel that the backend has subscribed them to, and may follow it', async () => {
+    const tabs = [await opened(), await opened()];
+    await until(() => tabs[0]!.client.upstream === 'live');
+    const [wire] = server.wires;
+    wire?.tell({ type: 'subscribed', channel: 'back', epoch: 'e', offset: 3, recovered: true });
+    wire?.tell({ type: 'data', channel: 'back', offset: 4, id: 'e-4', timestamp: 1, payload: 4 });
+    await until(() => tabs.every(({ got }) => got.length === 1));
+    const late = await opened();
+    expect((await late.client.subscribe('back').ready()).offset).toBe(4);
+    wire?.tell({ type: 'data', channel: 'back', offset: 5, id: 'e-5', timestamp: 1, payload: 5 });
+    await until(() => [...tabs, late].every(({ got }) => got.includes(5)));
+    expect([...tabs, late].map(({ got }) => got)).toEqual([[4, 5], [4, 5], [5]]);
+  });
+
   it('leave a channel one by one, and the server with the last', async () => {
     const one = await following();
     const other = await following();

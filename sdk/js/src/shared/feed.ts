@@ -110,6 +110,15 @@ export class Feed {
 
   /* --- what the server says --- */
 
+  /** A subscription that no tab asked for: the backend made it, for all of them. */
+  adopted(listeners: readonly Listener[], epoch: string, head: number): void {
+    this.epoch = epoch;
+    this.position = this.head = head;
+    this.isPlaced = true;
+    this.state = 'active';
+    for (const listener of listeners) this.subscribe(listener, {});
+  }
+
   /** head: the channel's, which messages behind `offset` may still lead up to. */
   subscribed(epoch: string, offset: number, recovered: boolean, head = offset): void {
     this.epoch = epoch;

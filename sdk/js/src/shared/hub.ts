@@ -450,7 +450,7 @@ export class Hub implements FeedHost {
         this.feeds.get(event.channel)?.gap(event.epoch, event.from, event.to, event.code);
         return true;
       case 'subscribed':
-        this.feeds.get(event.channel)?.subscribed(event.epoch, event.offset, event.recovered, event.head);
+        this.subscribed(event);
         return true;
       case 'unsubscribed':
         this.feeds.get(event.channel)?.unsubscribed(event.code, event.reason);
@@ -471,6 +471,15 @@ export class Hub implements FeedHost {
       default:
         return false;
     }
+  }
+
+  private subscribed({ channel, epoch, offset, recovered, head }: Extract<SessionEvent, { type: 'subscribed' }>): void {
+    if (this.feeds.has(channel)) {
+      this.feeds.get(channel)?.subscribed(epoch, offset, recovered, head);
+      return;
+    }
+    const connections = [...this.tabs.values()].flatMap(({ connection }) => (connection === null ? [] : [connection]));
+    this.feedOf(channel).adopted(connections, epoch, offset);
   }
 
   /** Whether it is a tab's. One whose tab has had the answer already comes again after a change of leaders. */
