@@ -55,7 +55,8 @@
       "messages that subscribers were told they cannot have")                                                \
     X(GAP_EPOCH, "gap_messages_total", "{code=\"epoch\"}", "")                                               \
     X(BAD_MESSAGES, "bad_messages_total", "", "malformed protocol messages")                                 \
-    X(ACKS_IGNORED, "acks_ignored_total", "", "acknowledgements above what had been sent")                   \
+    X(ACKS_IGNORED, "acks_ignored_total", "",                                                                \
+      "acknowledgements above what had been sent, or of no known id")                                        \
     X(HEARTBEATS_SENT, "heartbeats_sent_total", "", "heartbeats sent to idle connections")                   \
     X(HEARTBEATS_MISSED, "heartbeats_missed_total", "", "connections ended because nothing came back")       \
     X(RING_FULL, "ring_full_total", "", "times that a full ring to another worker held a producer back")     \
