@@ -18,7 +18,9 @@
 #include <stdint.h>
 
 struct hf_publish {
-    struct hf_str channel; /* valid name */
+    struct hf_str
+        channel; /* valid name; empty: nobody knows it any more, and it is only asked whether this has been applied */
+    hf_cid cid;            /* then the channel's number, which tells the shard */
     struct hf_str payload; /* raw JSON value; any bytes where `raw` */
     bool raw;
     struct hf_str id; /* data NULL: none */
@@ -63,6 +65,7 @@ struct hf_engine_ops {
     /*
      * Apply a publish to a channel of an own shard (made where it does not exist). Returns 0 with *out set, or HF_EAGAIN where the log has no
      * room now: the caller keeps the publish and tries again in a later turn. HF_ELIMIT: the channel does not exist and cannot be made.
+     * HF_ENOTFOUND: it has no name, and this has not been applied.
      */
     int (*publish)(struct hf_engine *e, uint32_t shard, const struct hf_publish *p, uint64_t hash,
                    struct hf_now now, struct hf_published *out);

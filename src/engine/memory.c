@@ -306,6 +306,8 @@ static int memory_publish(struct hf_engine *base, uint32_t shard, const struct h
         hf_count(e->config.counters, HF_COUNT_PUBLISHES_REPEATED, 1);
         return 0;
     }
+    if (p->channel.len == 0)
+        return HF_ENOTFOUND;
     /* The limit on channels was held when the publish was taken; here the channel can only have been forgotten meanwhile. */
     c = hf_channels_find(&s->channels, p->channel, hash);
     err = c == NULL ? hf_channels_add(&s->channels, p->channel, hash, now.wall_ms, &c) : 0;

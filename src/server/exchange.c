@@ -102,11 +102,13 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     l->has_id = p->id.data != NULL;
     l->raw = p->raw;
     l->from_service = p->session == 0 && generation == 0;
+    l->cid = p->cid;
     l->name_len = (uint32_t)p->channel.len;
     l->id_len = (uint32_t)p->id.len;
     l->payload_len = (uint32_t)p->payload.len;
     text = letter_text(l);
-    memcpy(text, p->channel.data, p->channel.len);
+    if (p->channel.len > 0)
+        memcpy(text, p->channel.data, p->channel.len);
     if (p->id.len > 0)
         memcpy(text + p->channel.len, p->id.data, p->id.len);
     if (p->payload.len > 0) /* Bytes may be none. */
@@ -249,6 +251,7 @@ static struct hf_publish publish_of(struct letter *l)
     const char *text = letter_text(l);
 
     return (struct hf_publish){.channel = {text, l->name_len},
+                               .cid = l->cid,
                                .id = {l->has_id ? text + l->name_len : NULL, l->id_len},
                                .payload = {text + l->name_len + l->id_len, l->payload_len},
                                .raw = l->raw,
@@ -301,13 +304,13 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
 {
     struct hf_publish p = publish_of(request);
     uint64_t hash = hf_channel_hash(p.channel);
-    uint32_t shard = hf_channel_shard(hash, hub->shards);
+    uint32_t shard = p.channel.len > 0 ? hf_channel_shard(hash, hub->shards) : hf_cid_shard(p.cid);
     size_t text_len = p.seq == 0 ? p.id.len : 0;
     bool wants_answer = p.seq != 0 || request->has_id || request->from_service;
     struct hf_published result;
     int err;
 
-    if (hf_region_owner(hub->region, shard) != hub->slot)
+    if (shard >= hub->shards || hf_region_owner(hub->region, shard) != hub->slot)
         return true; /* Not ours: a worker would have to be broken to send it. */
     if (wants_answer && !answer_will_fit(hub, from, text_len))
         return false;

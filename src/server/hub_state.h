@@ -371,7 +371,12 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
  */
 bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code code, const char *reason,
                        bool seq_added);
-/* The owner's answer to a publish; err HF_ELIMIT: it was refused. */
+/*
+ * A `data` whose channel's number nobody knows: refused, but where an earlier connection had taken it, its shard is asked first whether it was applied when the
+ * channel was there. Returns as hf_publish_data().
+ */
+bool hf_publish_unnamed(struct hf_conn *c, const struct hf_msg *m, hf_cid cid, bool *seq_added);
+/* The owner's answer to a publish; err HF_ELIMIT, HF_ENOTFOUND: it was refused. */
 void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generation, uint64_t seq,
                          struct hf_str id, uint64_t token, int err, const struct hf_published *result);
 /* Send acks and nacks that are due. */

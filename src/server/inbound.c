@@ -168,7 +168,7 @@ static bool carry_out_by_cid(struct hf_conn *c, const struct hf_msg *m, struct h
         return hf_carry_out(c, &named, stalled, seq_added, opening);
     }
     if (m->type == HF_MSG_DATA)
-        return hf_publish_refuse(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND), *seq_added);
+        return hf_publish_unnamed(c, m, hf_cid_of_wire(m->cid), seq_added);
     hf_send_error(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND));
     return true;
 }

@@ -188,16 +188,16 @@ static void record_refusal(struct hf_conn *c, uint64_t seq, enum hf_code code)
     window_answer(c, seq, HF_WINDOW_REFUSED | (uint64_t)code);
 }
 
-/* The channel was forgotten while the publish was on its way, and there is no room for it any more. */
-static void refused_by_owner(struct hf_conn *c, uint64_t seq, struct hf_str id)
+/* The channel was forgotten while the publish was on its way, and there is no room for it any more; or nobody knows its name. */
+static void refused_by_owner(struct hf_conn *c, uint64_t seq, struct hf_str id, enum hf_code code)
 {
     if (seq == 0) {
-        count_refusal(c, HF_CODE_LIMIT);
-        send_nack(c, HF_HAS_ID, 0, id, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        count_refusal(c, code);
+        send_nack(c, HF_HAS_ID, 0, id, code, hf_refusal_reason(code));
     } else if (refusal_in_the_way(c) != 0) {
         no_room_for_refusal(c); /* The message is no longer here, and cannot wait. */
     } else {
-        record_refusal(c, seq, HF_CODE_LIMIT);
+        record_refusal(c, seq, code);
     }
 }
 
@@ -212,7 +212,7 @@ void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generati
     if (seq != 0 && c->generation != generation)
         return;
     if (err < 0)
-        refused_by_owner(c, seq, id);
+        refused_by_owner(c, seq, id, err == HF_ENOTFOUND ? HF_CODE_NOT_FOUND : HF_CODE_LIMIT);
     else if (seq == 0)
         send_ack(c, &(struct hf_msg){.has = HF_HAS_ID, .id = id}, result);
     else
@@ -391,4 +391,36 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
         break;
     }
     return false;
+}
+
+/* Of a publish whose channel has no name any more: whether its shard has applied it. Returns as hf_publish_data(). */
+static bool ask_shard(struct hf_conn *c, const struct hf_msg *m, hf_cid cid, bool *seq_added)
+{
+    struct hf_hub *hub = c->hub;
+    struct hf_publish p = {.cid = cid, .session = c->session->number, .seq = m->seq};
+    uint32_t shard = hf_cid_shard(cid), owner = hf_region_owner(hub->region, shard);
+    struct hf_published result;
+
+    if (!*seq_added) {
+        enum sequence sequence = take_seq(c, m);
+
+        if (sequence != SEQUENCE_NEXT)
+            return sequence == SEQUENCE_ANSWERED;
+        *seq_added = true;
+    }
+    if (owner != hub->slot)
+        return hf_exchange_publish(hub, owner, &p, c->serial, c->generation);
+    if (hub->engine->ops->publish(hub->engine, shard, &p, 0, hub->now, &result) < 0)
+        return hf_publish_refuse(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND), true);
+    applied_here(c, m, &result);
+    return true;
+}
+
+bool hf_publish_unnamed(struct hf_conn *c, const struct hf_msg *m, hf_cid cid, bool *seq_added)
+{
+    bool may_be_applied = *seq_added || (taken_before(c, m) && refused_before(c, m) == HF_CODE_NONE);
+
+    if (may_be_applied && hf_cid_shard(cid) < c->hub->shards)
+        return ask_shard(c, m, cid, seq_added);
+    return hf_publish_refuse(c, m, HF_CODE_NOT_FOUND, hf_refusal_reason(HF_CODE_NOT_FOUND), *seq_added);
 }

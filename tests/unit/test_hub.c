@@ -5,6 +5,7 @@
 #include "server/hub.h"
 
 #include "server/logger.h"
+#include "wire/binary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -804,6 +805,35 @@ static void held_up_publish(struct held_up *h, unsigned first, unsigned last)
     turn(&h->place, 0);
 }
 
+/* To a channel of that worker which was there once. */
+static void held_up_by_number(struct held_up *h, unsigned seq, uint32_t slot)
+{
+    struct hf_channels *channels = &h->place.hub[0]->channels[slot];
+    const char *name = slot == 0 ? h->local : h->remote;
+    const struct hf_channel *channel =
+        hf_channels_find(channels, hf_str_from(name), hf_channel_hash(hf_str_from(name)));
+    struct hf_msg m = {.type = HF_MSG_DATA,
+                       .encoding = HF_ENCODING_BINARY,
+                       .has = HF_HAS_SEQ | HF_HAS_PAYLOAD,
+                       .seq = seq,
+                       .payload = HF_STR("1")};
+    struct hf_buf record;
+    uint8_t frame[128];
+    hf_cid gone;
+
+    assert_non_null(channel);
+    gone = atomic_load(&channel->cid) + (UINT64_C(1) << 40); /* The next incarnation but some. */
+    assert_int_equal(hf_cid_shard(gone), slot);
+    assert_null(hf_channels_get(channels, gone));
+    m.cid = hf_cid_to_wire(gone);
+    hf_buf_init(&record, sizeof(frame));
+    assert_int_equal(hf_binary_encode(&record, &m), 0);
+    h->p.conn->binary = true; /* Answers are JSON, which is easier to look through. */
+    hf_hub_input(h->p.conn, frame, put_message(frame, HF_WS_BINARY, record.data, record.len), h->place.now);
+    h->p.conn->binary = false;
+    hf_buf_release(&record);
+}
+
 /* Its connection breaks, and another one resumes the session; nothing has been acknowledged. */
 static void held_up_resume(struct held_up *h)
 {
@@ -959,6 +989,36 @@ static void what_was_taken_is_not_too_fast_when_it_comes_again(void **state)
     held_up_end(&h);
 }
 
+/*
+ * Sent again by the number of a channel that has been forgotten meanwhile: what is in the log is acknowledged, and only what is in none is refused, by whichever
+ * worker.
+ */
+static void what_was_applied_to_a_forgotten_channel_is_acknowledged(void **state)
+{
+    struct held_up h;
+
+    (void)state;
+    held_up_begin(&h);
+    held_up_publish(&h, 1, 2);
+    turn(&h.place, 1);
+    hf_hub_lost(h.p.conn, true, h.place.now);
+    hf_buf_release(&h.p.got);
+    peer_open(&h.p, &h.place, 0, h.ticket);
+    hf_session_take_seq(h.p.conn->session, 4); /* 3 and 4 were on their way in a worker that died. */
+    held_up_by_number(&h, 1, 1);
+    held_up_by_number(&h, 2, 0);
+    held_up_by_number(&h, 3, 1);
+    held_up_by_number(&h, 4, 0);
+    turn(&h.place, 0);
+    held_up_answer(&h);
+    for (unsigned seq = 1; seq <= 4; seq++)
+        assert_int_equal(is_told(&h, "nack", seq), seq > 2);
+    assert_true(is_told(&h, "ack", 4));
+    assert_int_equal(times(&h.p, "\"code\":\"not_found\""), 2);
+    assert_int_equal(applied(&h), 2);
+    held_up_end(&h);
+}
+
 /* "seq: a publish's place in its session, 1, 2, 3 …": 0 is no readable one, and answered as no publish. */
 static void a_malformed_publish_with_seq_0_gets_an_error(void **state)
 {
@@ -1013,6 +1073,7 @@ int main(void)
         cmocka_unit_test(a_refusal_without_room_closes),
         cmocka_unit_test(a_refusal_without_memory_closes),
         cmocka_unit_test(what_was_taken_is_not_too_fast_when_it_comes_again),
+        cmocka_unit_test(what_was_applied_to_a_forgotten_channel_is_acknowledged),
         cmocka_unit_test(a_malformed_publish_with_seq_0_gets_an_error),
     };
 
