@@ -37,6 +37,25 @@ static int no_space_or_io(int code)
     return code == ENOSPC || code == EDQUOT ? HF_ENOSPACE : HF_EIO;
 }
 
+/* What the system said when a call of SQLite's failed. */
+static int system_err(const struct hf_outbox_db *d)
+{
+    return no_space_or_io(sqlite3_system_errno(d->db) != 0 ? sqlite3_system_errno(d->db) : EIO);
+}
+
+/* Whether the file and its log are there, and ours to read and write. */
+static bool can_open_both(const struct hf_outbox_db *d)
+{
+    char *log = sqlite3_mprintf("%s-wal", d->path);
+    int fd = log == NULL || access(d->path, R_OK | W_OK) < 0 ? -1 : open(log, O_RDWR | O_CLOEXEC);
+
+    sqlite3_free(log);
+    if (fd < 0)
+        return false;
+    (void)close(fd);
+    return true;
+}
+
 int hf_outbox_db_err(const struct hf_outbox_db *d, int rc)
 {
     switch (rc & 0xff) { /* without the extension */
@@ -62,8 +81,10 @@ int hf_outbox_db_err(const struct hf_outbox_db *d, int rc)
         return access(d->path, W_OK) == 0 ? HF_ECORRUPT : no_space_or_io(errno);
     case SQLITE_TOOBIG:
         return HF_ETOOLARGE;
+    case SQLITE_CANTOPEN: /* The log's header names a version that SQLite does not know, unless the system is to blame. */
+        return can_open_both(d) ? HF_ECORRUPT : system_err(d);
     default:
-        return no_space_or_io(sqlite3_system_errno(d->db) != 0 ? sqlite3_system_errno(d->db) : EIO);
+        return system_err(d);
     }
 }
 
