@@ -246,11 +246,11 @@ static void what_was_accepted_survives_a_kill(void **state)
     check_content("2 demo - 2\n3 demo - 3\n4 demo - 4\n", 2, 3, "t-1");
 }
 
-static int refuse(struct hf_outbox_file *f, uint64_t publish_id)
+static int refuse(struct hf_outbox_file *f, uint64_t publish_id, const char *code)
 {
     const struct hf_store *s = hf_outbox_file_store(f);
 
-    return s->refuse(s->ctx, publish_id, HF_STR("rate_limited"));
+    return s->refuse(s->ctx, publish_id, hf_str_from(code));
 }
 
 static void dies_with_a_refusal(void)
@@ -263,10 +263,11 @@ static void dies_with_a_refusal(void)
     CHECK(put(f, 2, "2") == 0);
     CHECK(put(f, 3, "3") == 0);
     CHECK(save(f, 1, 3, "t-1") == 0);
-    CHECK(refuse(f, 2) == 0);
+    CHECK(refuse(f, 2, "rate_limited") == 0);
 }
 
-/* It keeps its place and its payload, because its number counts in its session; and to note it twice is no matter. */
+/* It keeps its place and its payload, because its number counts in its session; and what was noted first stays. Of a code that no server
+ * has, only the refusal is kept. */
 static void a_refusal_survives_a_kill(void **state)
 {
     struct hf_outbox_file *f;
@@ -277,12 +278,12 @@ static void a_refusal_survives_a_kill(void **state)
     check_content("1 demo - 1\n2 demo - 2 !rate_limited\n3 demo - 3\n", 1, 3, "t-1");
     f = opened(true);
     assert_int_equal(load(f, &l), 0);
-    assert_int_equal(refuse(f, 2), 0);
-    assert_int_equal(refuse(f, 3), 0);
+    assert_int_equal(refuse(f, 2, "too_large"), 0);
+    assert_int_equal(refuse(f, 3, "a_code_of_more_bytes_than_any_server_gives_to_one"), 0);
     assert_int_equal(hf_outbox_file_flush(f), 0);
     assert_int_equal(save(f, 2, 3, "t-1"), 0);
     hf_outbox_file_close(f);
-    check_content("2 demo - 2 !rate_limited\n3 demo - 3 !rate_limited\n", 2, 3, "t-1");
+    check_content("2 demo - 2 !rate_limited\n3 demo - 3 !\n", 2, 3, "t-1");
 }
 
 /* --- faults: SQLite's way to the system can be replaced, call by call --- */
