@@ -84,20 +84,6 @@ static void print_text(struct hf_print *p, const struct hf_client_message *m)
     putchar('\n');
 }
 
-static void put_base64(struct hf_buf *out, struct hf_str bytes)
-{
-    size_t chars = hf_base64_chars(bytes.len);
-    uint8_t *at;
-
-    hf_buf_puts(out, "\"");
-    at = hf_buf_reserve(out, chars);
-    if (at != NULL) {
-        hf_base64_encode((char *)at, bytes.data, bytes.len);
-        hf_buf_commit(out, chars);
-    }
-    hf_buf_puts(out, "\"");
-}
-
 static void print_json(struct hf_print *p, const struct hf_client_message *m)
 {
     struct hf_buf *out = &p->text;
@@ -110,7 +96,7 @@ static void print_json(struct hf_print *p, const struct hf_client_message *m)
     hf_buf_putf(out, ",\"timestamp\":%" PRIu64 ",\"%s\":", m->timestamp_ms,
                 m->payload_base64 || m->payload_raw ? "payloadBase64" : "payload");
     if (m->payload_raw)
-        put_base64(out, str(m->payload));
+        hf_json_put_base64(out, str(m->payload));
     else if (m->payload_base64)
         hf_json_put_string(out, str(m->payload));
     else

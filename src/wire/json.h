@@ -50,6 +50,8 @@ int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m);
 
 /* Append a JSON string, with quotes. s must be UTF-8. Also escapes U+2028, U+2029 and '/' is left alone. */
 int hf_json_put_string(struct hf_buf *out, struct hf_str s);
+/* Append bytes as a JSON string of base64, with quotes: payloadBase64. Returns 0 or the buffer's error. */
+int hf_json_put_base64(struct hf_buf *out, struct hf_str bytes);
 
 /*
  * Check that data is exactly one JSON value, with optional white space around it. On success *value is the value without that

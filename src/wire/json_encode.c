@@ -141,7 +141,7 @@ static bool has_member(const struct hf_msg *m, const struct hf_member *member)
     return member->kind == HF_KIND_BOOL && *(const bool *)((const char *)m + member->field);
 }
 
-static int put_base64(struct hf_buf *out, struct hf_str bytes)
+int hf_json_put_base64(struct hf_buf *out, struct hf_str bytes)
 {
     size_t chars = hf_base64_chars(bytes.len);
     uint8_t *at;
@@ -162,7 +162,7 @@ static void put_part(struct hf_buf *out, const struct hf_msg *m, uint8_t part)
 
     if (member->kind == HF_KIND_VALUE && given && m->payload_raw) {
         hf_buf_put_str(out, hf_members[HF_MEMBER_PAYLOAD64].opening);
-        put_base64(out, m->payload);
+        hf_json_put_base64(out, m->payload);
         return;
     }
 
@@ -189,7 +189,7 @@ int hf_json_put_data(struct hf_buf *out, const struct hf_msg *m)
     }
     if (m->payload_raw) {
         hf_buf_puts(out, ",\"payloadBase64\":");
-        put_base64(out, m->payload);
+        hf_json_put_base64(out, m->payload);
     } else if ((m->has & HF_HAS_PAYLOAD64) != 0) {
         hf_buf_puts(out, ",\"payloadBase64\":");
         hf_json_put_string(out, m->payload);
