@@ -231,7 +231,8 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
     put_command(out, c, "sub", "demo");
     put_command(out, c, "pub", "demo hello");
     if (!c->demo)
-        hf_buf_putf(out, "Or see it in a browser: stop this, and start %s serve --demo\n", program_invocation_name);
+        hf_buf_putf(out, "Or see it in a browser: stop this, and start %s serve --demo\n",
+                    program_invocation_name);
 }
 
 /* --- */
