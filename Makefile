@@ -13,7 +13,7 @@ SHELL = /bin/bash
 NINJA = ninja -C $(BUILD) --quiet
 QUIET = >$(BUILD)/make.log 2>&1 || { cat $(BUILD)/make.log; exit 1; }
 
-.PHONY: all deps run test bench install format clean help
+.PHONY: all deps run test bench site install format clean help
 
 all: $(BUILD)/build.ninja
 	@tools/deps.sh --check build
@@ -44,6 +44,12 @@ bench:
 	@$(NINJA) bench/raw_loop $(QUIET)
 	@HOLDFAST=$(abspath $(BUILD))/holdfast bench/run $(ARGS)
 
+site:
+	@tools/deps.sh docs
+	@mkdir -p $(BUILD)
+	@mkdocs build --site-dir $(abspath $(BUILD))/site $(QUIET)
+	@echo '$(BUILD)/site/index.html'
+
 install: all
 	@meson configure $(BUILD) --prefix=$(PREFIX) --libdir=lib
 	@$(NINJA) $(QUIET)
@@ -61,6 +67,7 @@ help:
 	@echo 'make run       all of the above, then serve in the foreground; options: make run ARGS="--demo --workers 2"'
 	@echo 'make test      every test, in a normal and in a sanitizer build'
 	@echo 'make bench     Holdfast beside its peers, an hour or more; ARGS=--quick: 15 minutes; writes docs/performance.md'
+	@echo 'make site      the documentation as pages, in build/site'
 	@echo 'make install   to PREFIX (/usr/local), under DESTDIR'
 	@echo 'make format    clang-format on all C files'
 	@echo 'make clean     remove what was built'
