@@ -77,6 +77,7 @@ void hf_conn_free(struct hf_conn *c)
     hf_buf_reset(&c->out);
     hf_loan_return(&c->hub->loan, c);
     hf_window_release(&c->window);
+    hf_identity_drop(c->identity);
     free(c->upgrade); /* Or c->told. */
     free(c);
 }

@@ -18,6 +18,7 @@
 #include "server/conns.h"
 #include "server/due.h"
 #include "server/hub.h"
+#include "server/identity.h"
 #include "server/loan.h"
 #include "server/run.h"
 #include "session/window.h"
@@ -159,12 +160,12 @@ struct hf_conn {
     struct hf_window window;
     struct hf_sub *subs;
     uint32_t sub_count;
-    bool echo;     /* on /echo: no protocol */
-    bool named;    /* asked for a Holdfast subprotocol: understands its messages */
-    bool pinged;   /* a heartbeat went out since the last receipt */
-    bool too_big;  /* a message beyond all bounds came: close 1009 follows the last answer */
-    bool finished; /* finish() was called */
-    uint16_t bad_messages;
+    bool echo : 1;     /* on /echo: no protocol */
+    bool named : 1;    /* asked for a Holdfast subprotocol: understands its messages */
+    bool pinged : 1;   /* a heartbeat went out since the last receipt */
+    bool too_big : 1;  /* a message beyond all bounds came: close 1009 follows the last answer */
+    bool finished : 1; /* finish() was called */
+    uint8_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
     uint32_t spread_ms;       /* the first heartbeat goes out that much earlier */
@@ -172,9 +173,10 @@ struct hf_conn {
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
-    uint64_t generation; /* of the session, when it became this connection's */
-    uint64_t serial;     /* unlike any other of this server's life */
-    struct hf_buf *in;   /* a request head that is not whole; what waits behind a stall; NULL: nothing */
+    struct hf_identity *identity; /* of its present token; NULL: anonymous */
+    uint64_t generation;          /* of the session, when it became this connection's */
+    uint64_t serial;              /* unlike any other of this server's life */
+    struct hf_buf *in; /* a request head that is not whole; what waits behind a stall; NULL: nothing */
     union {
         struct hf_upgrade *upgrade; /* HANDSHAKE, TAKING */
         struct hf_told *told;       /* once its request has had its answer; NULL: nothing */

@@ -32,7 +32,7 @@ static int push(uint32_t **stack, uint32_t *count, uint32_t *cap, uint32_t n)
     return 0;
 }
 
-static struct hf_session_block *block_at(const struct hf_sessions *t, uint32_t number_plus_1)
+struct hf_session_block *hf_blocks_at(const struct hf_sessions *t, uint32_t number_plus_1)
 {
     hf_assert(number_plus_1 <= t->shm->workers * t->shm->blocks_per_home);
     return number_plus_1 == 0 ? NULL : &t->blocks[number_plus_1 - 1];
@@ -59,8 +59,7 @@ static void find_free_blocks(struct hf_sessions *t, uint64_t now_ms)
     }
 }
 
-/* A zeroed block of our slice for this session; returns its number + 1, or 0. */
-static uint32_t block_take(struct hf_sessions *t, const struct hf_session *s, uint64_t now_ms)
+uint32_t hf_blocks_take(struct hf_sessions *t, const struct hf_session *s, uint64_t now_ms)
 {
     struct hf_session_home *home = &t->homes[t->home];
     uint32_t high = atomic_load_explicit(&home->blocks_high, memory_order_relaxed), number;
@@ -89,7 +88,7 @@ void hf_blocks_free_chain(struct hf_sessions *t, _Atomic uint32_t *head)
 
     atomic_store(head, 0);
     while (link != 0) {
-        struct hf_session_block *block = block_at(t, link);
+        struct hf_session_block *block = hf_blocks_at(t, link);
 
         link = atomic_load(&block->next);
         atomic_store(&block->session, 0);
@@ -118,8 +117,8 @@ struct hf_session_sub *hf_session_sub_next(const struct hf_sessions *t, const st
             return sub;
         }
     }
-    for (struct hf_session_block *block = block_at(t, atomic_load(&s->blocks)); block != NULL;
-         block = block_at(t, atomic_load(&block->next)), index += HF_SUBS_PER_BLOCK) {
+    for (struct hf_session_block *block = hf_blocks_at(t, atomic_load(&s->blocks)); block != NULL;
+         block = hf_blocks_at(t, atomic_load(&block->next)), index += HF_SUBS_PER_BLOCK) {
         if (*cursor >= index + HF_SUBS_PER_BLOCK)
             continue;
         for (; *cursor < index + HF_SUBS_PER_BLOCK; ++*cursor) {
@@ -152,30 +151,30 @@ struct hf_session_sub *hf_session_sub_add(struct hf_sessions *t, struct hf_sessi
         if (atomic_load_explicit(&s->subs[i].cid, memory_order_relaxed) == 0)
             return sub_fill(&s->subs[i], cid_and_flags, acked);
     while (atomic_load_explicit(link, memory_order_relaxed) != 0) {
-        struct hf_session_block *block = block_at(t, atomic_load_explicit(link, memory_order_relaxed));
+        struct hf_session_block *block = hf_blocks_at(t, atomic_load_explicit(link, memory_order_relaxed));
 
         for (int i = 0; i < HF_SUBS_PER_BLOCK; i++)
             if (atomic_load_explicit(&block->subs[i].cid, memory_order_relaxed) == 0)
                 return sub_fill(&block->subs[i], cid_and_flags, acked);
         link = &block->next;
     }
-    taken = block_take(t, s, now_ms);
+    taken = hf_blocks_take(t, s, now_ms);
     if (taken == 0)
         return NULL;
-    sub_fill(&block_at(t, taken)->subs[0], cid_and_flags, acked);
+    sub_fill(&hf_blocks_at(t, taken)->subs[0], cid_and_flags, acked);
     atomic_store(link, taken);
     HF_CRASH_POINT("block:linked");
-    return &block_at(t, taken)->subs[0];
+    return &hf_blocks_at(t, taken)->subs[0];
 }
 
 /* ---- Refusals ---- */
 
 static _Atomic uint64_t *refusal_cell(const struct hf_sessions *t, const struct hf_session *s, uint32_t i)
 {
-    struct hf_session_block *block = block_at(t, atomic_load(&s->refusals));
+    struct hf_session_block *block = hf_blocks_at(t, atomic_load(&s->refusals));
 
     for (; block != NULL && i >= HF_REFUSALS_PER_BLOCK; i -= HF_REFUSALS_PER_BLOCK)
-        block = block_at(t, atomic_load(&block->next));
+        block = hf_blocks_at(t, atomic_load(&block->next));
     return block == NULL ? NULL : &block->refusals[i];
 }
 
@@ -187,12 +186,12 @@ int hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq,
 
     if (cell == NULL) {
         _Atomic uint32_t *link = &s->refusals;
-        uint32_t taken = block_take(t, s, now_ms);
+        uint32_t taken = hf_blocks_take(t, s, now_ms);
 
         if (taken == 0)
             return HF_ELIMIT;
         while (atomic_load(link) != 0)
-            link = &block_at(t, atomic_load(link))->next;
+            link = &hf_blocks_at(t, atomic_load(link))->next;
         atomic_store(link, taken);
         cell = refusal_cell(t, s, place);
         hf_assert(cell != NULL);

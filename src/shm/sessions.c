@@ -185,6 +185,7 @@ struct hf_session *hf_sessions_add(struct hf_sessions *t, const uint8_t random[2
     atomic_store_explicit(&s->refusals, 0, memory_order_relaxed);
     atomic_store_explicit(&s->refused, 0, memory_order_relaxed);
     atomic_store_explicit(&s->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->identity, 0, memory_order_relaxed);
     for (int i = 0; i < HF_SUBS_INLINE; i++)
         atomic_store_explicit(&s->subs[i].cid, 0, memory_order_relaxed);
     HF_CRASH_POINT("session:filled");
@@ -297,6 +298,7 @@ static void free_session(struct hf_sessions *t, struct hf_session_own *own, stru
 {
     hf_blocks_free_chain(t, &s->blocks);
     hf_blocks_free_chain(t, &s->refusals);
+    hf_blocks_free_chain(t, &s->identity);
     HF_CRASH_POINT("session:emptied");
     atomic_store(&s->state, state_make(t, HF_SESSION_FREE, 0));
     HF_CRASH_POINT("session:freed");

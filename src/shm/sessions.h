@@ -24,7 +24,9 @@
 #ifndef HF_SHM_SESSIONS_H
 #define HF_SHM_SESSIONS_H
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "shm/channels.h"
 
 #include <stdatomic.h>
@@ -46,6 +48,9 @@ enum {
     HF_SUBS_INLINE = 2,     /* subscriptions in the session itself, the others in blocks */
     HF_SUBS_PER_BLOCK = 7,
     HF_REFUSALS_PER_BLOCK = 14,
+    HF_WORDS_PER_BLOCK = 14,
+    HF_USER_BYTES_MAX = 255,  /* of a user's name */
+    HF_INFO_BYTES_MAX = 1024, /* of what presence tells about him: JSON */
 };
 
 /* One subscription. cid 0: free. Stored acked first, then cid. */
@@ -58,7 +63,7 @@ struct hf_session_sub {
 #define HF_SUB_PRESENCE (UINT64_C(1) << 62)
 #define HF_SUB_CID (HF_SUB_PRESENCE - 1)
 
-/* 128 bytes of overflow: subscriptions or refusals. */
+/* 128 bytes of overflow: subscriptions, refusals, or the identity. */
 struct hf_session_block {
     _Atomic uint64_t session; /* whose; 0: free */
     _Atomic uint32_t next;    /* number + 1 of the next block of the same chain */
@@ -66,6 +71,7 @@ struct hf_session_block {
     union {
         struct hf_session_sub subs[HF_SUBS_PER_BLOCK];
         _Atomic uint64_t refusals[HF_REFUSALS_PER_BLOCK]; /* code in the top 8 bits, seq below; 0: none */
+        _Atomic uint64_t words[HF_WORDS_PER_BLOCK];       /* of the identity: session_identity.c */
     };
 };
 
@@ -82,7 +88,10 @@ struct hf_session {
     _Atomic uint32_t refusals;    /* number + 1 of the first block with refusals */
     _Atomic uint32_t
         refused; /* how many refusals there have been: the next one's place, modulo HF_REFUSALS_MAX */
-    _Atomic uint32_t taken; /* the lower half of the highest seq that a connection has taken */
+    _Atomic uint32_t taken;    /* the lower half of the highest seq that a connection has taken */
+    _Atomic uint32_t identity; /* number + 1 of the first block with the identity; 0: anonymous */
+    _Atomic uint32_t
+        identities; /* how many it has had, here and in its place: tells a reader that one was replaced */
     struct hf_session_sub subs[HF_SUBS_INLINE];
 };
 
@@ -290,6 +299,19 @@ int hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq,
 /* The i-th of the last HF_REFUSALS_MAX refusals, oldest first, i from 0. Returns false at the end. */
 bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,
                         uint8_t *code);
+
+/*
+ * Owner: whose session it is, by the token of its connection, and what presence tells about him (JSON; empty: nothing). user empty: nobody's, anonymous. Replaces what
+ * was there. Returns 0, or HF_ELIMIT where blocks are exhausted, or user or info are longer than HF_USER_BYTES_MAX, HF_INFO_BYTES_MAX: then nothing has changed.
+ */
+int hf_session_identity_set(struct hf_sessions *t, struct hf_session *s, struct hf_str user,
+                            struct hf_str info, uint64_t now_ms) HF_MUST_CHECK;
+/*
+ * Any worker: the same, as it was put in whole. Both buffers are emptied and filled; out_info may be NULL. Returns 0, HF_ENOTFOUND where the session is anonymous, or
+ * HF_ENOMEM. A caller that does not own the session looks afterwards whether it still is the one that he meant: hf_sessions_get() with its number.
+ */
+int hf_session_identity(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out_user,
+                        struct hf_buf *out_info) HF_MUST_CHECK;
 
 /* Walk all sessions of all homes that are not FREE: start with *cursor = 0. */
 struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor);
