@@ -2,7 +2,8 @@
  * driver.ts - joins a session with the world: connections by a transport, time and signals by a platform. It obeys the session's wishes and decides nothing itself, but for
  * what only a program in a browser meets: timers that fire late, and pages that are left and come back.
  */
-import { Session, type NetworkFacts, type Path, type SessionConfig } from './core/session.js';
+import { Session } from './core/session.js';
+import type { NetworkFacts, Path, SessionConfig } from './core/session_types.js';
 import type { Connection, Platform, Transport } from './types.js';
 
 /** A timer that fires later than that is late: what has come in the meantime is delivered first. */

@@ -10,7 +10,7 @@ import type { EndingEvent, SessionEvent } from './core/events.js';
 import { isChannelName, isHeaderToken, isLabel, type DataMessage, type Raw } from './core/message.js';
 import { randomFrom } from './core/random.js';
 import type { RequestWhat } from './core/requests.js';
-import type { SessionConfig } from './core/session.js';
+import type { SessionConfig } from './core/session_types.js';
 import { isConnected } from './core/state.js';
 import type { Stored } from './core/store.js';
 import { Driver } from './driver.js';

@@ -9,7 +9,8 @@ import type { HeartbeatPolicy } from '../src/core/heartbeat.js';
 import { jsonCodec } from '../src/core/codec_json.js';
 import type { Ending, SessionEvent } from '../src/core/events.js';
 import type { DataMessage } from '../src/core/message.js';
-import { probeSlot, Session, type Path } from '../src/core/session.js';
+import { Session } from '../src/core/session.js';
+import { probeSlot, type Path } from '../src/core/session_types.js';
 import type { SessionStore, Stored } from '../src/core/store.js';
 import type { StoredPublish, StoredState, SubscribeOptions } from '../src/types.js';
 import { numberOf, SplitMix, textOf, type Entry, type Json, type Vector } from './vector_file.js';
@@ -353,18 +354,10 @@ export class SessionPlayer {
       case 'subscribe': {
         const { since, last, mode } = entry as Partial<Entry>;
         const options = { ...(since && { since }), ...(last && { last }), ...(mode && { mode }) } as unknown as SubscribeOptions;
-        session.enter();
-        const result = this.result(() => session.channels.subscribe(channel, options, now));
-        session.leave(now);
-        return result;
+        return session.within(now, () => this.result(() => session.channels.subscribe(channel, options, now)));
       }
       case 'unsubscribe':
-        session.enter();
-        try {
-          return { result: session.channels.unsubscribe(channel, now) ? 'ok' : 'not_found' };
-        } finally {
-          session.leave(now);
-        }
+        return session.within(now, () => ({ result: session.channels.unsubscribe(channel, now) ? 'ok' : 'not_found' }));
       case 'history': {
         const since = entry['since'] as never;
         const what = { type: 'history', channel, since, limit: numberOf(entry, 'limit', 100), reverse: entry['reverse'] === true } as const;

@@ -3,7 +3,8 @@ import type { SubscribeOptions } from '../types.js';
 import { HoldfastError } from '../errors.js';
 import type { Verdict } from './inbox.js';
 import { isChannelName, isLabel, isNumber, type ErrorMessage, type Of } from './message.js';
-import type { Session } from './session.js';
+import type { SessionCore } from './session_core.js';
+import { delivered } from './session_send.js';
 import { isConnected } from './state.js';
 import { Followed } from './subscriptions.js';
 
@@ -32,7 +33,7 @@ export class Channels {
   /** In the order of subscribing. */
   private readonly all = new Map<string, Followed>();
 
-  constructor(private readonly s: Session) {}
+  constructor(private readonly s: SessionCore) {}
 
   find(channel: string): Followed | undefined {
     return this.all.get(channel);
@@ -134,7 +135,7 @@ export class Channels {
     this.s.caughtUpCount++;
     this.s.backoff.progressed();
     this.s.emit({ type: 'message', epoch: sub.inbox.epoch, message });
-    this.s.delivered(message.bytes ?? 0, now);
+    delivered(this.s, message.bytes ?? 0, now);
   }
 
   onGap(message: Of<'gap'>, now: number): void {
@@ -150,7 +151,7 @@ export class Channels {
     if (verdict === 'deliver') {
       this.checkHoles();
       this.emitGap(sub, sub.inbox.gapFrom, sub.inbox.gapTo, message.code);
-      this.s.delivered(0, now);
+      delivered(this.s, 0, now);
     } else {
       this.obeyInbox(sub, verdict, now);
     }
@@ -197,7 +198,7 @@ export class Channels {
     if (sub.state !== 'active') sub.move('active');
     this.obeyInbox(sub, sub.inbox.resumed(at.epoch, at.offset), now);
     if (!sub.told && !sub.leaving) this.emitSubscribed(sub, true);
-    if (!this.s.ackPlanned && sub.inbox.unacked) this.s.delivered(0, now);
+    if (!this.s.ackPlanned && sub.inbox.unacked) delivered(this.s, 0, now);
   }
 
   /** What was not named begins again, or has ended. */

@@ -18,7 +18,7 @@ import type { ProbeOutcome } from './heartbeat.js';
 import { boundRoomMs } from './heartbeat_adaptive.js';
 import type { Link } from './link.js';
 import type { ServerMessage } from './message.js';
-import type { Session } from './session.js';
+import type { SessionCore } from './session_core.js';
 
 /** Up to the granted interval; as long as a repeated attempt of the session has. */
 const openMs = 8000;
@@ -38,7 +38,7 @@ export class Prober {
   private silentFrom = 0;
 
   constructor(
-    private readonly s: Session,
+    private readonly s: SessionCore,
     private readonly link: Link,
   ) {}
 

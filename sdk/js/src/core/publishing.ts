@@ -3,7 +3,7 @@ import { HoldfastError } from '../errors.js';
 import type { StoredState } from '../types.js';
 import { isChannelName, isHeaderToken, isLabel, isNumber, utf8Length, type ErrorMessage, type Of, type Raw } from './message.js';
 import { itemBytes, Outbox, type OutboxItem } from './outbox.js';
-import type { Session } from './session.js';
+import type { SessionCore } from './session_core.js';
 
 /** More publishes are put out when the socket has taken what lies there: one write's worth. */
 const belowBytes = 64 * 1024;
@@ -17,7 +17,7 @@ function size(payload: Raw): number {
   return typeof payload === 'string' ? utf8Length(payload) : payload.length;
 }
 
-function lostCount(s: Session): void {
+function lostCount(s: SessionCore): void {
   s.fail('the server has lost count of our publishes');
 }
 
@@ -40,7 +40,7 @@ export class Publishing {
   private saving: StoredState[] = [];
   private failureTold = false;
 
-  constructor(private readonly s: Session) {
+  constructor(private readonly s: SessionCore) {
     const { outboxMessages, outboxBytes, window } = s.config;
     this.outbox = new Outbox(outboxMessages, outboxBytes, window);
     this.load();

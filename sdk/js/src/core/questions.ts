@@ -2,7 +2,7 @@
 import { HoldfastError } from '../errors.js';
 import { historyLimitMax, isChannelName, isLabel, isNumber, type ErrorMessage, type Of } from './message.js';
 import { Requests, requestsMax, type Request, type RequestWhat } from './requests.js';
-import type { Session } from './session.js';
+import type { SessionCore } from './session_core.js';
 import { isConnected } from './state.js';
 
 const lostCall =
@@ -24,7 +24,7 @@ export class Questions {
   /** Calls whose connection broke before their answer, until they are told. */
   private lost: Request[] = [];
 
-  constructor(private readonly s: Session) {}
+  constructor(private readonly s: SessionCore) {}
 
   get asked(): number {
     return this.requests.asked;
