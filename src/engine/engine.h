@@ -30,6 +30,7 @@ struct hf_publish {
     uint64_t seq;       /* 0: none */
     bool has_key;
     uint64_t key[2], body_hash; /* hashes of idempotency key and body */
+    uint64_t received_us;       /* monotonic: when the worker that took it began to handle it; 0: not known */
 };
 
 struct hf_published {

@@ -245,6 +245,7 @@ static int append(struct memory_engine *e, struct shard *s, struct hf_channel *c
     r->cid = atomic_load_explicit(&c->cid, memory_order_relaxed);
     r->offset = *offset;
     r->appended_ms = now.wall_ms;
+    r->received_us = p->received_us;
     r->head_len = (uint32_t)head_len;
     r->frame_at = (uint32_t)(sizeof(*r) + head_len);
     r->frame_len = (uint32_t)frame_len;

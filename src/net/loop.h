@@ -39,5 +39,7 @@ void hf_loop_remove(struct hf_loop *l, struct hf_watch *w);
 int hf_loop_wait(struct hf_loop *l, int timeout_ms, struct hf_now *now);
 /* Both clocks. */
 struct hf_now hf_now_read(void);
+/* The monotonic one alone, in microseconds: hf_now_us() of now. */
+uint64_t hf_now_read_us(void);
 
 #endif

@@ -77,15 +77,23 @@ int hf_loop_wait(struct hf_loop *l, int timeout_ms, struct hf_now *now)
     return called;
 }
 
-static uint64_t clock_ms(clockid_t clock)
+static uint64_t clock_us(clockid_t clock)
 {
     struct timespec t;
 
     clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t hf_now_read_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
 }
 
 struct hf_now hf_now_read(void)
 {
-    return (struct hf_now){clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME)};
+    uint64_t us = hf_now_read_us();
+
+    return (struct hf_now){
+        .mono_ms = us / 1000, .wall_ms = clock_us(CLOCK_REALTIME) / 1000, .sub_us = (uint32_t)(us % 1000)};
 }

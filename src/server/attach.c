@@ -163,6 +163,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
     hf_young_end(c);
     c->phase = HF_CONN_OPEN;
     c->progress_ms = 0;
+    c->opened_ms = (uint32_t)c->hub->now.mono_ms;
     hf_admission_opened(c);
     /* Phases are spread, so that connections that came together are not asked together for ever. */
     c->spread_ms = (uint32_t)hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
@@ -199,7 +200,7 @@ static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, const str
     accept_upgrade(c, u);
     hf_conn_send(c, &m);
     if (c->phase == HF_CONN_OPEN)
-        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, why->reason);
+        hf_conn_close_as(c, HF_CLOSE_TRY_AGAIN_LATER, why->reason, HF_COUNT_DISCONNECT_REFUSED);
 }
 
 void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why)
@@ -297,6 +298,7 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
         return false;
     }
     c->session = s;
+    hf_gauge_add(hub->counters, HF_GAUGE_ATTACHED, 1);
     c->generation = generation;
     hf_window_release(&c->window);
     hf_window_init(&c->window, last_seq + 1);
@@ -344,7 +346,8 @@ static bool restore_subs(struct hf_conn *c)
             return false;
         head = atomic_load(&t->channel->head);
         hf_cursor_resume(&s->cursor, atomic_load(&cell->acked), latest, head);
-        if (s->cursor.next_offset <= head)
+        s->catching_up = s->cursor.next_offset <= head;
+        if (s->catching_up)
             hf_sub_due(s);
     }
     return true;
@@ -563,6 +566,7 @@ void hf_detach(struct hf_conn *c, bool end)
     else
         hf_session_park(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     c->session = NULL;
+    hf_gauge_add(hub->counters, HF_GAUGE_ATTACHED, -1);
     c->acks_due = false;
     hf_window_release(&c->window);
 }

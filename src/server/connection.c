@@ -118,14 +118,53 @@ static enum hf_counter close_counter(uint16_t code)
     }
 }
 
+/* Why a connection ends that we close, or drop, with this code. */
+static enum hf_counter cause_of(uint16_t code)
+{
+    switch (code) {
+    case HF_CLOSE_NORMAL:
+        return HF_COUNT_DISCONNECT_CLIENT;
+    case HF_CLOSE_GOING_AWAY:
+        return HF_COUNT_DISCONNECT_SHUTDOWN;
+    case HF_CLOSE_ABNORMAL:
+        return HF_COUNT_DISCONNECT_LOST;
+    case HF_CLOSE_INTERNAL:
+    case HF_CLOSE_TRY_AGAIN_LATER:
+        return HF_COUNT_DISCONNECT_SERVER;
+    case HF_CLOSE_SUPERSEDED:
+        return HF_COUNT_DISCONNECT_SUPERSEDED;
+    case HF_CLOSE_TOKEN_EXPIRED:
+        return HF_COUNT_DISCONNECT_TOKEN;
+    case HF_CLOSE_ENDED:
+        return HF_COUNT_DISCONNECT_BACKEND;
+    case HF_CLOSE_HEARTBEAT_MISSED:
+        return HF_COUNT_DISCONNECT_HEARTBEAT;
+    case HF_CLOSE_TOO_SLOW:
+        return HF_COUNT_DISCONNECT_SLOW;
+    case HF_CLOSE_SESSION_LIMIT:
+        return HF_COUNT_DISCONNECT_REFUSED;
+    default:
+        return code < HF_CLOSE_SUPERSEDED ? HF_COUNT_DISCONNECT_PROTOCOL : HF_COUNT_DISCONNECT_OTHER;
+    }
+}
+
 /* It was an open WebSocket, and is not one any more. */
-static void count_close(struct hf_conn *c, uint16_t code)
+static void count_close(struct hf_conn *c, uint16_t code, enum hf_counter cause)
 {
     if (c->close_code != 0)
         return;
     c->close_code = code;
     hf_count(c->hub->counters, close_counter(code), 1);
+    hf_count(c->hub->counters, cause, 1);
+    hf_measure(c->hub->counters, HF_MEASURE_LIFETIME, (uint32_t)c->hub->now.mono_ms - c->opened_ms);
     hf_admission_closed(c);
+}
+
+void hf_conn_set_blocked(struct hf_conn *c, bool blocked)
+{
+    if (c->blocked != blocked)
+        hf_gauge_add(c->hub->counters, HF_GAUGE_BLOCKED, blocked ? 1 : -1);
+    c->blocked = blocked;
 }
 
 void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
@@ -135,7 +174,8 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
     if (c->phase == HF_CONN_DEAD)
         return;
     if (c->phase == HF_CONN_OPEN)
-        count_close(c, code_for_statistics);
+        count_close(c, code_for_statistics, cause_of(code_for_statistics));
+    hf_conn_set_blocked(c, false);
     hf_detach(c, false);
     hf_stall_free(c);
     hf_admission_left(c);
@@ -167,10 +207,15 @@ static void begin_closing(struct hf_conn *c)
 
 void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason)
 {
+    hf_conn_close_as(c, code, reason, cause_of(code));
+}
+
+void hf_conn_close_as(struct hf_conn *c, uint16_t code, const char *reason, enum hf_counter cause)
+{
     if (c->phase == HF_CONN_CLOSING || c->phase == HF_CONN_DEAD)
         return;
     hf_assert(c->phase == HF_CONN_OPEN);
-    count_close(c, code == HF_CLOSE_NO_STATUS ? HF_CLOSE_NORMAL : code);
+    count_close(c, code == HF_CLOSE_NO_STATUS ? HF_CLOSE_NORMAL : code, cause);
     hf_detach(c, false);
     (void)hf_ws_put_close(hf_conn_out(c), code, hf_str_from(reason), NULL);
     begin_closing(c);
@@ -278,7 +323,7 @@ static void take_event(struct hf_conn *c, const struct hf_ws_event *ev)
             hf_conn_due(c);
         break;
     case HF_WS_EV_CLOSE: /* RFC 6455 section 5.5.1: "the endpoint typically echos the status code it received". */
-        hf_conn_close(c, ev->close_code, "");
+        hf_conn_close_as(c, ev->close_code, "", HF_COUNT_DISCONNECT_CLIENT);
         break;
     case HF_WS_EV_ERROR:
         framing_broken(c, ev);
@@ -414,13 +459,21 @@ void hf_conn_resume_input(struct hf_conn *c)
         set_paused(c, !takes_input(c));
 }
 
+/* Something came, which proves the way as well as the answer does that was asked for. */
+static void pong_received(struct hf_conn *c)
+{
+    c->pinged = false;
+    hf_measure(c->hub->counters, HF_MEASURE_HEARTBEAT_RTT, (uint32_t)hf_now_us(c->hub->now) - c->pinged_us);
+}
+
 void hf_hub_input(struct hf_conn *c, uint8_t *data, size_t len, struct hf_now now)
 {
     size_t used;
 
     c->hub->now = now;
     c->received_ms = now.mono_ms;
-    c->pinged = false;
+    if (c->pinged)
+        pong_received(c);
     hf_count(c->hub->counters, HF_COUNT_BYTES_IN, len);
     switch (c->phase) {
     case HF_CONN_HANDSHAKE:
@@ -462,7 +515,7 @@ void hf_hub_writable(struct hf_conn *c, struct hf_now now)
     c->hub->now = now;
     if (c->phase == HF_CONN_DEAD || !c->blocked)
         return;
-    c->blocked = false;
+    hf_conn_set_blocked(c, false);
     hf_conn_due(c);
 }
 
@@ -493,6 +546,7 @@ static void heartbeat(struct hf_conn *c)
     }
     if (idle_ms >= c->heartbeat_ms - c->spread_ms && !c->pinged) {
         c->pinged = true;
+        c->pinged_us = (uint32_t)hf_now_us(c->hub->now);
         c->spread_ms = 0;
         hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_SENT, 1);
         if (!c->echo)
@@ -502,7 +556,8 @@ static void heartbeat(struct hf_conn *c)
             (void)hf_ws_put_frame(hf_conn_out(c), HF_WS_PING, NULL, 0, NULL);
             hf_conn_due(c);
         }
-    }
+    } else if (!c->pinged && c->progress_ms == 0) /* Else the timer may have come for limits.write. */
+        hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_SAVED, 1);
     if (c->phase == HF_CONN_OPEN)
         hf_conn_schedule(c);
 }

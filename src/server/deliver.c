@@ -26,6 +26,7 @@ struct item {
     uint64_t offset;          /* of the message, or a run's last; of a gap: the last one missing */
     uint64_t missing;         /* of a gap: how many; else 0 */
     hf_ref ref;               /* of the message; 0 behind a gap */
+    uint64_t received_us;     /* of the message */
     const struct hf_run *run; /* several messages; NULL: one, or a gap */
 };
 
@@ -171,11 +172,56 @@ static bool gather_sub(struct hf_gather *g, struct hf_sub *s)
             continue;
         }
         frame = hf_compressed_frame(hub->compressed, s->conn->window_bits, s->conn->binary, r, ref);
-        gather_message(g, &frame, (struct item){.sub = s, .offset = next, .ref = ref});
+        gather_message(g, &frame,
+                       (struct item){.sub = s, .offset = next, .ref = ref, .received_us = r->received_us});
         last = ref;
         next++;
     }
     return true;
+}
+
+/* ---- What a write brought ---- */
+
+static void measure_delivery(struct hf_hub *hub, uint64_t received_us, uint64_t count)
+{
+    uint64_t written_us = hub->write_us != 0 ? hub->write_us : hf_now_us(hub->now);
+
+    if (received_us != 0) /* The clock may have been read before another worker's time of receipt. */
+        hf_shared_histogram_record(&hub->counters->measure[HF_MEASURE_DELIVERY],
+                                   written_us > received_us ? written_us - received_us : 0, count);
+}
+
+/* Messages that came in one turn have one time of receipt. */
+static void measure_run(struct hf_hub *hub, const struct hf_run *run, uint32_t count)
+{
+    for (uint32_t from = 0, to; from < count; from = to) {
+        for (to = from + 1; to < count && run->received_us[to] == run->received_us[from];)
+            to++;
+        measure_delivery(hub, run->received_us[from], to - from);
+    }
+}
+
+/* `count` messages of the item are written, up to `offset`, and the cursor moves there. */
+static void delivered(struct hf_hub *hub, const struct item *it, uint64_t offset, uint32_t count)
+{
+    struct hf_sub *s = it->sub;
+    uint64_t first = offset - count + 1;
+
+    hf_count(hub->counters, HF_COUNT_DELIVERIES, count);
+    if (s->latest && first > s->cursor.next_offset)
+        hf_count(hub->counters, HF_COUNT_SKIPPED, first - s->cursor.next_offset);
+    if (!s->catching_up && it->run == NULL)
+        measure_delivery(hub, it->received_us, 1);
+    else if (!s->catching_up)
+        measure_run(hub, it->run, count);
+}
+
+static void move_cursor(struct hf_sub *s, uint64_t offset, hf_ref ref)
+{
+    hf_cursor_sent(&s->cursor, offset);
+    s->last_ref = ref;
+    if (s->catching_up)
+        s->catching_up = s->cursor.next_offset <= atomic_load(&s->topic->channel->head);
 }
 
 /* All of this item is written. */
@@ -183,12 +229,11 @@ static void commit(struct hf_hub *hub, const struct item *it)
 {
     if (it->sub == NULL)
         return;
-    hf_cursor_sent(&it->sub->cursor, it->offset);
-    it->sub->last_ref = it->ref;
     if (it->missing > 0)
         hf_count(hub->counters, HF_COUNT_GAP_EVICTED, it->missing);
     else
-        hf_count(hub->counters, HF_COUNT_DELIVERIES, it->run == NULL ? 1 : it->run->count);
+        delivered(hub, it, it->offset, it->run == NULL ? 1 : it->run->count);
+    move_cursor(it->sub, it->offset, it->ref);
 }
 
 /* `written` bytes of a run are gone, and that is not all. Returns where the message ends that was cut (`written` where none was). */
@@ -199,9 +244,8 @@ static size_t commit_cut_run(struct hf_hub *hub, const struct item *it, size_t w
 
     while (count < run->count && (count == 0 ? 0 : run->end[count - 1]) < written)
         count++;
-    hf_cursor_sent(&it->sub->cursor, run->from + count - 1);
-    it->sub->last_ref = 0;
-    hf_count(hub->counters, HF_COUNT_DELIVERIES, count);
+    delivered(hub, it, run->from + count - 1, count);
+    move_cursor(it->sub, run->from + count - 1, 0);
     return run->end[count - 1];
 }
 
@@ -329,7 +373,7 @@ bool hf_deliver_flush(struct hf_conn *c)
         written = 0;
     hf_count(hub->counters, HF_COUNT_WRITES, 1);
     hf_count(hub->counters, HF_COUNT_BYTES_OUT, (uint64_t)written);
-    c->blocked = (size_t)written < g->bytes;
+    hf_conn_set_blocked(c, (size_t)written < g->bytes);
     hf_limits_wrote(c, (size_t)written);
     settle(c, g, (size_t)written);
     if (c->phase == HF_CONN_DEAD)

@@ -130,6 +130,7 @@ static void start(struct hf_conn *c, struct hf_sub *s, const struct hf_start_req
     struct hf_start_outcome outcome = hf_cursor_start(&s->cursor, r);
 
     s->last_ref = 0;
+    s->catching_up = s->cursor.next_offset <= r->head;
     atomic_store(&s->cell->acked, s->cursor.next_offset - 1);
     hf_sub_due(s);
     /* Without memory for what it must be told the connection ends, and the subscription with it. */
@@ -320,6 +321,7 @@ static void sync_request(struct hf_conn *c, const struct hf_msg *m)
     }
     hf_cursor_sync(&s->cursor, m->offset);
     s->last_ref = 0;
+    s->catching_up = true;
     hf_sub_due(s);
 }
 

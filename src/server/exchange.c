@@ -37,6 +37,7 @@ struct letter {
     uint64_t token, session, generation, seq;
     uint64_t timestamp, key[2], body_hash;
     uint64_t cid, offset;
+    uint64_t received_us;
 };
 
 static char *letter_text(struct letter *l)
@@ -103,6 +104,7 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     l->raw = p->raw;
     l->from_service = p->session == 0 && generation == 0;
     l->cid = p->cid;
+    l->received_us = p->received_us;
     l->name_len = (uint32_t)p->channel.len;
     l->id_len = (uint32_t)p->id.len;
     l->payload_len = (uint32_t)p->payload.len;
@@ -261,7 +263,8 @@ static struct hf_publish publish_of(struct letter *l)
                                .seq = l->seq,
                                .has_key = l->has_key,
                                .key = {l->key[0], l->key[1]},
-                               .body_hash = l->body_hash};
+                               .body_hash = l->body_hash,
+                               .received_us = l->received_us};
 }
 
 /*

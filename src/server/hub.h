@@ -73,6 +73,8 @@ void hf_hub_writable(struct hf_conn *conn, struct hf_now now);
 /* The peer has taken something of what the transport still holds; the socket takes nothing more yet. For limits.write. */
 void hf_hub_progress(struct hf_conn *conn, struct hf_now now);
 
+/* So late it is, for the calls of service.h that come next. */
+void hf_hub_set_now(struct hf_hub *hub, struct hf_now now);
 /* One turn: see above. */
 void hf_hub_turn(struct hf_hub *hub, struct hf_now now);
 /* When the next turn is due at the latest, monotonic ms; `now` where work is left already. */

@@ -77,6 +77,7 @@ struct hf_sub {
     hf_ref last_ref; /* the record before cursor.next_offset, 0: look it up */
     uint32_t index;  /* in topic->subs */
     bool due, latest;
+    bool catching_up; /* what it is sent was there before it asked: no measure of how fast a delivery is */
 };
 
 static_assert(sizeof(struct hf_sub) <= 72, "with the allocator's 8 bytes 80: see docs/performance.md");
@@ -168,7 +169,9 @@ struct hf_conn {
     uint8_t bad_messages;
     uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
-    uint32_t spread_ms;       /* the first heartbeat goes out that much earlier */
+    uint32_t spread_ms; /* the first heartbeat goes out that much earlier */
+    uint32_t opened_ms,
+        pinged_us; /* the low bits of when it became OPEN, and of when the last heartbeat went out */
     uint64_t publish_full_us; /* base/rate.h, for limits.publish_rate */
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
@@ -242,6 +245,7 @@ struct hf_hub {
     uint64_t orphans_at;              /* where the search for our predecessor's sessions goes on */
     uint64_t interest_at;             /* the same for its interest in channels */
     bool orphans_left, interest_left; /* they have not come to their end */
+    uint64_t write_us; /* while the due connections are written to: the time, read now and then; else 0 */
     bool draining;
     bool set_aside;                         /* records wait for the next turn, which is to come at once */
     uint32_t search_left;                   /* of this turn's HF_SEARCH_PER_TURN */
@@ -279,6 +283,10 @@ void hf_conn_send_encoded(struct hf_conn *c, struct hf_str message);
 void hf_conn_due(struct hf_conn *c);
 /* Say goodbye and end the connection; its session is parked. */
 void hf_conn_close(struct hf_conn *c, uint16_t code, const char *reason);
+/* The same where the code does not tell who is the cause: one of HF_COUNT_DISCONNECT_…. */
+void hf_conn_close_as(struct hf_conn *c, uint16_t code, const char *reason, enum hf_counter cause);
+/* Whether its socket takes nothing more now. */
+void hf_conn_set_blocked(struct hf_conn *c, bool blocked);
 /* End it without a word. */
 void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics);
 void hf_conn_refuse(struct hf_conn *c, enum hf_counter cause, int status, enum hf_code code,

@@ -1,98 +1,56 @@
 /*
- * metrics.c - the counters of all workers as Prometheus text and as JSON. Read from shared memory: any worker answers for all.
+ * metrics.c - the counters of all workers as Prometheus text: "Exposition formats", "Text-based format", version 0.0.4.
  */
-#include "base/buf.h"
-#include "server/hub_state.h"
+#include "server/census.h"
 #include "server/service.h"
-
-static const struct {
-    const char *metric, *label, *help;
-} counters[] = {
-#define ROW(name, metric, label, help) {metric, label, help},
-    HF_COUNTER_LIST(ROW)
-#undef ROW
-};
-
-static const struct {
-    const char *metric, *help;
-} gauges[] = {
-#define ROW(name, metric, help) {metric, help},
-    HF_GAUGE_LIST(ROW)
-#undef ROW
-};
-
-static unsigned long long counter(const struct hf_hub *hub, uint32_t slot, int i)
-{
-    return atomic_load_explicit(&hub->region->slots[slot].counters.counter[i], memory_order_relaxed);
-}
-
-static unsigned long long gauge(const struct hf_hub *hub, uint32_t slot, int i)
-{
-    return atomic_load_explicit(&hub->region->slots[slot].counters.gauge[i], memory_order_relaxed);
-}
-
-static unsigned long long counter_sum(const struct hf_hub *hub, int i)
-{
-    unsigned long long sum = 0;
-
-    for (uint32_t slot = 0; slot < hub->workers; slot++)
-        sum += counter(hub, slot, i);
-    return sum;
-}
-
-static unsigned long long gauge_sum(const struct hf_hub *hub, int i)
-{
-    unsigned long long sum = 0;
-
-    for (uint32_t slot = 0; slot < hub->workers; slot++)
-        sum += gauge(hub, slot, i);
-    return sum;
-}
-
-static unsigned long long restarts(const struct hf_hub *hub, uint32_t slot)
-{
-    uint32_t starts = atomic_load(&hub->region->slots[slot].starts);
-
-    return starts > 0 ? starts - 1 : 0;
-}
-
-/* What is not counted per worker but read off the shared memory. */
-struct census {
-    unsigned long long sessions, sessions_parked, channels, log_bytes, restarts;
-};
-
-static struct census take_census(struct hf_hub *hub)
-{
-    struct census n = {.sessions = hf_sessions_live(&hub->sessions)};
-    struct hf_session *s;
-    uint64_t cursor = 0;
-
-    while ((s = hf_sessions_next_idle(&hub->sessions, &cursor)) != NULL) {
-        enum hf_session_phase phase = hf_state_phase(atomic_load(&s->state));
-
-        n.sessions -= phase == HF_SESSION_ENDED && n.sessions > 0;
-        n.sessions_parked += phase == HF_SESSION_PARKED;
-    }
-    for (uint32_t shard = 0; shard < hub->shards; shard++) {
-        n.channels += atomic_load(&hub->channels[shard].shm->live);
-        n.log_bytes += hf_log_used_bytes(&hub->logs[shard]);
-    }
-    for (uint32_t slot = 0; slot < hub->workers; slot++)
-        n.restarts += restarts(hub, slot);
-    return n;
-}
-
-/* ---- Prometheus text format 0.0.4 ---- */
 
 static void put_head(struct hf_buf *out, const char *metric, const char *type, const char *help)
 {
     hf_buf_putf(out, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n", metric, help, metric, type);
 }
 
-static void put_gauge(struct hf_buf *out, const char *metric, const char *help, unsigned long long value)
+static void put_value(struct hf_buf *out, const char *metric, uint64_t value)
+{
+    hf_buf_putf(out, "holdfast_%s %llu\n", metric, (unsigned long long)value);
+}
+
+static void put_gauge(struct hf_buf *out, const char *metric, const char *help, uint64_t value)
 {
     put_head(out, metric, "gauge", help);
-    hf_buf_putf(out, "holdfast_%s %llu\n", metric, value);
+    put_value(out, metric, value);
+}
+
+static void put_counters(const struct hf_hub *hub, struct hf_buf *out)
+{
+    for (int i = 0; i < HF_COUNTERS; i++) {
+        const struct hf_counter_name *name = &hf_counter_names[i];
+
+        if (name->help[0] != '\0')
+            put_head(out, name->metric, "counter", name->help);
+        hf_buf_putf(out, "holdfast_%s%s %llu\n", name->metric, name->label,
+                    (unsigned long long)hf_census_counter(hub, HF_ALL_WORKERS, (enum hf_counter)i));
+    }
+}
+
+/* "The histogram must have a bucket with {le="+Inf"}. Its value must be identical to the value of x_count." */
+static void put_histogram(const struct hf_hub *hub, enum hf_measure which, struct hf_buf *out)
+{
+    const struct hf_measure_name *name = &hf_measure_names[which];
+    struct hf_histogram_sum sum = hf_census_measure(hub, HF_ALL_WORKERS, which);
+    unsigned long long count = 0;
+
+    put_head(out, name->metric, "histogram", name->help);
+    for (unsigned i = 0; i < HF_SHARED_HISTOGRAM_BOUNDS; i++) {
+        count += sum.bucket[i];
+        hf_buf_putf(out, "holdfast_%s_bucket{le=\"", name->metric);
+        hf_census_put_seconds(out, hf_shared_histogram_bound(i), name->per_second);
+        hf_buf_putf(out, "\"} %llu\n", count);
+    }
+    count += sum.bucket[HF_SHARED_HISTOGRAM_BOUNDS];
+    hf_buf_putf(out, "holdfast_%s_bucket{le=\"+Inf\"} %llu\nholdfast_%s_sum ", name->metric, count,
+                name->metric);
+    hf_census_put_seconds(out, sum.sum, name->per_second);
+    hf_buf_putf(out, "\nholdfast_%s_count %llu\n", name->metric, count);
 }
 
 /* What the supervisor counts, and what follows from the time. */
@@ -109,79 +67,103 @@ static void put_tls(const struct hf_hub *hub, struct hf_buf *out)
                   hub->now.wall_ms % hub->config->ticket_rotation_ms / 1000);
 }
 
-int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
+static void put_census(struct hf_hub *hub, struct hf_buf *out)
 {
-    struct census n = take_census(hub);
+    struct hf_census n = hf_census_take(hub);
 
-    for (int i = 0; i < HF_COUNTERS; i++) {
-        if (counters[i].help[0] != '\0') /* The first of those that differ in a label carries the text. */
-            put_head(out, counters[i].metric, "counter", counters[i].help);
-        hf_buf_putf(out, "holdfast_%s%s %llu\n", counters[i].metric, counters[i].label, counter_sum(hub, i));
-    }
-    for (int i = 0; i < HF_GAUGES; i++)
-        put_gauge(out, gauges[i].metric, gauges[i].help, gauge_sum(hub, i));
     put_gauge(out, "sessions", "sessions, with a connection or waiting for one", n.sessions);
-    put_gauge(out, "sessions_waiting", "sessions without a connection", n.sessions_parked);
+    put_gauge(out, "sessions_waiting", "sessions without a connection", n.sessions_waiting);
     put_gauge(out, "channels", "channels", n.channels);
     put_gauge(out, "log_bytes", "bytes of messages in the shared logs", n.log_bytes);
+    put_gauge(out, "log_capacity_bytes", "bytes that the shared logs have room for", n.log_capacity_bytes);
     put_head(out, "worker_restarts_total", "counter", "workers that were replaced");
-    hf_buf_putf(out, "holdfast_worker_restarts_total %llu\n", n.restarts);
+    put_value(out, "worker_restarts_total", hf_census_restarts(hub, HF_ALL_WORKERS));
+    put_head(out, "start_time_seconds", "gauge", "when the server was started, seconds since 1970");
+    hf_buf_puts(out, "holdfast_start_time_seconds ");
+    hf_census_put_seconds(out, n.started_ms, 1000);
+    hf_buf_puts(out, "\n");
+    put_head(out, "build_info", "gauge", "1, with the version as its label");
+    hf_buf_puts(out, "holdfast_build_info{version=\"" HF_VERSION "\"} 1\n");
+}
+
+/* ---- Worker by worker ---- */
+
+static void put_worker_head(struct hf_buf *out, const char *metric, const char *type, const char *help)
+{
+    hf_buf_putf(out, "# HELP holdfast_worker_%s %s\n# TYPE holdfast_worker_%s %s\n", metric, help, metric,
+                type);
+}
+
+static void put_worker_label(struct hf_buf *out, const char *metric, uint32_t slot)
+{
+    hf_buf_putf(out, "holdfast_worker_%s{worker=\"%u\"} ", metric, slot);
+}
+
+static void put_workers_gauge(const struct hf_hub *hub, enum hf_gauge which, struct hf_buf *out)
+{
+    const struct hf_gauge_name *name = &hf_gauge_names[which];
+
+    put_worker_head(out, name->metric, "gauge", name->help);
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        put_worker_label(out, name->metric, slot);
+        hf_buf_putf(out, "%llu\n", (unsigned long long)hf_census_gauge(hub, (int)slot, which));
+    }
+}
+
+static void put_workers_counter(const struct hf_hub *hub, enum hf_counter which, struct hf_buf *out)
+{
+    const struct hf_counter_name *name = &hf_counter_names[which];
+
+    put_worker_head(out, name->metric, "counter", name->help);
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        put_worker_label(out, name->metric, slot);
+        hf_buf_putf(out, "%llu\n", (unsigned long long)hf_census_counter(hub, (int)slot, which));
+    }
+}
+
+/* Those by which an operator sees that workers are unlike each other; the others are told as sums alone, for there may be 256 workers. */
+static void put_workers(const struct hf_hub *hub, struct hf_buf *out)
+{
+    static const enum hf_gauge gauges[] = {HF_GAUGE_CONNECTIONS, HF_GAUGE_ATTACHED, HF_GAUGE_SUBSCRIPTIONS};
+    static const enum hf_counter counters[] = {HF_COUNT_PUBLISHES, HF_COUNT_DELIVERIES, HF_COUNT_BYTES_IN,
+                                               HF_COUNT_BYTES_OUT};
+
+    put_worker_head(out, "up", "gauge", "1 where the worker runs");
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        put_worker_label(out, "up", slot);
+        hf_buf_puts(out, hf_census_running(hub, slot) ? "1\n" : "0\n");
+    }
+    put_worker_head(out, "silent_seconds", "gauge",
+                    "since the last turn of its loop; an idle one turns once a second");
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        put_worker_label(out, "silent_seconds", slot);
+        hf_census_put_seconds(out, hf_census_silent_ms(hub, slot), 1000);
+        hf_buf_puts(out, "\n");
+    }
+    put_worker_head(out, "busy_seconds_total", "counter", "time in which the worker did not wait");
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        struct hf_histogram_sum turns = hf_census_measure(hub, (int)slot, HF_MEASURE_LOOP_TURN);
+
+        put_worker_label(out, "busy_seconds_total", slot);
+        hf_census_put_seconds(out, turns.sum, hf_measure_names[HF_MEASURE_LOOP_TURN].per_second);
+        hf_buf_puts(out, "\n");
+    }
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+        put_workers_gauge(hub, gauges[i], out);
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+        put_workers_counter(hub, counters[i], out);
+}
+
+int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
+{
+    put_counters(hub, out);
+    for (int i = 0; i < HF_GAUGES; i++)
+        put_gauge(out, hf_gauge_names[i].metric, hf_gauge_names[i].help,
+                  hf_census_gauge(hub, HF_ALL_WORKERS, (enum hf_gauge)i));
+    put_census(hub, out);
     put_tls(hub, out);
-    return out->failed ? HF_ELIMIT : 0;
-}
-
-/* ---- JSON ---- */
-
-/* "closes_total{code="1000"}" becomes "closes_total_1000"; of several labels each adds its value. */
-static void put_key(struct hf_buf *out, const char *metric, const char *label)
-{
-    const char *value = strchr(label, '"');
-
-    hf_buf_putf(out, ",\"%s", metric);
-    while (value != NULL) {
-        size_t len = strcspn(value + 1, "\"");
-
-        hf_buf_puts(out, "_");
-        hf_buf_put(out, value + 1, len);
-        value = strchr(value + len + 2, '"');
-    }
-    hf_buf_puts(out, "\":");
-}
-
-static void put_worker(struct hf_hub *hub, uint32_t slot, struct hf_buf *out)
-{
-    struct hf_slot *s = &hub->region->slots[slot];
-
-    hf_buf_putf(out, "%s{\"slot\":%u,\"pid\":%d,\"running\":%s,\"restarts\":%llu", slot > 0 ? "," : "", slot,
-                atomic_load(&s->pid), atomic_load(&s->state) == HF_SLOT_RUNNING ? "true" : "false",
-                restarts(hub, slot));
-    for (int i = 0; i < HF_GAUGES; i++)
-        hf_buf_putf(out, ",\"%s\":%llu", gauges[i].metric, gauge(hub, slot, i));
-    for (int i = 0; i < HF_COUNTERS; i++) {
-        put_key(out, counters[i].metric, counters[i].label);
-        hf_buf_putf(out, "%llu", counter(hub, slot, i));
-    }
-    hf_buf_puts(out, "}");
-}
-
-int hf_service_stats(struct hf_hub *hub, struct hf_buf *out)
-{
-    struct census n = take_census(hub);
-
-    hf_buf_putf(out, "{\"serverId\":\"%016llx\",\"workers\":[",
-                (unsigned long long)hub->region->config->boot_id);
-    for (uint32_t slot = 0; slot < hub->workers; slot++)
-        put_worker(hub, slot, out);
-    hf_buf_putf(out,
-                "],\"total\":{\"sessions\":%llu,\"sessions_waiting\":%llu,\"channels\":%llu,\"log_bytes\":%"
-                "llu,\"restarts\":%llu",
-                n.sessions, n.sessions_parked, n.channels, n.log_bytes, n.restarts);
-    for (int i = 0; i < HF_GAUGES; i++)
-        hf_buf_putf(out, ",\"%s\":%llu", gauges[i].metric, gauge_sum(hub, i));
-    for (int i = 0; i < HF_COUNTERS; i++) {
-        put_key(out, counters[i].metric, counters[i].label);
-        hf_buf_putf(out, "%llu", counter_sum(hub, i));
-    }
-    hf_buf_puts(out, "}}");
+    for (int i = 0; i < HF_MEASURES; i++)
+        put_histogram(hub, (enum hf_measure)i, out);
+    put_workers(hub, out);
     return out->failed ? HF_ELIMIT : 0;
 }

@@ -325,7 +325,8 @@ static struct hf_publish publish_of(const struct hf_conn *c, const struct hf_msg
                                .has_timestamp = (m->has & HF_HAS_TIMESTAMP) != 0,
                                .timestamp = m->timestamp,
                                .session = m->has & HF_HAS_SEQ ? c->session->number : 0,
-                               .seq = m->has & HF_HAS_SEQ ? m->seq : 0};
+                               .seq = m->has & HF_HAS_SEQ ? m->seq : 0,
+                               .received_us = hf_now_us(c->hub->now)};
 }
 
 static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct hf_published *result)

@@ -51,6 +51,7 @@ static bool append(struct hf_run *run, const struct hf_record *r, hf_ref ref)
             return false;
         copy_frame(run->copy + len, &frame);
     }
+    run->received_us[run->count] = r->received_us;
     run->end[run->count++] = len + (uint32_t)frame_len;
     run->last = ref;
     return true;

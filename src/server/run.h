@@ -34,8 +34,9 @@ struct hf_run {
     uint32_t count; /* of messages, each offset above the one before by one */
     hf_ref last;    /* the last message's record */
     const uint8_t *data;
-    uint32_t end[HF_RUN_MESSAGES]; /* behind each message, in bytes from data */
-    uint8_t *copy;                 /* heap, HF_RUN_BYTES, made on first use */
+    uint32_t end[HF_RUN_MESSAGES];         /* behind each message, in bytes from data */
+    uint64_t received_us[HF_RUN_MESSAGES]; /* of each message: see struct hf_record */
+    uint8_t *copy;                         /* heap, HF_RUN_BYTES, made on first use */
 };
 
 struct hf_runs {

@@ -152,6 +152,7 @@ void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *sp,
     struct hf_pending *p;
     char *at;
 
+    publish.received_us = hf_now_us(hub->now);
     if (sp->payload.len > hub->config->message_bytes_max) {
         result = failure(HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE));
         done(ctx, &result);
@@ -257,7 +258,7 @@ int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
         return hf_harm_apply(c, code);
     if (ends_session(code))
         hf_detach(c, true);
-    hf_conn_close(c, code, "ended by the backend");
+    hf_conn_close_as(c, code, "ended by the backend", HF_COUNT_DISCONNECT_BACKEND);
     return 0;
 }
 

@@ -205,9 +205,10 @@ static int map_memory(struct supervisor *s)
     if (s->memory == NULL)
         return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
     hf_region_format(s->memory, &rc);
-    return hf_region_open(&s->region, s->memory) == 0
-               ? 0
-               : cannot_start("map the shared memory", "", "bad layout");
+    if (hf_region_open(&s->region, s->memory) < 0)
+        return cannot_start("map the shared memory", "", "bad layout");
+    s->region.header->started_ms = hf_now_read().wall_ms;
+    return 0;
 }
 
 /* Of each slot one: see close_sockets_of_others(). */

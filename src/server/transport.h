@@ -28,6 +28,8 @@ struct hf_transport {
     void (*wake)(void *ctx, uint32_t slot);
     /* Bytes of a secure source. */
     void (*random)(void *ctx, uint8_t *out, size_t len);
+    /* The monotonic time in microseconds, now and not at the turn's beginning: for what is measured. NULL: the turn's time stands for it. */
+    uint64_t (*clock_us)(void);
 };
 
 #endif

@@ -60,6 +60,7 @@ struct worker {
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
     uint64_t accept_again_ms;  /* 0: accepting */
     uint64_t drain_end_ms;     /* 0: not draining */
+    uint64_t due_ms;           /* until when it waits; 0: it does not */
     uint8_t random[RANDOM_POOL];
     size_t random_used;
 };
@@ -375,6 +376,7 @@ static bool drained(struct worker *w)
     return w->now.mono_ms >= w->drain_end_ms + HF_CLOSE_LINGER_MS;
 }
 
+/* How long to wait; w->due_ms: until when, or 0 where there is nothing to wait for. */
 static int timeout_ms(struct worker *w)
 {
     uint64_t at = hf_hub_deadline_ms(w->hub, w->now);
@@ -387,19 +389,31 @@ static int timeout_ms(struct worker *w)
     if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
         at = hf_relays_deadline_ms(&w->relays);
     wait = hf_sockets_busy(&w->sockets) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
+    w->due_ms = wait > 0 ? at : 0;
     return api >= 0 && api < wait ? api : wait;
+}
+
+/* A turn that events brought on comes before its time; one that the clock brought on, or that was held up, comes late. */
+static void measure_lag(struct worker *w)
+{
+    if (w->due_ms != 0 && w->now.mono_ms >= w->due_ms)
+        hf_measure(&w->setup->region->slots[w->setup->slot].counters, HF_MEASURE_LOOP_LAG,
+                   hf_now_us(w->now) - w->due_ms * 1000);
 }
 
 static void turn(struct worker *w)
 {
     struct hf_region *region = w->setup->region;
     uint32_t slot = w->setup->slot;
+    struct hf_counters *counters = &region->slots[slot].counters;
     int wait = timeout_ms(w);
 
     if (wait > 0 && !hf_region_sleep(region, slot))
         wait = 0;
     (void)hf_loop_wait(w->loop, wait, &w->now);
     hf_region_awake(region, slot);
+    measure_lag(w);
+    hf_hub_set_now(w->hub, w->now);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         end_pause(w);
     follow_reload(w);
@@ -408,7 +422,8 @@ static void turn(struct worker *w)
     check_room(w);
     run_api(w);
     hf_hub_turn(w->hub, w->now);
-    hf_complaints_tick(&w->complaints, &region->slots[slot].counters, w->now.mono_ms);
+    hf_complaints_tick(&w->complaints, counters, w->now.mono_ms);
+    hf_measure(counters, HF_MEASURE_LOOP_TURN, hf_now_read_us() - hf_now_us(w->now));
 }
 
 /*
@@ -471,7 +486,8 @@ int hf_worker_run(const struct hf_worker_setup *setup)
                                      .close = hf_socket_close,
                                      .freeze = hf_socket_freeze,
                                      .wake = wake_slot,
-                                     .random = random_bytes};
+                                     .random = random_bytes,
+                                     .clock_us = hf_now_read_us};
 
     if (w == NULL)
         return 1;

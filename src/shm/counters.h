@@ -1,10 +1,12 @@
 /*
  * counters.h - what each worker counts, in shared memory, so that a count survives the worker that made it.
- * One writer per slot (the worker in it, then its successor), any number of readers. Counters only rise; gauges belong to the
+ * One writer per slot (the worker in it, then its successor), any number of readers. Counters and histograms only rise; gauges belong to the
  * process and are set to 0 when a new one starts in the slot.
  */
 #ifndef HF_SHM_COUNTERS_H
 #define HF_SHM_COUNTERS_H
+
+#include "shm/shared_histogram.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -51,6 +53,8 @@
       "subscriptions refused at a limit: of the session, of all channels")                                   \
     X(SUBSCRIPTIONS_REFUSED_CHANNELS, "subscriptions_refused_total", "{cause=\"channels\"}", "")             \
     X(DELIVERIES, "deliveries_total", "", "messages written to subscribers")                                 \
+    X(SKIPPED, "deliveries_skipped_total", "",                                                               \
+      "messages not sent to subscribers in mode latest, because a newer one stood behind them")              \
     X(GAP_EVICTED, "gap_messages_total", "{code=\"evicted\"}",                                               \
       "messages that subscribers were told they cannot have")                                                \
     X(GAP_EPOCH, "gap_messages_total", "{code=\"epoch\"}", "")                                               \
@@ -58,6 +62,8 @@
     X(ACKS_IGNORED, "acks_ignored_total", "",                                                                \
       "acknowledgements above what had been sent, or of no known id")                                        \
     X(HEARTBEATS_SENT, "heartbeats_sent_total", "", "heartbeats sent to idle connections")                   \
+    X(HEARTBEATS_SAVED, "heartbeats_saved_total", "",                                                        \
+      "times that a heartbeat was due and put off, because something had been received meanwhile")           \
     X(HEARTBEATS_MISSED, "heartbeats_missed_total", "", "connections ended because nothing came back")       \
     X(RING_FULL, "ring_full_total", "", "times that a full ring to another worker held a producer back")     \
     X(LOG_FULL, "log_full_total", "", "times that a log with every segment pinned held producers back")      \
@@ -122,12 +128,36 @@
     X(CLOSE_4003, "closes_total", "{code=\"4003\"}", "")                                                     \
     X(CLOSE_4004, "closes_total", "{code=\"4004\"}", "")                                                     \
     X(CLOSE_4005, "closes_total", "{code=\"4005\"}", "")                                                     \
-    X(CLOSE_OTHER, "closes_total", "{code=\"other\"}", "")
+    X(CLOSE_OTHER, "closes_total", "{code=\"other\"}", "")                                                   \
+    X(DISCONNECT_CLIENT, "disconnects_total", "{cause=\"client\"}", "connections ended, by cause")           \
+    X(DISCONNECT_LOST, "disconnects_total", "{cause=\"lost\"}", "")                                          \
+    X(DISCONNECT_HEARTBEAT, "disconnects_total", "{cause=\"heartbeat\"}", "")                                \
+    X(DISCONNECT_SLOW, "disconnects_total", "{cause=\"slow\"}", "")                                          \
+    X(DISCONNECT_SUPERSEDED, "disconnects_total", "{cause=\"superseded\"}", "")                              \
+    X(DISCONNECT_BACKEND, "disconnects_total", "{cause=\"backend\"}", "")                                    \
+    X(DISCONNECT_SHUTDOWN, "disconnects_total", "{cause=\"shutdown\"}", "")                                  \
+    X(DISCONNECT_REFUSED, "disconnects_total", "{cause=\"refused\"}", "")                                    \
+    X(DISCONNECT_TOKEN, "disconnects_total", "{cause=\"token\"}", "")                                        \
+    X(DISCONNECT_PROTOCOL, "disconnects_total", "{cause=\"protocol\"}", "")                                  \
+    X(DISCONNECT_SERVER, "disconnects_total", "{cause=\"server\"}", "")                                      \
+    X(DISCONNECT_OTHER, "disconnects_total", "{cause=\"other\"}", "")
 
 #define HF_GAUGE_LIST(X)                                                                                     \
     X(CONNECTIONS, "connections", "open WebSocket connections")                                              \
     X(BINARY, "connections_binary", "those of them that speak holdfast.v1.bin")                              \
+    X(ATTACHED, "sessions_attached", "sessions with a connection")                                           \
+    X(BLOCKED, "connections_blocked", "connections whose socket takes nothing more now")                     \
     X(SUBSCRIPTIONS, "subscriptions", "subscriptions of the open connections")
+
+/* name in C, metric name without the prefix "holdfast_", how many of the recorded unit make a second, help text */
+#define HF_MEASURE_LIST(X)                                                                                   \
+    X(DELIVERY, "delivery_latency_seconds", 1000000,                                                         \
+      "from a publish's arrival to its being written to a subscriber who follows the channel live")          \
+    X(HEARTBEAT_RTT, "heartbeat_rtt_seconds", 1000000,                                                       \
+      "from a heartbeat's going out to the next byte from the client")                                       \
+    X(LIFETIME, "connection_lifetime_seconds", 1000, "how long connections stood, told when they ended")     \
+    X(LOOP_TURN, "loop_turn_seconds", 1000000, "how long a worker worked in one turn of its loop")           \
+    X(LOOP_LAG, "loop_lag_seconds", 1000000, "how much later than due a worker's loop came to its timers")
 
 enum hf_counter {
 #define HF_COUNTER_ENUM(name, metric, label, help) HF_COUNT_##name,
@@ -143,24 +173,34 @@ enum hf_gauge {
         HF_GAUGES
 };
 
+enum hf_measure {
+#define HF_MEASURE_ENUM(name, metric, unit, help) HF_MEASURE_##name,
+    HF_MEASURE_LIST(HF_MEASURE_ENUM)
+#undef HF_MEASURE_ENUM
+        HF_MEASURES
+};
+
 struct hf_counters {
     _Atomic uint64_t counter[HF_COUNTERS];
     _Atomic uint64_t gauge[HF_GAUGES];
+    struct hf_shared_histogram measure[HF_MEASURES];
 };
 
 /* One writer, so a load and a store do; readers in other processes see whole numbers. */
 static inline void hf_count(struct hf_counters *c, enum hf_counter which, uint64_t n)
 {
-    atomic_store_explicit(&c->counter[which],
-                          atomic_load_explicit(&c->counter[which], memory_order_relaxed) + n,
-                          memory_order_relaxed);
+    hf_shared_add(&c->counter[which], n);
 }
 
 static inline void hf_gauge_add(struct hf_counters *c, enum hf_gauge which, int64_t n)
 {
-    atomic_store_explicit(&c->gauge[which],
-                          atomic_load_explicit(&c->gauge[which], memory_order_relaxed) + (uint64_t)n,
-                          memory_order_relaxed);
+    hf_shared_add(&c->gauge[which], (uint64_t)n);
+}
+
+/* Count a value, in the unit of its list. */
+static inline void hf_measure(struct hf_counters *c, enum hf_measure which, uint64_t value)
+{
+    hf_shared_histogram_record(&c->measure[which], value, 1);
 }
 
 #endif

@@ -61,6 +61,7 @@ struct hf_record {
     _Atomic hf_ref next;   /* offset + 1; 0 as long as this is the newest */
     uint64_t bytes_before; /* payload bytes of all earlier messages of the channel */
     uint64_t appended_ms;  /* wall clock of the owner */
+    uint64_t received_us;  /* monotonic: when a worker began to handle the publish; 0: not known */
     uint64_t session, seq; /* publisher; see flags */
     hf_ref publisher_prev; /* the same session's record before this one in this shard */
     uint64_t key[2];       /* hash of the idempotency key */

@@ -70,6 +70,7 @@ struct hf_region_header {
     struct hf_region_config config;
     uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
         channels_bytes, sessions_at, gate_at, bytes;
+    uint64_t started_ms; /* of the server, wall clock; the supervisor, before any worker */
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;

@@ -37,7 +37,7 @@ static inline void place_init(struct place *p, uint32_t workers)
                                    .sessions_max = 1024,
                                    .ring_bytes = 1 << 16,
                                    .boot_id = 1},
-                        .now = {1000000, 1700000000000}};
+                        .now = {.mono_ms = 1000000, .wall_ms = 1700000000000}};
     p->memory = hf_memory_map(hf_region_bytes(&p->layout));
     assert_non_null(p->memory);
     hf_region_format(p->memory, &p->layout);
