@@ -166,6 +166,7 @@ static void accept_upgrade(struct hf_conn *c, const struct hf_upgrade *u)
     c->opened_ms = (uint32_t)c->hub->now.mono_ms;
     hf_admission_opened(c);
     /* Phases are spread, so that connections that came together are not asked together for ever. */
+    c->spread = true;
     c->spread_ms = (uint32_t)hf_rng_below(&c->hub->rng, c->heartbeat_ms / 10 + 1);
     hf_conn_schedule(c);
     hf_conn_due(c);

@@ -529,7 +529,8 @@ void hf_conn_schedule(struct hf_conn *c)
         hf_wheel_add(&c->hub->wheel, &c->timer, c->deadline_ms);
         return;
     }
-    at = c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - c->spread_ms);
+    at =
+        c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - hf_conn_spread_ms(c));
     write_at = hf_limits_write_deadline_ms(c);
     hf_wheel_add(&c->hub->wheel, &c->timer, at < write_at ? at : write_at);
 }
@@ -544,10 +545,10 @@ static void heartbeat(struct hf_conn *c)
         hf_conn_close(c, HF_CLOSE_HEARTBEAT_MISSED, "nothing received for two heartbeat intervals");
         return;
     }
-    if (idle_ms >= c->heartbeat_ms - c->spread_ms && !c->pinged) {
+    if (idle_ms >= c->heartbeat_ms - hf_conn_spread_ms(c) && !c->pinged) {
         c->pinged = true;
+        c->spread = false;
         c->pinged_us = (uint32_t)hf_now_us(c->hub->now);
-        c->spread_ms = 0;
         hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_SENT, 1);
         if (!c->echo)
             hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_PING});

@@ -351,7 +351,7 @@ static void heartbeat(struct hf_conn *c, const struct hf_msg *m)
     if (interval_ms > config->heartbeat_max_ms)
         interval_ms = config->heartbeat_max_ms;
     c->heartbeat_ms = (uint32_t)interval_ms;
-    c->spread_ms = 0;
+    c->spread = false;
     hf_conn_schedule(c);
     hf_conn_send(
         c, &(struct hf_msg){.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL, .interval_ms = interval_ms});

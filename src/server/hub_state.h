@@ -160,24 +160,27 @@ struct hf_conn {
     uint64_t received_ms; /* last byte from the peer */
     struct hf_window window;
     struct hf_sub *subs;
-    uint32_t sub_count;
-    bool echo : 1;     /* on /echo: no protocol */
-    bool named : 1;    /* asked for a Holdfast subprotocol: understands its messages */
-    bool pinged : 1;   /* a heartbeat went out since the last receipt */
-    bool too_big : 1;  /* a message beyond all bounds came: close 1009 follows the last answer */
-    bool finished : 1; /* finish() was called */
+    uint16_t sub_count; /* session.subscriptions is at most 65,535 */
+    bool echo : 1;      /* on /echo: no protocol */
+    bool named : 1;     /* asked for a Holdfast subprotocol: understands its messages */
+    bool pinged : 1;    /* a heartbeat went out since the last receipt */
+    bool too_big : 1;   /* a message beyond all bounds came: close 1009 follows the last answer */
+    bool finished : 1;  /* finish() was called */
+    bool spread : 1;    /* spread_ms holds, and there has been no heartbeat yet */
     uint8_t bad_messages;
-    uint16_t close_code; /* for the statistics: 0 until it is known */
     uint32_t heartbeat_ms;
-    uint32_t spread_ms; /* the first heartbeat goes out that much earlier */
-    uint32_t opened_ms,
-        pinged_us; /* the low bits of when it became OPEN, and of when the last heartbeat went out */
+    uint32_t opened_ms; /* the low bits of when it became OPEN */
+    union {
+        uint32_t spread_ms; /* the first heartbeat goes out that much earlier */
+        uint32_t pinged_us; /* the low bits of when the last one went out */
+    };
     uint64_t publish_full_us; /* base/rate.h, for limits.publish_rate */
     uint64_t counted_under;   /* hf_gate_address(), 0: not counted */
     struct hf_timer timer;    /* in hub->wheel; in hub->dead in the end */
     struct hf_session *session;
     struct hf_identity *identity; /* of its present token; NULL: anonymous */
-    uint64_t generation;          /* of the session, when it became this connection's */
+    uint64_t generation : 48;     /* of the session, when it became this connection's */
+    uint64_t close_code : 16;     /* for the statistics: 0 until it is known */
     uint64_t serial;              /* unlike any other of this server's life */
     struct hf_buf *in; /* a request head that is not whole; what waits behind a stall; NULL: nothing */
     union {
@@ -188,6 +191,12 @@ struct hf_conn {
 
 static_assert(offsetof(struct hf_conn, ws) == 64, "a write looks at so much of a connection");
 static_assert(sizeof(struct hf_conn) <= 256, "an idle session has its price: see docs/performance.md");
+
+/* How much earlier than after an interval its next heartbeat goes out. */
+static inline uint32_t hf_conn_spread_ms(const struct hf_conn *c)
+{
+    return c->spread ? c->spread_ms : 0;
+}
 
 /* The transport's part lies behind it, in the same allocation: hf_hub_socket() for the hub's own files. */
 static inline void *hf_conn_socket(struct hf_conn *c)
