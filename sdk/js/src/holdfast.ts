@@ -59,11 +59,11 @@ interface Waiting extends Settle<unknown> {
   readonly cancelTimer: () => void;
 }
 
-function invalid(text: string): HoldfastError {
+export function invalid(text: string): HoldfastError {
   return new HoldfastError('invalid', text);
 }
 
-function checkUrls(url: string | readonly string[]): readonly string[] {
+export function checkUrls(url: string | readonly string[]): readonly string[] {
   const urls = typeof url === 'string' ? [url] : url;
   if (urls.length === 0 || urls.length > urlsMax) throw invalid(`1 to ${urlsMax} URLs can be given, and these are ${urls.length}`);
   for (const each of urls)
@@ -71,7 +71,7 @@ function checkUrls(url: string | readonly string[]): readonly string[] {
   return urls;
 }
 
-function checkBound(name: string, value: number | undefined, otherwise: number, min: number, max: number): number {
+export function checkBound(name: string, value: number | undefined, otherwise: number, min: number, max: number): number {
   if (value === undefined) return otherwise;
   if (!Number.isFinite(value) || value < min || value > max) throw invalid(`"${name}" is no number from ${min} to ${max}`);
   return Math.floor(value);
@@ -91,7 +91,7 @@ function codecsOf(encoding: HoldfastOptions['encoding'] = 'auto'): readonly Code
 }
 
 /** The text that a payload is on the wire; bytes stay bytes. */
-function rawPayload(payload: unknown): Raw {
+export function rawPayload(payload: unknown): Raw {
   if (payload instanceof Uint8Array) return new Uint8Array(payload); // Not slice(): that of a Buffer is a view of it.
   let text: string | undefined;
   try {
@@ -103,7 +103,7 @@ function rawPayload(payload: unknown): Raw {
   return text;
 }
 
-function messageOf<P>(epoch: string, { channel, offset, id, payload, timestamp, from }: DataMessage): Message<P> {
+export function messageOf<P>(epoch: string, { channel, offset, id, payload, timestamp, from }: DataMessage): Message<P> {
   const common = { type: 'message', channel, epoch, offset, id, payload: payload as P, timestamp } as const;
   return from === undefined ? common : { ...common, from };
 }
@@ -708,6 +708,6 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
   }
 }
 
-function closedError(): HoldfastError {
+export function closedError(): HoldfastError {
   return new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
 }

@@ -15,7 +15,7 @@ const syncMs = 10_000;
 
 export const refusedForNow: readonly string[] = ['overloaded', 'unavailable', 'rate_limited', 'timeout'];
 
-function checkStart(channel: string, { since, last = 0, mode = 'all' }: SubscribeOptions): string | undefined {
+export function checkStart(channel: string, { since, last = 0, mode = 'all' }: SubscribeOptions): string | undefined {
   if (!isChannelName(channel)) return `"${channel}" names no channel: 1 to 255 bytes of UTF-8 without control characters do`;
   if (since !== undefined && !(isLabel(since.epoch, true) && isNumber(since.offset)))
     return '"since" is no position: give one as a subscription had it, {epoch, offset}';
