@@ -21,6 +21,7 @@ const entries = [
   { name: 'outbox', source: 'src/outbox_indexeddb.ts' },
   { name: 'shared', source: 'src/shared/shared_holdfast.ts' },
   { name: 'react', source: 'src/react.ts' },
+  { name: 'pool', source: 'src/pool/pool.ts' },
 ];
 
 const common = {

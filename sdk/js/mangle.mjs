@@ -57,7 +57,7 @@ export function mangledProps(root) {
 
   for (const file of program.getSourceFiles()) {
     // What is an entry point of its own is not in the built file.
-    if (!file.fileName.startsWith(folder) || file.fileName.startsWith(`${folder}shared/`)) continue;
+    if (!file.fileName.startsWith(folder) || /^(shared|pool)\//.test(file.fileName.slice(folder.length))) continue;
     inTable = tables.includes(file.fileName.slice(folder.length));
     visit(file);
     // A class that implements a visible interface, or an object that becomes one, has its names.
