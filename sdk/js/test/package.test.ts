@@ -65,7 +65,7 @@ describe('the package', () => {
     const { stdout } = await execute('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root });
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const paths = files.map(({ path }) => path);
-    for (const path of ['README.md', 'package.json', 'dist/esm/index.js', 'dist/esm/index.node.js', 'dist/cjs/index.js', 'dist/holdfast.min.js', 'dist/esm/react.js', 'dist/cjs/react.js', 'dist/esm/types/react.d.ts', 'dist/esm/types/index.d.ts', 'dist/cjs/types/index.node.d.ts'])
+    for (const path of ['README.md', 'package.json', 'dist/esm/index.js', 'dist/esm/index.node.js', 'dist/cjs/index.js', 'dist/holdfast.min.js', 'dist/esm/react.js', 'dist/cjs/react.js', 'dist/esm/types/react.d.ts', 'dist/esm/types/index.d.ts', 'dist/cjs/types/index.node.d.ts', 'dist/esm/pool.js', 'dist/cjs/pool.js', 'dist/esm/types/pool/pool.d.ts', 'dist/cjs/types/pool/pool_types.d.ts'])
       expect(paths).toContain(path);
     for (const path of paths) expect(path).toMatch(/^(dist\/|README\.md$|package\.json$|LICENSE$)/);
   });
@@ -89,14 +89,37 @@ describe('the package', () => {
     client.subscribe('other');
   `;
 
+  const usePool = `
+    import { HoldfastPool, PublishUncertain, type PoolEvents, type PoolOptions, type PoolStatistics, type Position, type Subscription } from 'holdfast-client/pool';
+    type Channels = { ticker: { price: number }; [room: \`room:\${string}\`]: { text: string } };
+    const options: PoolOptions = { connections: 4, autoConnect: false, queueMax: 10, encoding: 'json' };
+    const pool = new HoldfastPool<Channels>(['ws://127.0.0.1:1/ws', 'ws://127.0.0.1:2/ws'], options);
+    const chat: Subscription<{ text: string }> = pool.subscribe('room:lobby', (message) => { const text: string = message.payload.text; void text; });
+    const position: Position | null = chat.position;
+    pool.on('memberEnded', ({ member, nextAttempt }: PoolEvents['memberEnded']) => void (member.toFixed() + nextAttempt.toFixed()));
+    pool.on('ended', () => undefined);
+    const all: PoolStatistics = pool.statistics().all;
+    void [position, all.queued, pool.members[0]?.state === 'live'];
+    void pool.publish('ticker', { price: 1 }, { key: 'EURUSD', id: 'x' }).catch((error: unknown) => { if (error instanceof PublishUncertain) void error.payload; });
+    void pool.publish('ticker', { price: 1 }, { key: null }).catch(() => undefined);
+    // @ts-expect-error - it has no price.
+    void pool.publish('ticker', { nothing: 1 }).catch(() => undefined);
+    // @ts-expect-error - there is no such channel.
+    pool.subscribe('other');
+    // @ts-expect-error - an outbox is for one session.
+    new HoldfastPool('ws://127.0.0.1:1/ws', { storage: { outbox: { load() {} } } });
+  `;
+
   it.each([
     { module: 'node16', moduleResolution: 'node16', file: 'use.mts' },
     { module: 'node16', moduleResolution: 'node16', file: 'use.cts' },
     { module: 'esnext', moduleResolution: 'bundler', file: 'use.ts' },
     { module: 'nodenext', moduleResolution: 'nodenext', file: 'use.mts' },
   ])('has types under $moduleResolution, for $file', async ({ module, moduleResolution, file }) => {
+    const poolFile = file.replace('use', 'pool');
     writeFileSync(join(project, file), use);
-    await run(tsc, ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', moduleResolution, file]);
+    writeFileSync(join(project, poolFile), usePool);
+    await run(tsc, ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', moduleResolution, file, poolFile]);
   });
 
   it('loads by import and by require, and a program ends when it has closed its client', async () => {
@@ -110,6 +133,22 @@ describe('the package', () => {
     symlinkSync(join(root, 'node_modules', 'ws'), join(project, 'node_modules', 'ws'), 'dir');
     expect(await run('use.mjs', [])).toBe('over\n');
     expect(await run('use.cjs', [])).toBe('over\n');
+  });
+
+  it('has a pool that loads both ways, that ends with its program, and that no page has to load', async () => {
+    const text = `
+      const pool = new HoldfastPool('ws://127.0.0.1:1/ws', { connections: 2 });
+      pool.publish('x', 1).then(() => process.exit(2), (error) => { if (!(error instanceof HoldfastError) || error.code !== 'closed') process.exit(3); });
+      pool.on('retrying', () => pool.close());
+      pool.on('ended', () => console.log('over'));`;
+    writeFileSync(join(project, 'pool.mjs'), `import { HoldfastError } from 'holdfast-client'; import { HoldfastPool } from 'holdfast-client/pool';${text}`);
+    writeFileSync(join(project, 'pool.cjs'), `const { HoldfastError } = require('holdfast-client'); const { HoldfastPool } = require('holdfast-client/pool');${text}`);
+    expect(await run('pool.mjs', [])).toBe('over\n');
+    expect(await run('pool.cjs', [])).toBe('over\n');
+    const isInIt = (...path: string[]): boolean => readFileSync(join(root, 'dist', ...path), 'utf8').includes('connectedQueueMax');
+    expect(isInIt('esm', 'pool.js')).toBe(true);
+    const chunks = readdirSync(join(root, 'dist', 'esm')).filter((file) => file.endsWith('.js') && file !== 'pool.js');
+    for (const path of [['holdfast.min.js'], ['cjs', 'index.js'], ['cjs', 'shared.js'], ...chunks.map((file) => ['esm', file])]) expect(isInIt(...path), path.join('/')).toBe(false);
   });
 
   it.each([
@@ -139,6 +178,7 @@ describe('the package', () => {
        for (const name of ['setTimeout', 'setInterval', 'queueMicrotask', 'fetch']) globalThis[name] = () => { throw new Error(name); };
        await import('holdfast-client');
        await import('holdfast-client/react');
+       await import('holdfast-client/pool');
        console.log(Object.getOwnPropertyNames(globalThis).join() === before);`,
     );
     expect(await run('import.mjs', [])).toBe('true\n');
