@@ -485,6 +485,8 @@ static void upgraded(struct hf_conn *c)
 {
     free(c->upgrade);
     c->told = NULL;
+    if (c->hub->advice.newcomers_too)
+        hf_hub_advise(c);
 }
 
 void hf_attach_taken(struct hf_conn *c)

@@ -122,7 +122,8 @@ struct hf_config {
     uint32_t idempotency_age_ms;   /* idempotency.age, 10 min; 1 s to 24 h */
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
 
-    uint32_t drain_timeout_ms; /* drain.timeout, 5 s; 0 to 10 min: from SIGTERM to the last close */
+    uint32_t
+        drain_timeout_ms; /* drain.timeout, 60 s; 0 to 10 min: from SIGTERM to the last close at the most */
 
     char path[HF_CONFIG_PATH_MAX]; /* the file that was read, for the errors of hf_config_check(); "": none */
     uint32_t lines[HF_CONFIG_KEYS]; /* where it sets each key, in the order of the key table; 0: elsewhere */

@@ -154,8 +154,8 @@ const struct hf_config_key hf_config_keys[] = {
     {"idempotency.keys", COUNT(idempotency_keys_max, 0, 10000000), .initial = "100000",
      .about = "Idempotency keys that are known at a time"},
 
-    {"drain.timeout", DURATION(drain_timeout_ms, 0, 10 * MINUTE_MS), .initial = "5s",
-     .about = "Time from SIGTERM until the last connection is closed"},
+    {"drain.timeout", DURATION(drain_timeout_ms, 0, 10 * MINUTE_MS), .initial = "60s",
+     .about = "Time from SIGTERM until the last connection is closed, at the most: the drain is over when all have left, or when the time that admission.rate asks for is up"},
 };
 /* clang-format on */
 

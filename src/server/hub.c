@@ -3,6 +3,7 @@
  */
 #include "server/hub.h"
 
+#include "base/assert.h"
 #include "server/admission.h"
 #include "server/hub_state.h"
 
@@ -19,6 +20,7 @@ enum {
     TIDY_PER_TURN =
         16384,        /* places looked at for what the predecessor left; a million take a third of a second */
     TIDY_POLL_MS = 5, /* from one such piece to the next, without other work */
+    ADVISED_PER_TURN = 1024, /* of a drain; some 4 us each for the write */
     CACHE_LINE = 64,
     WRITES_PER_CLOCK = 32, /* of some 4 us each; reading it costs 25 ns */
 };
@@ -307,6 +309,35 @@ static void flush_due(struct hf_hub *hub)
     hub->write_us = 0;
 }
 
+void hf_hub_advise(struct hf_conn *c)
+{
+    const struct hf_hub *hub = c->hub;
+    struct hf_msg m = {
+        .type = HF_MSG_RECONNECT, .has = HF_HAS_CODE, .code = hf_str_from(hf_code_name(hub->advice.code))};
+
+    if (c->phase != HF_CONN_OPEN || c->echo || hub->advice.code == HF_CODE_NONE)
+        return;
+    /* "leave this connection at a random time in that window": whoever hears of it later has less of it. */
+    m.after_max_ms = hub->advice.until_ms > hub->now.mono_ms ? hub->advice.until_ms - hub->now.mono_ms : 0;
+    hf_conn_send(c, &m);
+}
+
+/* In pieces, so that a drain of many connections does not stop the traffic. */
+static void advise_some(struct hf_hub *hub)
+{
+    for (uint32_t i = 0; i < ADVISED_PER_TURN && hub->advice.left > 0; i++) {
+        struct hf_conn *c = hf_conns_next(&hub->conns, &hub->advice.at);
+
+        if (c == NULL) {
+            hub->advice.left = 0;
+            break;
+        }
+        if (c->phase == HF_CONN_OPEN && !c->echo && hub->advice.left != UINT32_MAX)
+            hub->advice.left--;
+        hf_hub_advise(c);
+    }
+}
+
 static void unpin(struct hf_hub *hub)
 {
     for (uint32_t i = 0; i < hub->shards; i++)
@@ -330,6 +361,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     upkeep(hub);
     hf_service_tick(hub);
     retry_stalled(hub);
+    advise_some(hub);
     hf_deliver_mark(hub);
     flush_due(hub);
     hf_runs_forget(&hub->runs);
@@ -351,7 +383,7 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 {
     uint64_t at;
 
-    if (hub->due.count > 0 || hub->set_aside || !hf_list_empty(&hub->dirty_topics))
+    if (hub->due.count > 0 || hub->set_aside || hub->advice.left > 0 || !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
     at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
     if (at > hub->upkeep_ms)
@@ -365,21 +397,27 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 
 /* ---- The end ---- */
 
+static void begin_advice(struct hf_hub *hub, enum hf_code code, uint32_t count, uint32_t window_ms,
+                         struct hf_now now)
+{
+    hub->now = now;
+    hub->advice.code = code;
+    hub->advice.until_ms = now.mono_ms + window_ms;
+    hub->advice.at = 0;
+    hub->advice.left = count;
+    hub->advice.newcomers_too = count == UINT32_MAX;
+}
+
 void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now)
 {
-    struct hf_msg m = {.type = HF_MSG_RECONNECT,
-                       .has = HF_HAS_CODE,
-                       .code = hf_str_from(hf_code_name(HF_CODE_DRAINING)),
-                       .after_max_ms = window_ms};
-    struct hf_conn *c;
-    uint32_t at = 0;
-
-    hub->now = now;
     hub->draining = true;
-    while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
-        if (c->phase == HF_CONN_OPEN && !c->echo)
-            hf_conn_send(c, &m);
-    }
+    begin_advice(hub, HF_CODE_DRAINING, UINT32_MAX, window_ms, now);
+}
+
+void hf_hub_rebalance(struct hf_hub *hub, uint32_t count, uint32_t window_ms, struct hf_now now)
+{
+    hf_assert(!hub->draining);
+    begin_advice(hub, HF_CODE_REBALANCE, count, window_ms, now);
 }
 
 void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
@@ -388,9 +426,12 @@ void hf_hub_close_all(struct hf_hub *hub, struct hf_now now)
     uint32_t at = 0;
 
     hub->now = now;
-    hf_service_end_all(hub);
+    if (hub->advice.code != HF_CODE_REBALANCE) /* Else the backend's requests are served to the end. */
+        hf_service_end_all(hub);
     while ((c = hf_conns_next(&hub->conns, &at)) != NULL) {
-        if (c->phase == HF_CONN_OPEN)
+        if (c->phase == HF_CONN_OPEN && hub->advice.code == HF_CODE_REBALANCE)
+            hf_conn_close(c, HF_CLOSE_SERVICE_RESTART, "this worker is being replaced");
+        else if (c->phase == HF_CONN_OPEN)
             hf_conn_close(c, HF_CLOSE_GOING_AWAY, "the server is shutting down");
         else if (c->phase != HF_CONN_CLOSING)
             hf_conn_drop(c, HF_CLOSE_GOING_AWAY);

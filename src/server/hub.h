@@ -80,9 +80,14 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now);
 /* When the next turn is due at the latest, monotonic ms; `now` where work is left already. */
 uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now);
 
-/* Advise every connection to leave within window_ms and refuse new ones. */
+/* Advise every connection to leave within window_ms (`draining`), in the next turns, and refuse new ones. */
 void hf_hub_drain(struct hf_hub *hub, uint32_t window_ms, struct hf_now now);
-/* Close all that are left (1001). */
+/*
+ * Advise that many connections to leave within window_ms (`rebalance`), in the next turns. UINT32_MAX: all, and those too that open later; these are served until then.
+ * Not while the hub drains. Again: the last word counts.
+ */
+void hf_hub_rebalance(struct hf_hub *hub, uint32_t count, uint32_t window_ms, struct hf_now now);
+/* Close all that are left: 1012 where all were told to go elsewhere in this server, else 1001. */
 void hf_hub_close_all(struct hf_hub *hub, struct hf_now now);
 uint32_t hf_hub_connections(const struct hf_hub *hub);
 

@@ -256,6 +256,12 @@ struct hf_hub {
     bool orphans_left, interest_left; /* they have not come to their end */
     uint64_t write_us; /* while the due connections are written to: the time, read now and then; else 0 */
     bool draining;
+    struct {
+        enum hf_code code;  /* what connections are told that are to leave; NONE: they stay */
+        uint64_t until_ms;  /* the end of the window */
+        uint32_t at, left;  /* the walk through conns, and how many are to be told yet */
+        bool newcomers_too; /* whoever opens a connection is told as well */
+    } advice;
     bool set_aside;                         /* records wait for the next turn, which is to come at once */
     uint32_t search_left;                   /* of this turn's HF_SEARCH_PER_TURN */
     struct hf_buf scratch;                  /* a message being encoded */
@@ -306,6 +312,10 @@ void hf_conn_resume_input(struct hf_conn *c);
 void hf_conn_schedule(struct hf_conn *c);
 void hf_conn_timer(struct hf_conn *c);
 void hf_conn_free(struct hf_conn *c);
+
+/* ---- hub.c ---- */
+/* A connection has opened: where all are to leave, it is told too. */
+void hf_hub_advise(struct hf_conn *c);
 
 /* ---- attach.c ---- */
 /* A valid upgrade request: attach a session, or answer why not. */

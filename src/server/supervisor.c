@@ -6,7 +6,9 @@
 #include "net/tls_place.h"
 #include "server/capacity.h"
 #include "server/certificates.h"
+#include "server/drain.h"
 #include "server/logger.h"
+#include "server/rolling.h"
 #include "server/worker.h"
 #include "shm/memory.h"
 #include "shm/region.h"
@@ -36,6 +38,7 @@ enum {
     BACKOFF_FIRST_MS = 50, /* restarts of one that keeps dying: 0, 50, 100, … ms */
     BACKOFF_MAX_MS = 5000,
     POLL_MS = 200,
+    PROGRESS_MS = 1000,     /* how often a drain says how far it is */
     DRAIN_MARGIN_MS = 4000, /* from the end of the drain to the kill of what is left */
     RING_BYTES_LEAST = 256 * 1024,
     LACK_MAX = 512,
@@ -70,6 +73,10 @@ struct supervisor {
     uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
     bool ready_said, draining;
     uint64_t drain_end_ms;
+    uint64_t drain_count; /* connections at its beginning */
+    uint64_t progress_ms; /* when it is told next */
+    struct hf_rolling rolling;
+    bool rolling_wanted; /* it was asked for before all workers served */
 };
 
 static uint64_t now_ms(void)
@@ -315,6 +322,7 @@ static int open_descriptors(struct supervisor *s)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR2);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -393,6 +401,8 @@ static void start_worker(struct supervisor *s, uint32_t slot)
     pid_t parent = getpid(), pid;
 
     atomic_store(&shared->state, HF_SLOT_STARTING);
+    atomic_store(&shared->draining, HF_DRAIN_NONE);
+    atomic_store(&shared->shed, 0);
     atomic_store(&shared->alive_ms, now_ms());
     atomic_fetch_add(&shared->starts, 1);
     pid = fork();
@@ -424,13 +434,17 @@ static void worker_died(struct supervisor *s, uint32_t slot, int status)
 {
     struct slot *w = &s->slots[slot];
     bool stable = now_ms() - w->started_ms >= STABLE_MS;
-    bool expected = s->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool told = atomic_load(&s->region.slots[slot].draining) != HF_DRAIN_NONE;
+    bool expected = told && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     uint64_t wait_ms;
 
     w->pid = 0;
     hf_region_bury_worker(&s->region, slot);
-    if (expected)
+    if (expected) {
+        w->failures = 0;
+        w->start_at_ms = 0;
         return;
+    }
     if (!w->condemned)
         w->failures = stable ? 1 : w->failures + 1;
     wait_ms = w->condemned ? 0 : backoff_ms(w->failures); /* Kills have a rate of their own. */
@@ -510,26 +524,106 @@ static uint32_t count_alive(const struct supervisor *s)
 
 /* ---- The loop ---- */
 
-static void begin_drain(struct supervisor *s, int signal_number)
+static void wake(struct supervisor *s, uint32_t slot)
 {
-    hf_log(HF_LOG_INFO, "stopping", hf_kv_i64("signal", signal_number),
-           hf_kv_u64("drain_ms", s->config->drain_timeout_ms));
-    s->draining = true;
-    s->drain_end_ms = now_ms() + s->config->drain_timeout_ms + DRAIN_MARGIN_MS;
-    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
-        uint64_t one = 1;
+    uint64_t one = 1;
 
-        atomic_store(&s->region.slots[slot].draining, 1);
-        (void)!write(s->wake_fds[slot], &one, sizeof(one));
-    }
+    (void)!write(s->wake_fds[slot], &one, sizeof(one));
 }
 
 static void wake_all(struct supervisor *s)
 {
-    uint64_t one = 1;
-
     for (uint32_t slot = 0; slot < s->config->workers; slot++)
-        (void)!write(s->wake_fds[slot], &one, sizeof(one));
+        wake(s, slot);
+}
+
+static uint64_t count_connections(const struct supervisor *s)
+{
+    return hf_gate_connections(hf_region_gate(&s->region));
+}
+
+static void begin_drain(struct supervisor *s, int signal_number)
+{
+    const struct hf_config *config = s->config;
+    struct hf_drain_plan plan;
+
+    s->drain_count = count_connections(s);
+    plan = hf_drain_plan(s->drain_count, config->admission_rate, config->drain_timeout_ms);
+    hf_log(HF_LOG_INFO, "stopping", hf_kv_i64("signal", signal_number),
+           hf_kv_u64("connections", s->drain_count), hf_kv_u64("window_ms", plan.window_ms),
+           hf_kv_u64("drain_ms", plan.total_ms));
+    if (plan.window_ms < plan.wanted_ms && s->drain_count > 0)
+        hf_log(HF_LOG_WARNING, "drain_short",
+               hf_kv_text("advice", "at admission.rate all clients need more time than drain.timeout "
+                                    "gives: some will be refused at first"),
+               hf_kv_u64("wanted_ms", plan.wanted_ms + (plan.total_ms - plan.window_ms)));
+    s->draining = true;
+    s->drain_end_ms = now_ms() + plan.total_ms + DRAIN_MARGIN_MS;
+    s->progress_ms = now_ms() + PROGRESS_MS;
+    for (uint32_t slot = 0; slot < config->workers; slot++)
+        atomic_store(&s->region.slots[slot].draining, HF_DRAIN_STOP);
+    wake_all(s);
+}
+
+static void tell_progress(struct supervisor *s)
+{
+    uint64_t end_ms = s->drain_end_ms - DRAIN_MARGIN_MS, now = now_ms();
+
+    if (!s->draining)
+        return;
+    if (count_connections(s) == 0)
+        wake_all(s); /* Each stays until all have nothing left: see worker.c. */
+    if (now < s->progress_ms)
+        return;
+    s->progress_ms = now + PROGRESS_MS;
+    hf_log(HF_LOG_INFO, "drain_progress", hf_kv_u64("left", count_connections(s)),
+           hf_kv_u64("of", s->drain_count), hf_kv_u64("ends_in_ms", end_ms > now ? end_ms - now : 0));
+}
+
+/* ---- Replacing the workers one by one ---- */
+
+static void begin_rolling(struct supervisor *s)
+{
+    s->rolling_wanted = !s->ready_said;
+    if (s->rolling_wanted)
+        return;
+    if (s->draining || !hf_rolling_begin(&s->rolling, now_ms())) {
+        hf_log(HF_LOG_WARNING, "rolling_restart_not_begun",
+               hf_kv_text("why", s->draining ? "the server stops" : "one is under way"));
+        return;
+    }
+    hf_log(HF_LOG_INFO, "rolling_restart", hf_kv_u64("workers", s->config->workers),
+           hf_kv_u64("connections", count_connections(s)));
+}
+
+/* Returns whether there may be more to do at once. */
+static bool roll(struct supervisor *s)
+{
+    struct hf_rolling *r = &s->rolling;
+    const struct slot *w = &s->slots[r->slot < s->config->workers ? r->slot : 0];
+    struct hf_rolling_view view = {.alive = w->pid > 0, .failures = w->failures};
+
+    switch (hf_rolling_tick(r, &s->region, &view, s->config->drain_timeout_ms, now_ms())) {
+    case HF_ROLLING_WAIT:
+        return false;
+    case HF_ROLLING_WAKE:
+        wake(s, r->slot);
+        return true;
+    case HF_ROLLING_KILL:
+        hf_log(HF_LOG_ERROR, "worker_stuck", hf_kv_u64("slot", r->slot), hf_kv_text("in", "its drain"));
+        kill(w->pid, SIGKILL);
+        return false;
+    case HF_ROLLING_DONE:
+        wake_all(s);
+        hf_log(HF_LOG_INFO, "rolling_restart_done", hf_kv_u64("took_ms", now_ms() - r->began_ms),
+               hf_kv_u64("connections", count_connections(s)));
+        return false;
+    case HF_ROLLING_BROKEN:
+        hf_log(HF_LOG_ERROR, "rolling_restart_broken", hf_kv_u64("slot", r->slot),
+               hf_kv_text("advice", "its new worker dies again and again; the others are left as they are"));
+        return false;
+    }
+    return false;
 }
 
 /*
@@ -569,6 +663,10 @@ static void take_signals(struct supervisor *s)
             reload(s);
             continue;
         }
+        if (info.ssi_signo == SIGUSR2) {
+            begin_rolling(s);
+            continue;
+        }
         if (s->draining) {
             hf_log(HF_LOG_WARNING, "stopping_at_once", hf_kv_i64("signal", (int)info.ssi_signo));
             kill_workers(s);
@@ -591,7 +689,8 @@ static void say_ready(struct supervisor *s)
 
 static int poll_ms(const struct supervisor *s)
 {
-    uint64_t now = now_ms(), at = now + (s->ready_said ? POLL_MS : 5);
+    bool waits = s->ready_said && s->rolling.phase == HF_ROLLING_IDLE && !s->draining;
+    uint64_t now = now_ms(), at = now + (waits ? POLL_MS : 5);
 
     for (uint32_t slot = 0; !s->draining && slot < s->config->workers; slot++)
         if (s->slots[slot].pid == 0 && s->slots[slot].start_at_ms < at)
@@ -612,6 +711,11 @@ static int serve(struct supervisor *s)
         kill_stuck(s);
         kill_condemned(s);
         say_ready(s);
+        tell_progress(s);
+        if (s->rolling_wanted && s->ready_said)
+            begin_rolling(s);
+        while (!s->draining && roll(s))
+            ;
         if (s->draining && count_alive(s) == 0)
             break;
         if (s->draining && now_ms() > s->drain_end_ms)

@@ -6,6 +6,7 @@
 #include "server/capacity.h"
 #include "server/certificates.h"
 #include "server/complaints.h"
+#include "server/drain.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
@@ -59,8 +60,10 @@ struct worker {
     struct hf_memory_watch memory;
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
     uint64_t accept_again_ms;  /* 0: accepting */
-    uint64_t drain_end_ms;     /* 0: not draining */
-    uint64_t due_ms;           /* until when it waits; 0: it does not */
+    enum hf_drain_why drain_why;
+    uint64_t drain_end_ms; /* while draining */
+    uint64_t shed_end_ms;  /* until then newcomers go to the others, so that those who are shed do */
+    uint64_t due_ms;       /* until when it waits; 0: it does not */
     uint8_t random[RANDOM_POOL];
     size_t random_used;
 };
@@ -122,10 +125,26 @@ static void start_listening(struct worker *w)
     w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
 }
 
-/* A draining worker listens for its API alone. */
+/*
+ * Whoever comes while we drain is told so, or served if we are only to be replaced. Where nobody else takes him, he waits in the socket's queue for our successor: a lone worker's
+ * has the same socket, and one that was handed to us stays open when we end.
+ */
+static bool listens(const struct worker *w)
+{
+    switch (w->drain_why) {
+    case HF_DRAIN_NONE:
+        return true;
+    case HF_DRAIN_STOP:
+        return !w->setup->shared_sockets;
+    case HF_DRAIN_REPLACE:
+        return !w->setup->shared_sockets && w->setup->region->config->workers > 1;
+    }
+    return true;
+}
+
 static void end_pause(struct worker *w)
 {
-    if (w->drain_end_ms == 0)
+    if (listens(w))
         start_listening(w);
     else
         w->accept_again_ms = 0;
@@ -161,6 +180,8 @@ static void steer(struct worker *w)
 {
     uint32_t members[HF_WORKERS_MAX], again[HF_WORKERS_MAX], count, count_again = list_open(w, again);
 
+    if (w->setup->shared_sockets)
+        return; /* Each takes from the same queue what it has room for. */
     do {
         count = count_again;
         memcpy(members, again, sizeof(again[0]) * count);
@@ -171,13 +192,21 @@ static void steer(struct worker *w)
     } while (count_again != count || memcmp(members, again, sizeof(again[0]) * count) != 0);
 }
 
+/* Give newcomers to the others, as if we were full. */
+static void turn_away(struct worker *w)
+{
+    atomic_store(&w->setup->region->slots[w->setup->slot].full, 1);
+    steer(w);
+}
+
 static void check_room(struct worker *w)
 {
     struct hf_slot *self = &w->setup->region->slots[w->setup->slot];
     uint32_t have = hf_hub_connections(w->hub);
     bool full = atomic_load_explicit(&self->full, memory_order_relaxed) != 0;
 
-    if (full ? have >= w->room_at : have < w->full_at)
+    if (w->drain_why != HF_DRAIN_NONE || w->now.mono_ms < w->shed_end_ms ||
+        (full ? have >= w->room_at : have < w->full_at))
         return;
     atomic_store(&self->full, !full);
     if (!full)
@@ -349,26 +378,85 @@ static void follow_reload(struct worker *w)
     hf_tls_drop(tls);
 }
 
-static void begin_drain(struct worker *w)
+/* All workers' connections come to the next server together; those of one that is replaced come alone. */
+static struct hf_drain_plan plan_drain(const struct worker *w, enum hf_drain_why why)
 {
-    uint32_t timeout_ms = w->setup->config->drain_timeout_ms;
+    const struct hf_config *config = w->setup->config;
+    uint64_t connections = hf_hub_connections(w->hub);
 
-    hf_log(HF_LOG_INFO, "draining", hf_kv_u64("connections", hf_hub_connections(w->hub)),
-           hf_kv_u64("timeout_ms", timeout_ms));
-    stop_listening(w);
-    w->accept_again_ms = 0;
-    hf_hub_drain(w->hub, timeout_ms / 2, w->now);
-    w->drain_end_ms = w->now.mono_ms + timeout_ms;
+    if (why == HF_DRAIN_STOP)
+        connections = hf_gate_connections(hf_region_gate(w->setup->region));
+    else if (w->setup->region->config->workers == 1)
+        return hf_drain_plan_alone(connections, config->admission_rate, config->drain_timeout_ms);
+    return hf_drain_plan(connections, config->admission_rate, config->drain_timeout_ms);
+}
+
+static void begin_drain(struct worker *w, enum hf_drain_why why)
+{
+    struct hf_drain_plan plan = plan_drain(w, why);
+
+    hf_log(HF_LOG_INFO, "draining", hf_kv_text("why", why == HF_DRAIN_STOP ? "stop" : "replace"),
+           hf_kv_u64("connections", hf_hub_connections(w->hub)), hf_kv_u64("window_ms", plan.window_ms),
+           hf_kv_u64("total_ms", plan.total_ms));
+    w->drain_why = why;
+    w->drain_end_ms = w->now.mono_ms + plan.total_ms;
+    if (why == HF_DRAIN_STOP)
+        hf_hub_drain(w->hub, plan.window_ms, w->now);
+    else
+        hf_hub_rebalance(w->hub, UINT32_MAX, plan.window_ms, w->now);
+    if (!listens(w)) {
+        stop_listening(w);
+        w->accept_again_ms = 0;
+    } else if (why == HF_DRAIN_REPLACE) {
+        turn_away(w);
+    }
+}
+
+/* A server that stops may have begun to replace this worker. */
+static void follow_drain(struct worker *w)
+{
+    enum hf_drain_why why = (enum hf_drain_why)atomic_load(&w->setup->region->slots[w->setup->slot].draining);
+
+    if (why != w->drain_why && why != HF_DRAIN_NONE && w->drain_why != HF_DRAIN_STOP)
+        begin_drain(w, why);
+}
+
+/* Some of our connections are more than our share. */
+static void follow_shed(struct worker *w)
+{
+    _Atomic uint32_t *shed = &w->setup->region->slots[w->setup->slot].shed;
+    const struct hf_config *config = w->setup->config;
+    struct hf_drain_plan plan;
+    uint32_t count;
+
+    if (atomic_load_explicit(shed, memory_order_relaxed) == 0 || w->drain_why != HF_DRAIN_NONE)
+        return;
+    count = atomic_exchange(shed, 0);
+    plan = hf_drain_plan(count, config->admission_rate, config->drain_timeout_ms);
+    hf_log(HF_LOG_INFO, "shedding", hf_kv_u64("connections", count),
+           hf_kv_u64("of", hf_hub_connections(w->hub)), hf_kv_u64("window_ms", plan.window_ms));
+    w->shed_end_ms = w->now.mono_ms + plan.window_ms;
+    turn_away(w);
+    hf_hub_rebalance(w->hub, count, plan.window_ms, w->now);
+}
+
+/* When the server stops, all workers end together: until then each answers newcomers and health checks. */
+static bool nothing_left(const struct worker *w)
+{
+    bool others = w->drain_why == HF_DRAIN_STOP &&
+                  hf_gate_connections(hf_region_gate(w->setup->region)) > 0 &&
+                  w->now.mono_ms < w->drain_end_ms;
+
+    return !others && hf_hub_connections(w->hub) == 0 && hf_list_empty(&w->hub->pending);
 }
 
 /* The advice went out; at the end of the time those who are left are closed, and get a moment to say goodbye. Returns whether it is over. */
 static bool drained(struct worker *w)
 {
-    if (w->drain_end_ms == 0 && atomic_load(&w->setup->region->slots[w->setup->slot].draining) != 0)
-        begin_drain(w);
-    if (w->drain_end_ms == 0)
+    follow_drain(w);
+    if (w->drain_why == HF_DRAIN_NONE)
         return false;
-    if (hf_hub_connections(w->hub) == 0)
+    if (nothing_left(w))
         return true;
     if (w->now.mono_ms < w->drain_end_ms)
         return false;
@@ -384,7 +472,7 @@ static int timeout_ms(struct worker *w)
 
     if (w->accept_again_ms != 0 && w->accept_again_ms < at)
         at = w->accept_again_ms;
-    if (w->drain_end_ms != 0 && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
+    if (w->drain_why != HF_DRAIN_NONE && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
     if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
         at = hf_relays_deadline_ms(&w->relays);
@@ -417,6 +505,7 @@ static void turn(struct worker *w)
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         end_pause(w);
     follow_reload(w);
+    follow_shed(w);
     hf_hub_set_short(w->hub, hf_memory_watch_tick(&w->memory, w->now.mono_ms));
     hf_sockets_read(&w->sockets);
     check_room(w);
@@ -499,6 +588,8 @@ int hf_worker_run(const struct hf_worker_setup *setup)
     hf_log(HF_LOG_INFO, "worker_started", hf_kv_u64("slot", setup->slot));
     while (!drained(w))
         turn(w);
+    turn_away(
+        w); /* Nobody is to wait in our queue for as long as others drain, or until our successor is there. */
     if (w->api != NULL) {
         hf_loop_remove(w->loop, &w->api_watch);
         setup->api->stop(w->api);

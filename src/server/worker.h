@@ -17,6 +17,8 @@ struct hf_worker_setup {
     uint32_t slot;
     const int *listen_fds; /* of this slot, one per configured address: those without TLS, then those with */
     size_t listen_count, plain_count;
+    bool
+        shared_sockets; /* they are those of other slots too, and of whoever has handed them to the supervisor */
     struct hf_tls *tls;        /* as the supervisor has checked it; NULL: no certificate is configured */
     uint32_t tls_generation;   /* which it is */
     const uint8_t *tls_secret; /* of the session tickets */

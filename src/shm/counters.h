@@ -123,6 +123,7 @@
     X(CLOSE_1008, "closes_total", "{code=\"1008\"}", "")                                                     \
     X(CLOSE_1009, "closes_total", "{code=\"1009\"}", "")                                                     \
     X(CLOSE_1011, "closes_total", "{code=\"1011\"}", "")                                                     \
+    X(CLOSE_1012, "closes_total", "{code=\"1012\"}", "")                                                     \
     X(CLOSE_1013, "closes_total", "{code=\"1013\"}", "")                                                     \
     X(CLOSE_4001, "closes_total", "{code=\"4001\"}", "")                                                     \
     X(CLOSE_4003, "closes_total", "{code=\"4003\"}", "")                                                     \

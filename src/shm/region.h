@@ -46,9 +46,10 @@ struct hf_slot {
     _Alignas(64) _Atomic uint32_t state; /* STARTING, DEAD: the supervisor; RUNNING: the worker */
     _Atomic int32_t pid;                 /* the supervisor */
     _Atomic uint32_t starts;             /* how often a worker was started here; the supervisor */
-    _Atomic uint32_t draining;           /* set by the supervisor: take nothing new, advise all to leave */
+    _Atomic uint32_t draining; /* enum hf_drain_why: advise all to leave, then end; the supervisor */
     _Atomic uint32_t
         condemned;         /* set by any worker for the demo; the supervisor kills this one, and clears it */
+    _Atomic uint32_t shed; /* connections that it should give to others; the supervisor, and 0 the worker */
     _Atomic uint32_t full; /* others shall have the new connections; the worker, and its successor */
     _Atomic uint64_t alive_ms; /* last turn of the worker's loop, monotonic; the worker */
     _Atomic uint64_t

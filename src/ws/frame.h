@@ -42,6 +42,7 @@ enum hf_ws_close_code {
     HF_CLOSE_POLICY = 1008,
     HF_CLOSE_TOO_BIG = 1009,
     HF_CLOSE_INTERNAL = 1011,
+    HF_CLOSE_SERVICE_RESTART = 1012, /* these two: IANA, "WebSocket Close Code Number Registry" */
     HF_CLOSE_TRY_AGAIN_LATER = 1013,
     HF_CLOSE_SUPERSEDED = 4001,
     HF_CLOSE_TOKEN_EXPIRED = 4002,

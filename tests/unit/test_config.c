@@ -78,7 +78,7 @@ static void the_defaults_are_those_of_the_protocol(void **state)
     assert_int_equal(c.message_bytes_max, 65536);
     assert_int_equal(c.idempotency_age_ms, 600000);
     assert_int_equal(c.idempotency_keys_max, 100000);
-    assert_int_equal(c.drain_timeout_ms, 5000);
+    assert_int_equal(c.drain_timeout_ms, 60000);
     assert_int_equal(hf_config_check(&c, error, sizeof(error)), 0);
 }
 
