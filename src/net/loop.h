@@ -33,6 +33,8 @@ struct hf_loop *hf_loop_new(void);
 void hf_loop_free(struct hf_loop *l);
 /* Watch a non-blocking descriptor. level: report readiness as long as it lasts (for descriptors that a library reads). Returns 0 or HF_EIO, errno set. */
 int hf_loop_add(struct hf_loop *l, struct hf_watch *w, bool level) HF_MUST_CHECK;
+/* The same, level-triggered, for a socket that several processes wait for: one of them is woken, or a few, and not all. Not for a descriptor of epoll. */
+int hf_loop_add_shared(struct hf_loop *l, struct hf_watch *w) HF_MUST_CHECK;
 /* No more calls, not even of events that have been fetched already. */
 void hf_loop_remove(struct hf_loop *l, struct hf_watch *w);
 /* Wait at most timeout_ms (-1: for ever), read the clocks into *now, and call what is ready. Returns the number of calls. */

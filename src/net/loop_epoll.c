@@ -44,6 +44,13 @@ int hf_loop_add(struct hf_loop *l, struct hf_watch *w, bool level)
     return epoll_ctl(l->fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? HF_EIO : 0;
 }
 
+int hf_loop_add_shared(struct hf_loop *l, struct hf_watch *w)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data = {.ptr = w}};
+
+    return epoll_ctl(l->fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? HF_EIO : 0;
+}
+
 void hf_loop_remove(struct hf_loop *l, struct hf_watch *w)
 {
     epoll_ctl(l->fd, EPOLL_CTL_DEL, w->fd, NULL);

@@ -1,6 +1,7 @@
 #include "server/supervisor.h"
 
 #include "base/assert.h"
+#include "net/inherit.h"
 #include "net/listen.h"
 #include "net/loop.h"
 #include "net/tls_place.h"
@@ -8,6 +9,7 @@
 #include "server/certificates.h"
 #include "server/drain.h"
 #include "server/logger.h"
+#include "server/notify.h"
 #include "server/rolling.h"
 #include "server/worker.h"
 #include "shm/memory.h"
@@ -27,6 +29,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,6 +41,7 @@ enum {
     BACKOFF_FIRST_MS = 50, /* restarts of one that keeps dying: 0, 50, 100, … ms */
     BACKOFF_MAX_MS = 5000,
     POLL_MS = 200,
+    STATUS_MS = 5000,
     PROGRESS_MS = 1000,     /* how often a drain says how far it is */
     DRAIN_MARGIN_MS = 4000, /* from the end of the drain to the kill of what is left */
     RING_BYTES_LEAST = 256 * 1024,
@@ -65,6 +69,9 @@ struct supervisor {
     struct slot slots[HF_WORKERS_MAX];
     int sockets_first; /* the first of the slots' sockets, which follow each other */
     uint32_t sockets_count;
+    struct hf_inherited inherited; /* sockets that the service manager has opened */
+    bool shared_sockets;           /* clients come by some of those */
+    struct hf_notify notify;
     bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
     const char *unix_path; /* of the API's socket, once it is ours; NULL: none */
@@ -75,6 +82,7 @@ struct supervisor {
     uint64_t drain_end_ms;
     uint64_t drain_count; /* connections at its beginning */
     uint64_t progress_ms; /* when it is told next */
+    uint64_t status_ms;   /* when the service manager is told next how many connections there are */
     struct hf_rolling rolling;
     bool rolling_wanted; /* it was asked for before all workers served */
 };
@@ -228,15 +236,101 @@ static void note_sockets(struct supervisor *s, const int *fds)
     }
 }
 
+/* ---- Sockets of the service manager ---- */
+
+static int set_up_notify(struct supervisor *s)
+{
+    char error[200];
+
+    if (hf_notify_open(&s->notify, error, sizeof(error)) < 0)
+        return cannot_start("tell the service manager when we are ready", "", error);
+    if (hf_inherit(&s->inherited, error, sizeof(error)) < 0)
+        return cannot_start("use the sockets of the service manager", "", error);
+    return 0;
+}
+
+/* The addresses of the sockets with this name, into a list of the configuration. Returns how many there are; 0 leaves the list as it is. */
+static int name_addresses(struct supervisor *s, const char *name, char (*list)[HF_ADDRESS_MAX], size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->inherited.count; i++) {
+        const struct hf_inherited_socket *socket = &s->inherited.sockets[i];
+
+        if (strcmp(socket->name, name) == 0 && count < max)
+            snprintf(list[count++], HF_ADDRESS_MAX, "%s", socket->address);
+    }
+    return (int)count;
+}
+
+/* "FileDescriptorName=KEY": such sockets take the place of what the key says. All others are found by their address. */
+static void take_named_sockets(struct supervisor *s)
+{
+    struct hf_config *c = &s->planned;
+    int plain = name_addresses(s, "listen", c->listen, HF_LISTEN_MAX);
+    int tls = name_addresses(s, "tls.listen", c->tls_listen, HF_LISTEN_MAX);
+
+    if (plain > 0)
+        c->listen_count = (size_t)plain;
+    if (tls > 0)
+        c->tls_listen_count = (size_t)tls;
+    (void)name_addresses(s, "api.listen", &c->api_listen, 1);
+}
+
+/* The same socket for every slot. Returns 1 with the descriptors, 0 where none was handed over for this address, or -1 with errno. */
+static int share_inherited(struct supervisor *s, const char *address, int *fds)
+{
+    struct hf_inherited_socket *found = hf_inherited_find(&s->inherited, address);
+
+    if (found == NULL)
+        return 0;
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        fds[slot] = slot == 0 ? found->fd : fcntl(found->fd, F_DUPFD_CLOEXEC, 0);
+        if (fds[slot] < 0)
+            return -1;
+    }
+    note_sockets(s, fds);
+    hf_log(HF_LOG_INFO, "socket_inherited", hf_kv_text("address", address));
+    return 1;
+}
+
+/* One that nobody accepts from would hold clients for ever. */
+static int check_all_taken(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->inherited.count; i++) {
+        const struct hf_inherited_socket *socket = &s->inherited.sockets[i];
+        char why[HF_INHERIT_TEXT_MAX + 160];
+
+        if (socket->taken)
+            continue;
+        snprintf(
+            why, sizeof(why),
+            "nothing is to listen on %s: add it to listen, or name the socket by FileDescriptorName=listen, "
+            "tls.listen or api.listen",
+            socket->address);
+        return cannot_start("use a socket of the service manager", "", why);
+    }
+    return 0;
+}
+
 static int listen_on(struct supervisor *s, const char *key, const char *text, int *fds)
 {
     struct sockaddr_storage address;
     socklen_t len;
-    char what[HF_ADDRESS_MAX + 16];
+    char what[HF_ADDRESS_MAX + 16], written[HF_ADDRESS_MAX];
+    int shared;
 
     snprintf(what, sizeof(what), "listen on %s", text);
     if (hf_address_parse(text, &address, &len) < 0)
         return cannot_start(what, key, "not ADDRESS:PORT");
+    hf_address_format(&address, written, sizeof(written));
+    shared = share_inherited(s, written, fds);
+    if (shared < 0)
+        return cannot_start(what, key, strerror(errno));
+    if (shared > 0) {
+        s->shared_sockets |= strcmp(key, "api.listen") != 0;
+        return 0;
+    }
     if (hf_listen_many(&address, len, fds, s->config->workers) < 0)
         return cannot_start(what, key, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
     note_sockets(s, fds);
@@ -269,8 +363,12 @@ static int listen_on_unix(struct supervisor *s, const char *path, int *fds)
 {
     static const mode_t modes[] = {[HF_SOCKET_0600] = 0600, [HF_SOCKET_0660] = 0660, [HF_SOCKET_0666] = 0666};
     char what[HF_ADDRESS_MAX + 16];
+    int shared = share_inherited(s, s->config->api_listen, fds);
 
-    if (hf_listen_unix(path, modes[s->config->api_socket_mode], fds, s->config->workers) == 0) {
+    if (shared > 0)
+        return 0;
+    if (shared == 0 &&
+        hf_listen_unix(path, modes[s->config->api_socket_mode], fds, s->config->workers) == 0) {
         note_sockets(s, fds);
         s->unix_path = path;
         return 0;
@@ -300,12 +398,12 @@ static int open_sockets(struct supervisor *s)
     for (uint32_t slot = 0; slot < s->config->workers; slot++)
         s->slots[slot].api_fd = -1;
     if (s->api == NULL || strcmp(s->config->api_listen, "none") == 0)
-        return 0;
+        return check_all_taken(s);
     status = unix_path(s->config) != NULL ? listen_on_unix(s, unix_path(s->config), fds)
                                           : listen_on(s, "api.listen", s->config->api_listen, fds);
     for (uint32_t slot = 0; status == 0 && slot < s->config->workers; slot++)
         s->slots[slot].api_fd = fds[slot];
-    return status;
+    return status == 0 ? check_all_taken(s) : status;
 }
 
 static int open_descriptors(struct supervisor *s)
@@ -378,6 +476,7 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
                                     .listen_fds = s->slots[slot].listen_fds,
                                     .listen_count = listener_count(s),
                                     .plain_count = s->config->listen_count,
+                                    .shared_sockets = s->shared_sockets,
                                     .tls = s->tls,
                                     .tls_generation = atomic_load(&s->region.header->tls_generation),
                                     .tls_secret = s->tls_secret,
@@ -390,6 +489,7 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
         _exit(EXIT_FAILED);
     /* SIGINT and SIGTERM stay blocked: a terminal sends them to the whole group, and the supervisor decides. */
     close(s->signal_fd);
+    hf_notify_close(&s->notify);
     close_sockets_of_others(s, slot);
     hf_logger_identify((int)slot);
     exit(hf_worker_run(&setup));
@@ -542,6 +642,14 @@ static uint64_t count_connections(const struct supervisor *s)
     return hf_gate_connections(hf_region_gate(&s->region));
 }
 
+/* sd_notify(3), EXTEND_TIMEOUT_USEC: so that TimeoutStopSec= does not end a drain that takes its time. */
+static unsigned long long drain_us_left(const struct supervisor *s)
+{
+    uint64_t now = now_ms();
+
+    return ((s->drain_end_ms > now ? s->drain_end_ms - now : 0) + DRAIN_MARGIN_MS) * 1000;
+}
+
 static void begin_drain(struct supervisor *s, int signal_number)
 {
     const struct hf_config *config = s->config;
@@ -562,6 +670,8 @@ static void begin_drain(struct supervisor *s, int signal_number)
     s->progress_ms = now_ms() + PROGRESS_MS;
     for (uint32_t slot = 0; slot < config->workers; slot++)
         atomic_store(&s->region.slots[slot].draining, HF_DRAIN_STOP);
+    hf_notify_say(&s->notify, "STOPPING=1\nSTATUS=Draining %llu connections.\nEXTEND_TIMEOUT_USEC=%llu",
+                  (unsigned long long)s->drain_count, drain_us_left(s));
     wake_all(s);
 }
 
@@ -578,6 +688,36 @@ static void tell_progress(struct supervisor *s)
     s->progress_ms = now + PROGRESS_MS;
     hf_log(HF_LOG_INFO, "drain_progress", hf_kv_u64("left", count_connections(s)),
            hf_kv_u64("of", s->drain_count), hf_kv_u64("ends_in_ms", end_ms > now ? end_ms - now : 0));
+    hf_notify_say(&s->notify, "STATUS=Draining: %llu of %llu connections are left.\nEXTEND_TIMEOUT_USEC=%llu",
+                  (unsigned long long)count_connections(s), (unsigned long long)s->drain_count,
+                  drain_us_left(s));
+}
+
+/* ---- What the service manager hears ---- */
+
+/* Whether some worker serves, and the loop of each one that runs turns. One that is dead is replaced by us, and no reason to end the others. */
+static bool is_well(const struct supervisor *s)
+{
+    uint64_t now = now_ms(), patience_ms = s->notify.watchdog_ms / 2;
+
+    for (uint32_t slot = 0; slot < s->config->workers; slot++) {
+        uint64_t alive_ms = atomic_load(&s->region.slots[slot].alive_ms);
+
+        if (s->slots[slot].pid > 0 && now > alive_ms && now - alive_ms > patience_ms)
+            return false;
+    }
+    return s->draining || count_running(s) > 0;
+}
+
+static void tell_status(struct supervisor *s)
+{
+    uint64_t now = now_ms();
+
+    if (!s->ready_said || s->draining || now < s->status_ms)
+        return;
+    s->status_ms = now + STATUS_MS;
+    hf_notify_say(&s->notify, "STATUS=%u workers serve %llu connections.", count_running(s),
+                  (unsigned long long)count_connections(s));
 }
 
 /* ---- Replacing the workers one by one ---- */
@@ -652,6 +792,18 @@ static void reload(struct supervisor *s)
     hf_log(HF_LOG_INFO, "certificates_reloaded", hf_kv_u64("certificates", s->config->certificate_count));
 }
 
+/* sd_notify(3), RELOADING: "the service is beginning to reload", with the time; READY ends it. */
+static void reload_told(struct supervisor *s)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    hf_notify_say(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                  (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
+    reload(s);
+    hf_notify_say(&s->notify, "READY=1");
+}
+
 static void take_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
@@ -660,7 +812,7 @@ static void take_signals(struct supervisor *s)
         if (info.ssi_signo == SIGCHLD)
             continue;
         if (info.ssi_signo == SIGHUP) {
-            reload(s);
+            reload_told(s);
             continue;
         }
         if (info.ssi_signo == SIGUSR2) {
@@ -683,6 +835,7 @@ static void say_ready(struct supervisor *s)
     s->ready_said = true;
     hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers),
            hf_kv_u64("connections_max", s->capacity.connections));
+    hf_notify_say(&s->notify, "READY=1");
     if (s->ready_text != NULL)
         fputs(s->ready_text, stderr);
 }
@@ -712,6 +865,8 @@ static int serve(struct supervisor *s)
         kill_condemned(s);
         say_ready(s);
         tell_progress(s);
+        tell_status(s);
+        hf_notify_alive(&s->notify, is_well(s), now_ms());
         if (s->rolling_wanted && s->ready_said)
             begin_rolling(s);
         while (!s->draining && roll(s))
@@ -738,7 +893,11 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     s->ready_text = ready_text;
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
-    status = plan_capacity(s);
+    status = set_up_notify(s);
+    if (status == 0)
+        take_named_sockets(s);
+    if (status == 0)
+        status = plan_capacity(s);
     if (status == 0)
         status = prepare_openssl(s);
     if (status == 0)
@@ -754,6 +913,7 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     hf_tls_drop(s->tls);
     if (s->unix_path != NULL)
         (void)unlink(s->unix_path);
+    hf_notify_close(&s->notify);
     hf_memory_unmap(s->memory, s->memory_bytes);
     free(s); /* Sockets end with the process. */
     return status;

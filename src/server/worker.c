@@ -115,7 +115,8 @@ static void start_listening(struct worker *w)
     bool failed = false;
 
     for (size_t i = 0; i < w->setup->listen_count; i++)
-        failed |= hf_loop_add(w->loop, &w->listeners[i].watch, true) < 0;
+        failed |= w->setup->shared_sockets ? hf_loop_add_shared(w->loop, &w->listeners[i].watch) < 0
+                                           : hf_loop_add(w->loop, &w->listeners[i].watch, true) < 0;
     w->listening = true;
     w->accept_again_ms = 0;
     if (!failed)
@@ -133,7 +134,7 @@ static bool listens(const struct worker *w)
 {
     switch (w->drain_why) {
     case HF_DRAIN_NONE:
-        return true;
+        return !w->setup->shared_sockets || atomic_load(&w->setup->region->slots[w->setup->slot].full) == 0;
     case HF_DRAIN_STOP:
         return !w->setup->shared_sockets;
     case HF_DRAIN_REPLACE:
@@ -180,8 +181,15 @@ static void steer(struct worker *w)
 {
     uint32_t members[HF_WORKERS_MAX], again[HF_WORKERS_MAX], count, count_again = list_open(w, again);
 
-    if (w->setup->shared_sockets)
-        return; /* Each takes from the same queue what it has room for. */
+    if (w->setup->shared_sockets) { /* Each takes from the same queue what it has room for. */
+        bool wanted = listens(w) && w->accept_again_ms == 0;
+
+        if (wanted && !w->listening)
+            start_listening(w);
+        else if (!wanted)
+            stop_listening(w);
+        return;
+    }
     do {
         count = count_again;
         memcpy(members, again, sizeof(again[0]) * count);
