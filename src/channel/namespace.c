@@ -95,9 +95,7 @@ int hf_namespaces_add(struct hf_namespaces *n, struct hf_str pattern, struct hf_
                               .history_messages = HF_NAMESPACE_UNSET,
                               .history_bytes = HF_NAMESPACE_UNSET,
                               .history_age_ms = HF_NAMESPACE_UNSET,
-                              .message_bytes_max = HF_NAMESPACE_UNSET,
-                              .publish_rate = HF_NAMESPACE_UNSET,
-                              .publish_burst = HF_NAMESPACE_UNSET};
+                              .message_bytes_max = HF_NAMESPACE_UNSET};
     uint32_t at = 0;
     int err;
 

@@ -50,6 +50,9 @@ struct hf_rule {
     uint16_t text_at;
 };
 
+/* What a subscription that names no mode gets. */
+enum hf_namespace_mode { HF_NAMESPACE_ALL, HF_NAMESPACE_LATEST };
+
 /* A limit of a namespace that is not set: the server's own holds. */
 #define HF_NAMESPACE_UNSET UINT32_MAX
 
@@ -58,9 +61,9 @@ struct hf_namespace {
     uint8_t pattern_len; /* without the "*" of a prefix */
     bool is_prefix;
     bool presence; /* members are kept and told of, to those who may see them */
-    bool latest;   /* a subscription that names no mode follows the newest value only */
+    enum hf_namespace_mode mode;
     uint32_t line; /* in the file that it was read from, for errors; 0: unknown */
-    uint32_t history_messages, history_bytes, history_age_ms; /* or HF_NAMESPACE_UNSET, as all below */
+    uint32_t history_messages, history_bytes, history_age_ms; /* or HF_NAMESPACE_UNSET, as the next */
     uint32_t message_bytes_max;
     uint32_t publish_rate,
         publish_burst; /* of one session, in this namespace; rate 0: no bound; burst 0: those of one second */

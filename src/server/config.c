@@ -218,6 +218,47 @@ static int check_demo(const struct hf_config *c, char *error, size_t cap)
     return check_demo_local(c, error, cap);
 }
 
+/* "FILE:LINE: namespaces.PATTERN.KEY: what" */
+static int namespace_conflict(const struct hf_config *c, const struct hf_namespace *ns, const char *key,
+                              const char *what, char *error, size_t cap)
+{
+    struct hf_str pattern = hf_namespace_pattern(&c->namespaces, ns);
+
+    snprintf(error, cap, "%s:%u: namespaces.%s%s.%s: %s", c->path, ns->line, hf_config_show(pattern).text,
+             ns->is_prefix ? "*" : "", key, what);
+    return HF_EINVAL;
+}
+
+static int check_namespace(const struct hf_config *c, const struct hf_namespace *ns, char *error, size_t cap)
+{
+    char has[24], most[24], what[WHAT_MAX];
+
+    if (ns->message_bytes_max != HF_NAMESPACE_UNSET && ns->message_bytes_max > c->message_bytes_max) {
+        hf_config_number_text(HF_CONFIG_BYTES, ns->message_bytes_max, has, sizeof(has));
+        hf_config_number_text(HF_CONFIG_BYTES, c->message_bytes_max, most, sizeof(most));
+        snprintf(what, sizeof(what), "%s is more than limits.message (%s), which no message may exceed", has,
+                 most);
+        return namespace_conflict(c, ns, "limits.message", what, error, cap);
+    }
+    for (int right = 0; right < HF_RIGHTS; right++)
+        for (int i = 0; i < HF_RULES_MAX; i++)
+            if (ns->allow[right][i].kind == HF_RULE_BACKEND) {
+                snprintf(what, sizeof(what), "allow.%s", hf_right_name((enum hf_right)right));
+                return namespace_conflict(c, ns, what, "'backend' has nobody to ask: there is no hook for it",
+                                          error, cap);
+            }
+    return 0;
+}
+
+static int check_namespaces(const struct hf_config *c, char *error, size_t cap)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; i < c->namespaces.count && err == 0; i++)
+        err = check_namespace(c, &c->namespaces.list[i], error, cap);
+    return err;
+}
+
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
@@ -232,5 +273,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_proxy(c, error, error_cap);
     if (err == 0)
         err = check_demo(c, error, error_cap);
+    if (err == 0)
+        err = check_namespaces(c, error, error_cap);
     return err;
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ip.h"
+#include "channel/namespace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 57,
+    HF_CONFIG_KEYS = 58,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
@@ -90,6 +91,8 @@ struct hf_config {
     uint32_t history_messages; /* history.messages, 1,024; 0 to 1,000,000 */
     uint32_t history_bytes;    /* history.bytes, 1 MiB; 0 to 1 GiB (payload bytes) */
     uint32_t history_age_ms;   /* history.age, 10 min; 1 s to 24 h */
+
+    struct hf_namespaces namespaces; /* namespaces; none: all channels are open to all */
 
     uint32_t shards; /* memory.shards, 16; 1 to 256 */
     uint32_t

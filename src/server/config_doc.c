@@ -59,6 +59,26 @@ static const char intro[] =
     "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
     "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`.\n";
 
+static const char namespaces_intro[] = "\n"
+                                       "Each pattern in it is a channel's name, or the beginning of names "
+                                       "and a `*`; the most specific one that fits a channel "
+                                       "counts. [Namespaces and "
+                                       "permissions](namespaces.md) tells all of it.\n"
+                                       "\n"
+                                       "```yaml\n"
+                                       "namespaces:\n"
+                                       "  \"chat:*\":\n"
+                                       "    allow:\n"
+                                       "      subscribe: user\n"
+                                       "      publish: [\"chat:${user}:*\", claim:moderates]\n"
+                                       "    history: {messages: 100, age: 1h}\n"
+                                       "    limits: {publish_rate: 5}\n"
+                                       "  \"*\": {allow: none}\n"
+                                       "```\n"
+                                       "\n"
+                                       "Each has these keys:\n"
+                                       "\n";
+
 static const char *initial_of(const struct hf_config_key *key)
 {
     return key->initial_text != NULL ? key->initial_text : key->initial;
@@ -74,32 +94,62 @@ static bool same_section(const char *a, const char *b)
     return strncmp(a, b, n + 1) == 0;
 }
 
+static const char table_head[] = "| key | default | allowed | |\n| --- | --- | --- | --- |\n";
+
+static void describe_row(struct hf_buf *out, const struct hf_config_key *key)
+{
+    char allowed[96];
+
+    hf_config_key_allowed(key, allowed, sizeof(allowed));
+    hf_buf_putf(out, "| `%s` | %s | %s | %s |\n", key->name, initial_of(key), allowed, key->about);
+}
+
+static void describe_namespaces(struct hf_buf *out)
+{
+    hf_buf_puts(out, namespaces_intro);
+    hf_buf_puts(out, table_head);
+    for (size_t i = 0; i < HF_CONFIG_NAMESPACE_KEYS; i++)
+        describe_row(out, &hf_config_namespace_keys[i]);
+}
+
+static void describe_section(struct hf_buf *out, const struct hf_config_key *key)
+{
+    size_t n = strcspn(key->name, ".");
+    bool general = key->name[n] != '.' && key->kind != HF_CONFIG_NAMESPACES;
+
+    hf_buf_putf(out, "\n## %.*s\n\n", general ? 7 : (int)n, general ? "general" : key->name);
+    hf_buf_puts(out, table_head);
+}
+
 void hf_config_describe(struct hf_buf *out)
 {
     hf_buf_puts(out, intro);
     for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
         const struct hf_config_key *key = &hf_config_keys[i];
-        char allowed[96];
 
-        if (i == 0 || !same_section(hf_config_keys[i - 1].name, key->name)) {
-            size_t n = strcspn(key->name, ".");
-
-            hf_buf_putf(out, "\n## %.*s\n\n", key->name[n] == '.' ? (int)n : 7,
-                        key->name[n] == '.' ? key->name : "general");
-            hf_buf_puts(out, "| key | default | allowed | |\n| --- | --- | --- | --- |\n");
-        }
-        hf_config_key_allowed(key, allowed, sizeof(allowed));
-        hf_buf_putf(out, "| `%s` | %s | %s | %s |\n", key->name, initial_of(key), allowed, key->about);
+        if (i == 0 || !same_section(hf_config_keys[i - 1].name, key->name))
+            describe_section(out, key);
+        describe_row(out, key);
+        if (key->kind == HF_CONFIG_NAMESPACES)
+            describe_namespaces(out);
     }
+}
+
+static void help_key(struct hf_buf *out, const char *indent, const struct hf_config_key *key)
+{
+    char allowed[96];
+
+    hf_config_key_allowed(key, allowed, sizeof(allowed));
+    hf_buf_putf(out, "%s%s (%s)\n%s    %s; %s\n", indent, key->name, initial_of(key), indent, key->about,
+                allowed);
 }
 
 void hf_config_help(struct hf_buf *out)
 {
     for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
-        const struct hf_config_key *key = &hf_config_keys[i];
-        char allowed[96];
-
-        hf_config_key_allowed(key, allowed, sizeof(allowed));
-        hf_buf_putf(out, "  %s (%s)\n      %s; %s\n", key->name, initial_of(key), key->about, allowed);
+        help_key(out, "  ", &hf_config_keys[i]);
+        for (size_t k = 0; hf_config_keys[i].kind == HF_CONFIG_NAMESPACES && k < HF_CONFIG_NAMESPACE_KEYS;
+             k++)
+            help_key(out, "      ", &hf_config_namespace_keys[k]);
     }
 }

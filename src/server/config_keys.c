@@ -98,6 +98,9 @@ const struct hf_config_key hf_config_keys[] = {
     {"history.age", DURATION(history_age_ms, SECOND_MS, DAY_MS), .initial = "10m",
      .about = "How long a channel keeps a message"},
 
+    {"namespaces", HF_CONFIG_NAMESPACES, AT(namespaces), .initial_text = "none: everything is allowed to all",
+     .about = "Who may do what with which channels, and how these are kept: patterns of names, each with the keys below. With any of them, a channel that fits none is closed to clients"},
+
     {"memory.shards", COUNT(shards, 1, 256), .initial = "16",
      .about = "Slices of the channels; each has one log and one worker that owns it"},
     {"memory.segment", BYTES(segment_bytes, 64 * KIB, 16 * MIB), .initial = "1MiB",
@@ -162,19 +165,64 @@ const struct hf_config_key hf_config_keys[] = {
 static_assert(sizeof(hf_config_keys) / sizeof(hf_config_keys[0]) == HF_CONFIG_KEYS,
               "HF_CONFIG_KEYS counts them");
 
-const struct hf_config_key *hf_config_key_find(struct hf_str name)
+#define OF(member) .offset = offsetof(struct hf_namespace, member)
+#define OF_COUNT(member, low, high) HF_CONFIG_COUNT, OF(member), .min = (low), .max = (high)
+#define OF_BYTES(member, low, high) HF_CONFIG_BYTES, OF(member), .min = (low), .max = (high)
+#define OF_RULES(right) HF_CONFIG_RULES, OF(allow[right]), .initial = "none"
+
+static const char *const channel_mode_names[] = {"all", "latest", NULL};
+
+/* clang-format off */
+const struct hf_config_key hf_config_namespace_keys[] = {
+    {"allow", HF_CONFIG_RULES, OF(allow), .initial = "none",
+     .about = "Who may do all four of the following; or a section that says it for each"},
+    {"allow.subscribe", OF_RULES(HF_RIGHT_SUBSCRIBE),
+     .about = "Who may follow its channels"},
+    {"allow.publish", OF_RULES(HF_RIGHT_PUBLISH),
+     .about = "Which clients may publish; the backend always may"},
+    {"allow.history", OF_RULES(HF_RIGHT_HISTORY),
+     .about = "Who may read what was published before; to a subscriber who may not the history is empty"},
+    {"allow.presence", OF_RULES(HF_RIGHT_PRESENCE),
+     .about = "Who may ask who is there, and be told who comes and goes"},
+    {"presence", HF_CONFIG_BOOL, OF(presence), .initial = "true",
+     .about = "Tell who is there at all"},
+    {"mode", HF_CONFIG_CHOICE, OF(mode), .names = channel_mode_names, .initial = "all",
+     .about = "What a subscription that names no mode gets: every message, or the newest value at once and then the newest only"},
+    {"history.messages", OF_COUNT(history_messages, 0, 1000000), .initial_text = "history.messages of the server",
+     .about = "Messages that a channel keeps"},
+    {"history.bytes", OF_BYTES(history_bytes, 0, GIB), .initial_text = "history.bytes of the server",
+     .about = "Payload bytes that a channel keeps"},
+    {"history.age", HF_CONFIG_DURATION, OF(history_age_ms), .min = SECOND_MS, .max = DAY_MS, .initial_text = "history.age of the server",
+     .about = "How long a channel keeps a message"},
+    {"limits.message", OF_BYTES(message_bytes_max, 16, 4 * MIB), .initial_text = "limits.message of the server",
+     .about = "Bytes of a message's payload, of the backend's too; at most limits.message of the server"},
+    {"limits.publish_rate", OF_COUNT(publish_rate, 0, 1000000), .initial = "0", .initial_text = "0: no bound",
+     .about = "Publishes of a session into this namespace, a second; what is more is answered with nack `rate_limited`"},
+    {"limits.publish_burst", OF_COUNT(publish_burst, 0, 1000000), .initial = "0", .initial_text = "0: limits.publish_rate",
+     .about = "Publishes into this namespace that a session may make at once after a pause"},
+};
+/* clang-format on */
+
+static_assert(sizeof(hf_config_namespace_keys) / sizeof(hf_config_namespace_keys[0]) ==
+                  HF_CONFIG_NAMESPACE_KEYS,
+              "HF_CONFIG_NAMESPACE_KEYS counts them");
+
+const struct hf_config_table hf_config_table = {hf_config_keys, HF_CONFIG_KEYS};
+const struct hf_config_table hf_config_namespace_table = {hf_config_namespace_keys, HF_CONFIG_NAMESPACE_KEYS};
+
+const struct hf_config_key *hf_config_table_find(const struct hf_config_table *t, struct hf_str name)
 {
-    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
-        if (hf_str_eq(hf_str_from(hf_config_keys[i].name), name))
-            return &hf_config_keys[i];
+    for (size_t i = 0; i < t->count; i++) {
+        if (hf_str_eq(hf_str_from(t->keys[i].name), name))
+            return &t->keys[i];
     }
     return NULL;
 }
 
-bool hf_config_is_section(struct hf_str name)
+bool hf_config_table_is_section(const struct hf_config_table *t, struct hf_str name)
 {
-    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
-        const char *known = hf_config_keys[i].name;
+    for (size_t i = 0; i < t->count; i++) {
+        const char *known = t->keys[i].name;
 
         if (strlen(known) > name.len && memcmp(known, name.data, name.len) == 0 && known[name.len] == '.')
             return true;
@@ -224,15 +272,15 @@ static void consider(struct nearest *n, struct hf_str known, unsigned how_far)
         *n = (struct nearest){known, how_far};
 }
 
-struct hf_str hf_config_key_nearest(struct hf_str name)
+struct hf_str hf_config_table_nearest(const struct hf_config_table *t, struct hf_str name)
 {
     /* A third of the letters wrong is no typing error any more; a guess. */
     struct nearest n = {.distance = (unsigned)name.len / 3 + 2};
 
     if (name.len > NAME_MAX_BYTES)
         return n.name;
-    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
-        struct hf_str known = hf_str_from(hf_config_keys[i].name);
+    for (size_t i = 0; i < t->count; i++) {
+        struct hf_str known = hf_str_from(t->keys[i].name);
         const char *dot = memchr(known.data, '.', known.len);
 
         consider(&n, known, distance(name, known));

@@ -20,6 +20,8 @@ enum hf_config_kind {
     HF_CONFIG_SECRET,   /* char[256]: printable ASCII without spaces; never shown in an error */
     HF_CONFIG_CIPHERS,  /* char[256]: as a secret, but shown */
     HF_CONFIG_CERTIFICATES, /* hf_config.certificates: a list of CERTIFICATE:KEY; in one text with commas between */
+    HF_CONFIG_NAMESPACES, /* hf_config.namespaces: a mapping of patterns to the keys of hf_config_namespace_keys; in a file only */
+    HF_CONFIG_RULES, /* hf_namespace.allow: a rule, or a list of them */
 };
 
 struct hf_config_key {
@@ -38,14 +40,40 @@ struct hf_config_key {
 /* HF_CONFIG_KEYS of them, by section. */
 extern const struct hf_config_key hf_config_keys[];
 
-/* The key with this name, or NULL. */
-const struct hf_config_key *hf_config_key_find(struct hf_str name);
+/* Those of one namespace, with offsets in struct hf_namespace. */
+enum { HF_CONFIG_NAMESPACE_KEYS = 13 };
+extern const struct hf_config_key hf_config_namespace_keys[];
+
+/* Keys that are looked up together. */
+struct hf_config_table {
+    const struct hf_config_key *keys;
+    size_t count;
+};
+
+extern const struct hf_config_table hf_config_table, hf_config_namespace_table;
+
+/* The key with this name in the table, or NULL. */
+const struct hf_config_key *hf_config_table_find(const struct hf_config_table *t, struct hf_str name);
 
 /* The key or section that `name` was probably meant to be; data NULL: none is near. */
-struct hf_str hf_config_key_nearest(struct hf_str name);
+struct hf_str hf_config_table_nearest(const struct hf_config_table *t, struct hf_str name);
 
 /* Whether some key lies below this name ("heartbeat"). */
-bool hf_config_is_section(struct hf_str name);
+bool hf_config_table_is_section(const struct hf_config_table *t, struct hf_str name);
+
+/* The same for the keys of the server. */
+static inline const struct hf_config_key *hf_config_key_find(struct hf_str name)
+{
+    return hf_config_table_find(&hf_config_table, name);
+}
+static inline struct hf_str hf_config_key_nearest(struct hf_str name)
+{
+    return hf_config_table_nearest(&hf_config_table, name);
+}
+static inline bool hf_config_is_section(struct hf_str name)
+{
+    return hf_config_table_is_section(&hf_config_table, name);
+}
 
 /*
  * Read a value into *c. Returns 0, or HF_EINVAL with "what is wrong; what is allowed" in error.
@@ -53,6 +81,20 @@ bool hf_config_is_section(struct hf_str name);
  */
 int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
                         char *error, size_t error_cap) HF_MUST_CHECK;
+
+/* Read a value of one of the first five kinds into *to, wherever that lies. As above. */
+int hf_config_scalar_parse(const struct hf_config_key *key, void *to, struct hf_str value, char *error,
+                           size_t error_cap) HF_MUST_CHECK;
+
+/* Add a rule to a right of a namespace of c, or to all four for the key `allow`. As above. */
+int hf_config_rule_append(const struct hf_config_key *key, struct hf_config *c, struct hf_namespace *ns,
+                          struct hf_str rule, char *error, size_t error_cap) HF_MUST_CHECK;
+
+/* A value as an error may show it: short, and in one line. */
+struct hf_config_shown {
+    char text[48];
+};
+struct hf_config_shown hf_config_show(struct hf_str value);
 
 /* Append one address, or CERTIFICATE:KEY, to a list. As above. */
 int hf_config_list_append(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,

@@ -89,17 +89,18 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
     case HF_CONFIG_SECRET:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
         break;
+    case HF_CONFIG_NAMESPACES:
+        snprintf(out, cap, "up to 128 patterns such as chat:* with their keys; in the file only");
+        break;
+    case HF_CONFIG_RULES:
+        snprintf(out, cap, "none, all, user, claim, claim:NAME, a pattern with ${user}, backend, or a list");
+        break;
     }
 }
 
-/* A value as an error may show it: short, and in one line. */
-struct shown {
-    char text[48];
-};
-
-static struct shown show(struct hf_str value)
+struct hf_config_shown hf_config_show(struct hf_str value)
 {
-    struct shown s = {""};
+    struct hf_config_shown s = {""};
     size_t n = value.len < sizeof(s.text) - 4 ? value.len : sizeof(s.text) - 4;
 
     for (size_t i = 0; i < n; i++)
@@ -165,9 +166,10 @@ static int parse_number(const struct hf_config_key *key, uint32_t *to, struct hf
     }
     hf_config_key_allowed(key, allowed, sizeof(allowed));
     if (read_number(units, value, &n) < 0)
-        return refuse(error, cap, "'%s' is not %s; allowed is %s", show(value).text, units.example, allowed);
+        return refuse(error, cap, "'%s' is not %s; allowed is %s", hf_config_show(value).text, units.example,
+                      allowed);
     if (n < key->min || n > key->max)
-        return refuse(error, cap, "'%s' is out of range; allowed is %s", show(value).text, allowed);
+        return refuse(error, cap, "'%s' is out of range; allowed is %s", hf_config_show(value).text, allowed);
     *to = (uint32_t)n;
     return 0;
 }
@@ -177,7 +179,7 @@ static int parse_bool(bool *to, struct hf_str value, char *error, size_t cap)
     *to = hf_str_eq(value, HF_STR("true"));
     if (*to || hf_str_eq(value, HF_STR("false")))
         return 0;
-    return refuse(error, cap, "'%s' is neither true nor false", show(value).text);
+    return refuse(error, cap, "'%s' is neither true nor false", hf_config_show(value).text);
 }
 
 static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str value, char *error,
@@ -192,12 +194,12 @@ static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str
         }
     }
     hf_config_key_allowed(key, allowed, sizeof(allowed));
-    return refuse(error, cap, "'%s' is not known; allowed is %s", show(value).text, allowed);
+    return refuse(error, cap, "'%s' is not known; allowed is %s", hf_config_show(value).text, allowed);
 }
 
 static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int) &&
                   sizeof(enum hf_tls_version) == sizeof(int) && sizeof(enum hf_socket_mode) == sizeof(int) &&
-                  sizeof(enum hf_proxy_says) == sizeof(int),
+                  sizeof(enum hf_proxy_says) == sizeof(int) && sizeof(enum hf_namespace_mode) == sizeof(int),
               "parse_choice() writes an int");
 
 static bool port_valid(const char *text)
@@ -233,17 +235,18 @@ static int parse_address(char to[HF_ADDRESS_MAX], struct hf_str value, char *err
     else
         n = snprintf(text, sizeof(text), "%.*s", (int)value.len, value.data);
     if (n >= HF_ADDRESS_MAX || strlen(text) != (size_t)n)
-        return refuse(error, cap, "'%s' is no address; allowed is ADDR:PORT", show(value).text);
+        return refuse(error, cap, "'%s' is no address; allowed is ADDR:PORT", hf_config_show(value).text);
     memcpy(host, text, sizeof(host));
     colon = strrchr(host, ':');
     if (colon == NULL || !port_valid(colon + 1))
-        return refuse(error, cap, "'%s' has no port from 1 to 65535; allowed is ADDR:PORT", show(value).text);
+        return refuse(error, cap, "'%s' has no port from 1 to 65535; allowed is ADDR:PORT",
+                      hf_config_show(value).text);
     *colon = '\0';
     if (!host_valid(host, (size_t)(colon - host)))
         return refuse(
             error, cap,
             "'%s' has no numeric address; allowed is ADDR:PORT, such as 127.0.0.1:%s, 0.0.0.0:%s or [::]:%s",
-            show(value).text, colon + 1, colon + 1, colon + 1);
+            hf_config_show(value).text, colon + 1, colon + 1, colon + 1);
     memcpy(to, text, (size_t)n + 1);
     return 0;
 }
@@ -278,7 +281,7 @@ static int parse_unix(char to[HF_ADDRESS_MAX], struct hf_str value, char *error,
         memchr(value.data, '\0', value.len) != NULL)
         return refuse(error, cap,
                       "'%s' is no Unix socket; allowed is unix: with an absolute path of up to %d bytes",
-                      show(value).text, PATH_BYTES_MAX);
+                      hf_config_show(value).text, PATH_BYTES_MAX);
     memcpy(to, value.data, value.len);
     to[value.len] = '\0';
     return 0;
@@ -303,7 +306,7 @@ int hf_config_network_append(struct hf_config *c, struct hf_str value, char *err
                       "'%s' is no network; allowed is ADDR/BITS with all bits behind the first BITS 0, such "
                       "as 10.0.0.0/8 or "
                       "2001:db8::/32",
-                      show(value).text);
+                      hf_config_show(value).text);
     c->proxy_trusted_count++;
     return 0;
 }
@@ -311,7 +314,7 @@ int hf_config_network_append(struct hf_config *c, struct hf_str value, char *err
 static int copy_path(char to[HF_CONFIG_PATH_MAX], struct hf_str path, char *error, size_t cap)
 {
     if (path.len >= HF_CONFIG_PATH_MAX || memchr(path.data, '\0', path.len) != NULL)
-        return refuse(error, cap, "'%s' is no path of up to %d bytes", show(path).text,
+        return refuse(error, cap, "'%s' is no path of up to %d bytes", hf_config_show(path).text,
                       HF_CONFIG_PATH_MAX - 1);
     memcpy(to, path.data, path.len);
     to[path.len] = '\0';
@@ -390,6 +393,34 @@ static int parse_secret(char to[256], struct hf_str value, char *error, size_t c
     return 0;
 }
 
+int hf_config_scalar_parse(const struct hf_config_key *key, void *to, struct hf_str value, char *error,
+                           size_t cap)
+{
+    switch (key->kind) {
+    case HF_CONFIG_BOOL:
+        return parse_bool(to, value, error, cap);
+    case HF_CONFIG_CHOICE:
+        return parse_choice(key, to, value, error, cap);
+    default:
+        return parse_number(key, to, value, error, cap);
+    }
+}
+
+int hf_config_rule_append(const struct hf_config_key *key, struct hf_config *c, struct hf_namespace *ns,
+                          struct hf_str rule, char *error, size_t cap)
+{
+    const char *why;
+
+    for (int right = 0; right < HF_RIGHTS; right++) {
+        bool is_meant = strcmp(key->name, "allow") == 0 ||
+                        strcmp(key->name + sizeof("allow.") - 1, hf_right_name((enum hf_right)right)) == 0;
+
+        if (is_meant && hf_namespace_allow(&c->namespaces, ns, (enum hf_right)right, rule, &why) < 0)
+            return refuse(error, cap, "'%s' %s", hf_config_show(rule).text, why);
+    }
+    return 0;
+}
+
 int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
                         char *error, size_t cap)
 {
@@ -399,11 +430,9 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_COUNT:
     case HF_CONFIG_DURATION:
     case HF_CONFIG_BYTES:
-        return parse_number(key, to, value, error, cap);
     case HF_CONFIG_BOOL:
-        return parse_bool(to, value, error, cap);
     case HF_CONFIG_CHOICE:
-        return parse_choice(key, to, value, error, cap);
+        return hf_config_scalar_parse(key, to, value, error, cap);
     case HF_CONFIG_ADDRESS:
         return parse_address_or_none(to, value, error, cap);
     case HF_CONFIG_ADDRESSES:
@@ -413,6 +442,10 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_CIPHERS:
     case HF_CONFIG_SECRET:
         return parse_secret(to, value, error, cap);
+    case HF_CONFIG_NAMESPACES:
+        return refuse(error, cap, "can be set in the file only, which `holdfast serve --config FILE` reads");
+    case HF_CONFIG_RULES: /* A namespace's, and no key of the server. */
+        break;
     }
     hf_assert(false);
     return HF_EINVAL;

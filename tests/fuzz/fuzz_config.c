@@ -1,6 +1,6 @@
 /*
  * fuzz_config.c - any text as a configuration file: it is refused in one line that begins with the file's name, or every number is within its
- * bounds and the address list within its own.
+ * bounds and the address list within its own, and the namespaces are such as can be asked.
  */
 #include "base/assert.h"
 #include "server/config_keys.h"
@@ -17,6 +17,30 @@ static void check_error(const char *error, const char *path)
     hf_assert(strncmp(error, path, strlen(path)) == 0 && error[strlen(path)] == ':');
     for (const char *c = error; *c != '\0'; c++)
         hf_assert((uint8_t)*c >= 0x20 && *c != 0x7f);
+}
+
+/* Sorted, all texts in their memory; and who asks of any channel gets an answer. */
+static void check_namespaces(const struct hf_namespaces *n)
+{
+    static const struct hf_who anybody = {.user = {"al:ice*", 7}};
+
+    hf_assert(n->count <= HF_NAMESPACES_MAX && n->text_bytes <= HF_NAMESPACE_TEXT_MAX);
+    for (uint32_t i = 0; i < n->count; i++) {
+        const struct hf_namespace *ns = &n->list[i], *before = i > 0 ? ns - 1 : ns;
+        struct hf_str name = hf_namespace_pattern(n, ns);
+
+        hf_assert((size_t)ns->pattern_at + ns->pattern_len <= n->text_bytes);
+        hf_assert(before->is_prefix < ns->is_prefix ||
+                  (before->is_prefix == ns->is_prefix && before->pattern_len >= ns->pattern_len));
+        /* Its own beginning is its own. */
+        hf_assert(ns->is_prefix || hf_namespaces_find(n, name) == ns);
+        for (int right = 0; right < HF_RIGHTS; right++) {
+            for (int rule = 0; rule < HF_RULES_MAX; rule++)
+                hf_assert((size_t)ns->allow[right][rule].text_at + ns->allow[right][rule].text_len <=
+                          n->text_bytes);
+            (void)hf_namespace_judge(n, ns, (enum hf_right)right, &anybody, name);
+        }
+    }
 }
 
 static void check_values(const struct hf_config *c)
@@ -39,6 +63,7 @@ static void check_values(const struct hf_config *c)
         hf_assert(c->certificates[i].certificate[0] != '\0' &&
                   strlen(c->certificates[i].key) < HF_CONFIG_PATH_MAX);
     hf_assert(strlen(c->api_key) < sizeof(c->api_key));
+    check_namespaces(&c->namespaces);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
