@@ -321,6 +321,7 @@ static void attach_new(struct hf_conn *c, const struct hf_upgrade *u, const stru
     if (u->has_attempt)
         atomic_store(&s->attempt, u->attempt);
     accept_upgrade(c, u);
+    hf_journal_attached(c, false);
     send_welcome(c, w);
 }
 
@@ -385,6 +386,7 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
     if (u->has_attempt)
         atomic_store(&s->attempt, u->attempt);
     accept_upgrade(c, u);
+    hf_journal_attached(c, true);
     if (!restore_subs(c)) {
         hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
         return;

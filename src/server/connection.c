@@ -157,6 +157,10 @@ static void count_close(struct hf_conn *c, uint16_t code, enum hf_counter cause)
     c->close_code = code;
     hf_count(c->hub->counters, close_counter(code), 1);
     hf_count(c->hub->counters, cause, 1);
+    hf_journal_closed(c, code,
+                      cause == HF_COUNT_DISCONNECT_LOST     ? HF_JOURNAL_BY_PATH
+                      : cause == HF_COUNT_DISCONNECT_CLIENT ? HF_JOURNAL_BY_PEER
+                                                            : HF_JOURNAL_BY_SERVER);
     hf_measure(c->hub->counters, HF_MEASURE_LIFETIME, (uint32_t)c->hub->now.mono_ms - c->opened_ms);
     hf_admission_closed(c);
 }

@@ -102,6 +102,7 @@ static bool gather_gap(struct hf_gather *g, struct hf_sub *s, uint64_t from, uin
     header_len = hf_ws_header(text, hf_conn_opcode(s->conn), hub->scratch.len, NULL);
     memcpy(text + header_len, hub->scratch.data, hub->scratch.len);
     g->gap_count++;
+    hf_journal_gap(s->conn, to - from + 1);
     gather(g, text, header_len + hub->scratch.len,
            (struct item){.sub = s, .offset = to, .missing = to - from + 1});
     return true;

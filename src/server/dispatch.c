@@ -79,6 +79,7 @@ static void send_gap(struct hf_conn *c, const struct hf_sub *s, enum hf_code cod
     m.epoch = (struct hf_str){epoch, hf_region_epoch(c->hub->region, s->topic->cid, epoch)};
     hf_count(c->hub->counters, code == HF_CODE_EPOCH ? HF_COUNT_GAP_EPOCH : HF_COUNT_GAP_EVICTED,
              code == HF_CODE_EPOCH ? 1 : to - from + 1);
+    hf_journal_gap(c, code == HF_CODE_EPOCH ? 0 : to - from + 1);
     hf_conn_send(c, &m);
 }
 
@@ -352,6 +353,7 @@ static void heartbeat(struct hf_conn *c, const struct hf_msg *m)
         interval_ms = config->heartbeat_max_ms;
     c->heartbeat_ms = (uint32_t)interval_ms;
     c->spread = false;
+    hf_journal_heartbeat(c);
     hf_conn_schedule(c);
     hf_conn_send(
         c, &(struct hf_msg){.type = HF_MSG_HEARTBEAT, .has = HF_HAS_INTERVAL, .interval_ms = interval_ms});
@@ -401,6 +403,7 @@ static void bye(struct hf_conn *c)
 {
     if (!c->blocked && !hf_deliver_flush(c)) /* Answers that are due come before the end. */
         return;
+    hf_journal_session_over(c->hub, c->session, HF_CLOSE_NORMAL);
     hf_detach(c, true);
     hf_conn_close(c, HF_CLOSE_NORMAL, "bye");
 }

@@ -97,6 +97,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hub->shards = region->config->shards;
     hub->self = &region->slots[slot];
     hub->counters = &hub->self->counters;
+    hub->journal = hf_region_journal(region, slot);
     hub->now = now;
     hub->slice_subs = HF_SLICE_SUBS;
     hub->search_left = HF_SEARCH_PER_TURN;
@@ -192,8 +193,10 @@ static void session_gone(void *ctx, struct hf_session *s)
 {
     struct hf_hub *hub = ctx;
 
-    (void)s;
     hf_count(hub->counters, HF_COUNT_SESSIONS_EXPIRED, 1);
+    /* One that was ended before was written down then. */
+    if (hub->now.mono_ms - atomic_load(&s->parked_ms) >= hub->config->session_ttl_ms)
+        hf_journal_session_over(hub, s, 0);
 }
 
 static void upkeep(struct hf_hub *hub)

@@ -2,7 +2,7 @@
  * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
  * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach.c (sessions),
  * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
- * service.c and history.c (requests of the backend).
+ * service.c and history.c (requests of the backend), journal.c (what is written down about sessions).
  */
 #ifndef HF_SERVER_HUB_STATE_H
 #define HF_SERVER_HUB_STATE_H
@@ -223,6 +223,7 @@ struct hf_hub {
     uint32_t slot, workers, shards;
     struct hf_slot *self;
     struct hf_counters *counters;
+    struct hf_journal_shm *journal; /* of this slot */
     struct hf_engine *engine;
     struct hf_sessions sessions;
     struct hf_log *logs;          /* of all shards */
@@ -316,6 +317,15 @@ void hf_conn_free(struct hf_conn *c);
 /* ---- hub.c ---- */
 /* A connection has opened: where all are to leave, it is told too. */
 void hf_hub_advise(struct hf_conn *c);
+
+/* ---- journal.c ---- */
+/* Write down what happened to the connection's session; of those without one, as on /echo, nothing. See shm/journal.h for what each kind tells. */
+void hf_journal_attached(struct hf_conn *c, bool resumed);
+void hf_journal_closed(struct hf_conn *c, uint16_t code, enum hf_journal_by by);
+void hf_journal_heartbeat(struct hf_conn *c);
+void hf_journal_gap(struct hf_conn *c, uint64_t missed);
+/* A session ended (code: the close code that told it), or expired (0). */
+void hf_journal_session_over(struct hf_hub *hub, const struct hf_session *s, uint16_t code);
 
 /* ---- attach.c ---- */
 /* A valid upgrade request: attach a session, or answer why not. */

@@ -232,7 +232,12 @@ static int end_parked(struct hf_hub *hub, struct hf_session *s, uint64_t state, 
 {
     if (hf_harm_known(code))
         return HF_ENOTFOUND;
-    return !ends_session(code) || hf_session_end_parked(&hub->sessions, s, state) ? 0 : HF_EAGAIN;
+    if (!ends_session(code))
+        return 0;
+    if (!hf_session_end_parked(&hub->sessions, s, state))
+        return HF_EAGAIN;
+    hf_journal_session_over(hub, s, code);
+    return 0;
 }
 
 /* A session that our slot's last process held, and nobody has taken over since. */
@@ -256,8 +261,10 @@ int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
         return end_orphan(hub, session, code);
     if (hf_harm_known(code))
         return hf_harm_apply(c, code);
-    if (ends_session(code))
+    if (ends_session(code)) {
+        hf_journal_session_over(hub, c->session, code);
         hf_detach(c, true);
+    }
     hf_conn_close_as(c, code, "ended by the backend", HF_COUNT_DISCONNECT_BACKEND);
     return 0;
 }

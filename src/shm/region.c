@@ -36,7 +36,9 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.channels_bytes = page_up(hf_channels_bytes(channels_per_shard(c)));
     h.sessions_at = h.channels_at + h.channels_bytes * c->shards;
     h.gate_at = h.sessions_at + page_up(hf_sessions_bytes(c->sessions_max, c->workers));
-    h.bytes = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
+    h.journals_at = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
+    h.journal_stride = page_up(hf_journal_bytes());
+    h.bytes = h.journals_at + h.journal_stride * c->workers;
     return h;
 }
 
@@ -124,6 +126,11 @@ struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r)
 struct hf_gate_shm *hf_region_gate(const struct hf_region *r)
 {
     return at(r, r->header->gate_at);
+}
+
+struct hf_journal_shm *hf_region_journal(const struct hf_region *r, uint32_t slot)
+{
+    return at(r, r->header->journals_at + r->header->journal_stride * slot);
 }
 
 /* ---- Bells ---- */

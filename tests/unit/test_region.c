@@ -83,6 +83,9 @@ static unsigned parts_of(const struct hf_region *r, struct part *parts)
     }
     parts[n++] =
         (struct part){(uint8_t *)hf_region_sessions(r), hf_sessions_bytes(c->sessions_max, c->workers)};
+    parts[n++] = (struct part){(uint8_t *)hf_region_gate(r), hf_gate_bytes(c->address_cells, c->workers)};
+    for (uint32_t slot = 0; slot < c->workers; slot++)
+        parts[n++] = (struct part){(uint8_t *)hf_region_journal(r, slot), hf_journal_bytes()};
     return n;
 }
 
