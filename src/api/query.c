@@ -97,6 +97,40 @@ void hf_api_channels(struct hf_api_request *r)
         hf_api_answer_written(r, hf_service_channels(r->api->hub, prefix, after, n, &r->answer));
 }
 
+/* --- sessions --- */
+
+void hf_api_sessions(struct hf_api_request *r)
+{
+    struct hf_str after = argument(r, "after"), limit = argument(r, "limit");
+    struct hf_session_query q = {.search = argument(r, "search"), .limit = LIMIT_DEFAULT};
+
+    if (!is_utf8(q.search))
+        refuse(r, "search must be UTF-8");
+    else if (after.data != NULL && hf_json_u53(after, &q.after) < 0)
+        refuse(r, "after: must be the `next` of the page before");
+    else if (limit.data != NULL && (hf_json_u53(limit, &q.limit) < 0 || q.limit < 1 || q.limit > LIMIT_MAX))
+        refuse(r, "limit: must be 1 to 1000");
+    else
+        hf_api_answer_written(r, hf_service_sessions(r->api->hub, &q, &r->answer));
+}
+
+void hf_api_session(struct hf_api_request *r)
+{
+    struct hf_str session = argument(r, "session");
+    int err;
+
+    if (session.data == NULL) {
+        refuse(r, "session: is missing; GET /api/sessions lists them");
+        return;
+    }
+    err = hf_service_session_detail(r->api->hub, session, &r->answer);
+    if (err == HF_ENOTFOUND)
+        hf_api_answer_error(r, HF_CODE_NOT_FOUND,
+                            "there is no such session, and nothing is known of it any more");
+    else
+        hf_api_answer_written(r, err);
+}
+
 /* --- operation --- */
 
 void hf_api_stats(struct hf_api_request *r)

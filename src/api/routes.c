@@ -13,6 +13,8 @@ static const struct hf_api_route routes[] = {
     {"/api/history", "POST", HF_API_WITH_KEY, 0, hf_api_history},
     {"/api/channels", "GET", HF_API_WITH_KEY, 0, hf_api_channels},
     {"/api/disconnect", "POST", HF_API_WITH_KEY, 0, hf_api_disconnect},
+    {"/api/sessions", "GET", HF_API_WITH_KEY, 0, hf_api_sessions},
+    {"/api/session", "GET", HF_API_WITH_KEY, 0, hf_api_session},
     {"/api/stats", "GET", HF_API_WITH_KEY, 0, hf_api_stats},
     {"/metrics", "GET", HF_API_WITH_KEY, 0, hf_api_metrics},
     /* For load balancers and probes, which have no key; they tell nothing but this. */

@@ -24,6 +24,8 @@ void hf_api_disconnect(struct hf_api_request *r);
 /* Handlers that know their answer at once: query.c. */
 void hf_api_history(struct hf_api_request *r);
 void hf_api_channels(struct hf_api_request *r);
+void hf_api_sessions(struct hf_api_request *r);
+void hf_api_session(struct hf_api_request *r);
 void hf_api_stats(struct hf_api_request *r);
 void hf_api_metrics(struct hf_api_request *r);
 void hf_api_healthz(struct hf_api_request *r);

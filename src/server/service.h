@@ -93,6 +93,22 @@ uint32_t hf_service_slot(const struct hf_hub *hub);
 int hf_service_stats(struct hf_hub *hub, struct hf_buf *out);
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out);
 
+/* What to list of the sessions. */
+struct hf_session_query {
+    struct hf_str search; /* the beginning of a session's id, or part of its user's name; empty: all */
+    uint64_t after;       /* `next` of the page before; 0: from the first */
+    uint64_t limit;       /* 1 to 1,000 */
+};
+
+/*
+ * Append GET /api/sessions, {"sessions":[{"session":…,"user":…?,"state":"attached" or "waiting","worker":…,"subscriptions":…}],"next":…?}, and
+ * GET /api/session, that and positions, events and findings of one (text: its id). A page may be short of its limit: no more than HF_SESSIONS_LOOKED_AT sessions are
+ * looked at for it. Return 0, the buffer's error, or HF_ENOTFOUND where there is neither such a session nor any event of it.
+ */
+enum { HF_SESSIONS_LOOKED_AT = 65536 };
+int hf_service_sessions(struct hf_hub *hub, const struct hf_session_query *query, struct hf_buf *out);
+int hf_service_session_detail(struct hf_hub *hub, struct hf_str text, struct hf_buf *out);
+
 /* Whether this worker takes new connections (not draining). */
 bool hf_service_ready(struct hf_hub *hub);
 

@@ -155,6 +155,22 @@ int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str 
     return hf_buf_puts(out, "{\"channels\":[]}");
 }
 
+int hf_service_sessions(struct hf_hub *hub, const struct hf_session_query *query, struct hf_buf *out)
+{
+    (void)hub;
+    return hf_buf_putf(out, "{\"sessions\":[],\"limit\":%llu,\"after\":%llu,\"search\":\"%.*s\"}",
+                       (unsigned long long)query->limit, (unsigned long long)query->after,
+                       (int)query->search.len, query->search.data == NULL ? "" : query->search.data);
+}
+
+int hf_service_session_detail(struct hf_hub *hub, struct hf_str text, struct hf_buf *out)
+{
+    (void)hub;
+    if (!hf_str_eq(text, HF_STR("known")))
+        return HF_ENOTFOUND;
+    return hf_buf_puts(out, "{\"session\":\"known\"}");
+}
+
 int hf_service_stats(struct hf_hub *hub, struct hf_buf *out)
 {
     return hf_buf_puts(out, "{\"workers\":[],\"total\":{}}");
