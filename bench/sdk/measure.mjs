@@ -7,6 +7,14 @@
 import { clients } from './clients.mjs';
 import { framesOf, protocols } from './protocols.mjs';
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Engines keep a text that was joined as its parts until somebody reads it. Those of a WebSocket are in one piece: else the client that reads it first would be charged with the joining. */
+function inOnePiece(text) {
+  return decoder.decode(encoder.encode(text));
+}
+
 /** Messages that are given to a client before the event loop has a turn: about what one read from a socket brings. */
 const perTurn = 64;
 
@@ -97,8 +105,8 @@ async function parse({ contestant, payload, per, warmup, messages }) {
   const got = counter();
   const close = await clients[contestant]('ws://127.0.0.1:1/', replaySocket(protocol, hold), got.take);
   const feed = async (first, count) => {
-    // A page gets each message's bytes in a buffer of its own; making that is no part of what is measured.
-    const frames = framesOf(contestant, payload, first, count, per).map((frame) => (typeof frame === 'string' ? frame : frame.buffer));
+    // A page gets each message's bytes in a buffer of its own, and each text in one piece; making that is no part of what is measured.
+    const frames = framesOf(contestant, payload, first, count, per).map((frame) => (typeof frame === 'string' ? inOnePiece(frame) : frame.buffer));
     return timed(async () => {
       const all = got.upTo(first + count - 1);
       for (let i = 0; i < frames.length; i++) {
