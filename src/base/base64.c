@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static void encode_four(char out[4], uint32_t three)
 {
@@ -26,8 +27,8 @@ void hf_base64_encode(char *out, const void *data, size_t len)
         out[2] = '=';
 }
 
-/* The six bits of a character, or -1. */
-static int digit_value(char c)
+/* The six bits of a character, or -1. last: the alphabet's characters 62 and 63. */
+static int digit_value(char c, const char *last)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -35,17 +36,17 @@ static int digit_value(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c == last[0] ? 62 : c == last[1] ? 63 : -1;
 }
 
 /* `count` characters, 2 to 4, are count - 1 bytes. Returns false where a character is none of ours, or bits are left over. */
-static bool decode_some(uint8_t *out, const char *in, int count)
+static bool decode_some(uint8_t *out, const char *in, int count, const char *last)
 {
     uint32_t bits = 0;
     bool valid = true;
 
     for (int i = 0; i < 4; i++) {
-        int value = i < count ? digit_value(in[i]) : 0;
+        int value = i < count ? digit_value(in[i], last) : 0;
 
         valid = valid && value >= 0;
         bits = bits << 6 | ((uint32_t)value & 63);
@@ -66,8 +67,39 @@ int hf_base64_decode(struct hf_str text, uint8_t *out)
     for (; left > 0; in += 4, left -= 4, len += (size_t)count - 1) {
         if (left == 4)
             count = in[3] != '=' ? 4 : in[2] != '=' ? 3 : 2;
-        if (!decode_some(out + len, in, count))
+        if (!decode_some(out + len, in, count, digits + 62))
             return HF_EBADMSG;
+    }
+    return (int)len;
+}
+
+void hf_base64url_encode(char *out, const void *data, size_t len)
+{
+    const uint8_t *in = data;
+    uint32_t bits = 0;
+    int have = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bits = bits << 8 | in[i];
+        for (have += 8; have >= 6; have -= 6)
+            *out++ = url_digits[bits >> (have - 6) & 63];
+    }
+    if (have > 0)
+        *out = url_digits[bits << (6 - have) & 63];
+}
+
+int hf_base64url_decode(struct hf_str text, uint8_t *out)
+{
+    size_t len = 0;
+
+    if (text.len % 4 == 1)
+        return HF_EBADMSG;
+    for (size_t at = 0; at < text.len; at += 4) {
+        int count = text.len - at < 4 ? (int)(text.len - at) : 4;
+
+        if (!decode_some(out + len, text.data + at, count, url_digits + 62))
+            return HF_EBADMSG;
+        len += (size_t)count - 1;
     }
     return (int)len;
 }
