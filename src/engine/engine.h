@@ -23,7 +23,8 @@ struct hf_publish {
     hf_cid cid;            /* then the channel's number, which tells the shard */
     struct hf_str payload; /* raw JSON value; any bytes where `raw` */
     bool raw;
-    struct hf_str id; /* data NULL: none */
+    struct hf_str id;   /* data NULL: none */
+    struct hf_str from; /* the publisher's user; empty: he is anonymous, or the backend */
     bool has_timestamp;
     uint64_t timestamp; /* the publisher's; else the server's time stands in the message */
     uint64_t session;   /* number; 0: none, and no seq */

@@ -190,6 +190,10 @@ static int encode(struct memory_engine *e, struct hf_channel *c, const struct hf
 
     if (p->id.data != NULL)
         m.has |= HF_HAS_ID;
+    if (p->from.len > 0) {
+        m.has |= HF_HAS_FROM;
+        m.from_user = p->from;
+    }
     hf_buf_reset(&e->head);
     if (hf_binary_put_data_head(&e->head, &m, true) < 0)
         return HF_ENOMEM;

@@ -4,6 +4,8 @@
  */
 #include "server/admission.h"
 #include "server/hub_state.h"
+#include "server/origin.h"
+#include "server/token.h"
 
 #include "base/assert.h"
 #include "wire/items.h"
@@ -204,6 +206,26 @@ static void refuse_busy(struct hf_conn *c, const struct hf_upgrade *u, const str
         hf_conn_close_as(c, HF_CLOSE_TRY_AGAIN_LATER, why->reason, HF_COUNT_DISCONNECT_REFUSED);
 }
 
+/*
+ * "A browser cannot see" a 401, and would try for ever with what it has. So it is told by close code 4002, behind which a client "asks the application for a token
+ * first", with the reason for whoever looks into the browser's tools.
+ */
+static void refuse_token(struct hf_conn *c, const struct hf_upgrade *u, const struct hf_token_verdict *no)
+{
+    if (no->fault == HF_TOKEN_NO_MEMORY) {
+        refuse_busy(c, u, &hf_refused_memory);
+        return;
+    }
+    hf_token_count(c->hub, no->fault);
+    if (!u->from_browser) {
+        hf_conn_refuse(c, HF_COUNT_REFUSED_TOKEN, 401, HF_CODE_UNAUTHORIZED, no->why, 0);
+        return;
+    }
+    hf_count(c->hub->counters, HF_COUNT_REFUSED_TOKEN, 1);
+    accept_upgrade(c, u);
+    hf_conn_close(c, HF_CLOSE_TOKEN_EXPIRED, no->why);
+}
+
 void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why)
 {
     refuse_busy(c, c->upgrade, why);
@@ -318,6 +340,11 @@ static void attach_new(struct hf_conn *c, const struct hf_upgrade *u, const stru
         refuse_busy(c, u, &hf_refused_sessions);
         return;
     }
+    if (c->identity != NULL && hf_token_sign_session(c, c->identity) < 0) {
+        hf_detach(c, true);
+        refuse_busy(c, u, &hf_refused_sessions);
+        return;
+    }
     if (u->has_attempt)
         atomic_store(&s->attempt, u->attempt);
     accept_upgrade(c, u);
@@ -383,6 +410,11 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
         refuse_busy(c, u, &hf_refused_memory);
         return;
     }
+    if (c->identity != NULL && hf_token_sign_session(c, c->identity) < 0) {
+        hf_detach(c, false);
+        refuse_busy(c, u, &hf_refused_sessions);
+        return;
+    }
     if (u->has_attempt)
         atomic_store(&s->attempt, u->attempt);
     accept_upgrade(c, u);
@@ -424,6 +456,13 @@ static void attach_instead(struct hf_conn *c, const struct hf_upgrade *u, const 
     attach_new(c, u, &w);
 }
 
+/* The session stays with whom it belongs to, and what was published in it may still be on its way: lastSeq is null. */
+static void attach_stranger(struct hf_conn *c, const struct hf_upgrade *u)
+{
+    hf_count(c->hub->counters, HF_COUNT_RESUMES_OTHER_USER, 1);
+    attach_new(c, u, &(struct welcome){0});
+}
+
 /* Whether the session can be taken now; if not, whoever holds it has been asked. */
 static bool free_to_take(struct hf_conn *c, struct hf_upgrade *u, const struct hf_session *s, uint64_t state)
 {
@@ -456,6 +495,10 @@ static void try_resume(struct hf_conn *c)
 
     if (s == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED) {
         attach_instead(c, u, s);
+        return;
+    }
+    if (!hf_token_owns(c, s)) {
+        attach_stranger(c, u);
         return;
     }
     /* "the server takes none that is not above the session's last" */
@@ -503,11 +546,26 @@ void hf_attach_taken(struct hf_conn *c)
         hf_conn_resume_input(c);
 }
 
+/* Whether there is room for it, and then whose it is: a token costs more to look at than a place. Returns false where it was told why not. */
+static bool admit(struct hf_conn *c, const struct hf_handshake *h, enum hf_gate_kind kind)
+{
+    const struct hf_refusal *full = hf_admission_judge(c, kind);
+    struct hf_token_verdict verdict;
+
+    if (full != NULL) {
+        refuse_busy(c, c->upgrade, full);
+        return false;
+    }
+    verdict = hf_token_admit(c, h);
+    if (verdict.fault != HF_TOKEN_GOOD)
+        refuse_token(c, c->upgrade, &verdict);
+    return verdict.fault == HF_TOKEN_GOOD;
+}
+
 static void attach(struct hf_conn *c, const struct hf_handshake *h)
 {
     struct hf_upgrade *u = c->upgrade;
     bool ticket_given = false;
-    const struct hf_refusal *no;
     const char *wrong;
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
@@ -516,12 +574,14 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
     if (c->hub->compressed != NULL)
         u->deflate = h->deflate;
     hf_admission_name(c, h);
+    if (!hf_origin_allowed(c->hub->config, h->origin)) {
+        hf_conn_refuse(c, HF_COUNT_REFUSED_ORIGIN, 403, HF_CODE_FORBIDDEN,
+                       "pages of this Origin may not connect: see auth.origins in the configuration", 0);
+        return;
+    }
     if (c->hub->config->echo && hf_str_eq(h->path, HF_STR("/echo"))) {
         c->echo = true;
-        no = hf_admission_judge(c, HF_GATE_NEW);
-        if (no != NULL)
-            refuse_busy(c, u, no);
-        else
+        if (admit(c, h, HF_GATE_NEW))
             accept_upgrade(c, u);
         return;
     }
@@ -535,11 +595,8 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
         hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
         return;
     }
-    no = hf_admission_judge(c, kind_of(c, u));
-    if (no != NULL) {
-        refuse_busy(c, u, no);
+    if (!admit(c, h, kind_of(c, u)))
         return;
-    }
     if (!ticket_given) {
         attach_new(c, u, &(struct welcome){0});
         return;

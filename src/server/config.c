@@ -259,6 +259,26 @@ static int check_namespaces(const struct hf_config *c, char *error, size_t cap)
     return err;
 }
 
+/*
+ * "Anonymous access only where the configuration says so": who serves other machines without asking for tokens must say that he means it.
+ */
+static int check_auth(const struct hf_config *c, char *error, size_t cap)
+{
+    const char *open = NULL;
+    char what[WHAT_MAX];
+
+    for (size_t i = 0; i < c->listen_count + c->tls_listen_count && open == NULL; i++)
+        open = is_loopback(address_at(c, i)) ? NULL : address_at(c, i);
+    if (open == NULL || c->auth_key_count > 0 || c->auth_anonymous || (c->demo && c->demo_remote))
+        return 0;
+    snprintf(
+        what, sizeof(what),
+        "none, so that everybody who reaches %s could read and publish everything: set the keys that sign "
+        "tokens, or auth.anonymous=true to allow it, or listen on 127.0.0.1",
+        open);
+    return conflict(c, "auth.keys", what, error, cap);
+}
+
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
@@ -275,5 +295,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_demo(c, error, error_cap);
     if (err == 0)
         err = check_namespaces(c, error, error_cap);
+    if (err == 0)
+        err = check_auth(c, error, error_cap);
     return err;
 }

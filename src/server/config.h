@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "channel/namespace.h"
+#include "server/jwt_alg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,10 +19,17 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 58,
+    HF_CONFIG_KEYS = 65,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
+    HF_CONFIG_TEXT_MAX = 256,
+    HF_AUTH_KEYS_MAX = 16,
+    HF_KID_MAX = 64,
+    HF_ORIGINS_MAX = 32,
+    HF_API_KEYS_MAX = 32,
+    HF_API_NAME_MAX = 64,
+    HF_API_HASH_BYTES = 32, /* SHA-256 */
     HF_ADMISSION_PER_CPU =
         12000 /* handshakes a second; measured: 15 to 25 us for a resume, so a third of a core */
 };
@@ -37,6 +45,20 @@ struct hf_certificate_files {
     char certificate[HF_CONFIG_PATH_MAX], key[HF_CONFIG_PATH_MAX];
 };
 
+/* A key that signs tokens; kid "": it has no name. */
+struct hf_auth_key_file {
+    char kid[HF_KID_MAX + 1];
+    enum hf_jwt_alg alg;
+    char path[HF_CONFIG_PATH_MAX];
+};
+
+/* A key of the HTTP API: who shows the text with this hash may. */
+struct hf_api_key {
+    char name[HF_API_NAME_MAX + 1];
+    bool full; /* else reading alone */
+    uint8_t hash[HF_API_HASH_BYTES];
+};
+
 /* Key in the file and in --set, unit, default, bounds. Durations in the file: "25s", "500ms", "10m", "24h", or integer ms. Sizes: "64KiB", "1MiB", or bytes. */
 struct hf_config {
     char listen
@@ -48,6 +70,8 @@ struct hf_config {
     enum hf_socket_mode api_socket_mode; /* api.socket_mode: 0600, 0660, 0666; default 0600 */
     char api_key
         [256]; /* api.key: required in Authorization: Bearer when set; unset: loopback addresses only */
+    struct hf_api_key api_keys[HF_API_KEYS_MAX]; /* api.keys: list of NAME=full:HASH, NAME=read:HASH */
+    size_t api_key_count;
     uint32_t workers; /* workers: 1 to 256, or auto; default auto, which is 0: see server/capacity.h */
     bool echo;        /* echo: serve /echo; default false */
 
@@ -75,6 +99,16 @@ struct hf_config {
     uint32_t
         admission_rate; /* admission.rate: handshakes a second of all workers; 0: no bound; default 12,000 a CPU */
     uint32_t admission_burst; /* admission.burst, 0: those of one second */
+
+    struct hf_auth_key_file auth_keys[HF_AUTH_KEYS_MAX]; /* auth.keys: list of KID=ALG:FILE; default none */
+    size_t auth_key_count;
+    char auth_audience[HF_CONFIG_TEXT_MAX]; /* auth.audience; "": tokens with aud are refused */
+    char auth_issuer[HF_CONFIG_TEXT_MAX];   /* auth.issuer; "": any */
+    uint32_t auth_leeway_ms;                /* auth.leeway, 10 s; 0 to 10 min */
+    bool
+        auth_anonymous; /* auth.anonymous: who has no token may come in; default false. Without keys: everybody, on loopback addresses anyway */
+    char auth_origins[HF_ORIGINS_MAX][HF_ADDRESS_MAX]; /* auth.origins: list; default none: any */
+    size_t auth_origin_count;
 
     enum hf_log_level log_level;   /* log.level: debug, info, warning, error; default info */
     enum hf_log_format log_format; /* log.format: logfmt, json; default logfmt */

@@ -57,7 +57,9 @@ static const char intro[] =
     "\n"
     "Some must fit each other: `heartbeat.min` ≤ `heartbeat.interval` ≤ `heartbeat.max`, and "
     "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
-    "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`.\n";
+    "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`; "
+    "other addresses than loopback ones need "
+    "`auth.keys`, or `auth.anonymous`.\n";
 
 static const char namespaces_intro[] = "\n"
                                        "Each pattern in it is a channel's name, or the beginning of names "

@@ -100,9 +100,12 @@ static int load_files(struct hf_config_loader *l, const struct hf_config_key *ke
 
 static int load_list(struct hf_config_loader *l, const struct hf_config_key *key, const yaml_node_t *node)
 {
-    const char *items = key->kind == HF_CONFIG_ADDRESSES  ? "ADDR:PORT"
-                        : key->kind == HF_CONFIG_NETWORKS ? "ADDR/BITS"
-                                                          : "{certificate: FILE, key: FILE}";
+    const char *items = key->kind == HF_CONFIG_ADDRESSES   ? "ADDR:PORT"
+                        : key->kind == HF_CONFIG_NETWORKS  ? "ADDR/BITS"
+                        : key->kind == HF_CONFIG_AUTH_KEYS ? "KID=ALG:FILE"
+                        : key->kind == HF_CONFIG_API_KEYS  ? "NAME=full:SHA256"
+                        : key->kind == HF_CONFIG_ORIGINS   ? "origins"
+                                                           : "{certificate: FILE, key: FILE}";
     int err = 0;
 
     *hf_config_list_count(key, l->config) = 0;

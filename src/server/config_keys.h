@@ -18,10 +18,13 @@ enum hf_config_kind {
     HF_CONFIG_ADDRESSES, /* char[HF_LISTEN_MAX][HF_ADDRESS_MAX]: a list of ADDR:PORT; in one text with commas between, or "none" */
     HF_CONFIG_NETWORKS, /* hf_config.proxy_trusted: a list of ADDR/BITS; likewise */
     HF_CONFIG_SECRET,   /* char[256]: printable ASCII without spaces; never shown in an error */
-    HF_CONFIG_CIPHERS,  /* char[256]: as a secret, but shown */
+    HF_CONFIG_TEXT,     /* char[HF_CONFIG_TEXT_MAX]: as a secret, but shown */
     HF_CONFIG_CERTIFICATES, /* hf_config.certificates: a list of CERTIFICATE:KEY; in one text with commas between */
     HF_CONFIG_NAMESPACES, /* hf_config.namespaces: a mapping of patterns to the keys of hf_config_namespace_keys; in a file only */
-    HF_CONFIG_RULES, /* hf_namespace.allow: a rule, or a list of them */
+    HF_CONFIG_RULES,     /* hf_namespace.allow: a rule, or a list of them */
+    HF_CONFIG_AUTH_KEYS, /* hf_config.auth_keys: a list of KID=ALG:FILE; likewise */
+    HF_CONFIG_API_KEYS,  /* hf_config.api_keys: a list of NAME=full:HASH; likewise */
+    HF_CONFIG_ORIGINS,   /* hf_config.auth_origins: a list of origins; likewise */
 };
 
 struct hf_config_key {
@@ -107,12 +110,19 @@ size_t *hf_config_list_count(const struct hf_config_key *key, struct hf_config *
 static inline bool hf_config_is_list(const struct hf_config_key *key)
 {
     return key->kind == HF_CONFIG_ADDRESSES || key->kind == HF_CONFIG_CERTIFICATES ||
-           key->kind == HF_CONFIG_NETWORKS;
+           key->kind == HF_CONFIG_NETWORKS || key->kind == HF_CONFIG_AUTH_KEYS ||
+           key->kind == HF_CONFIG_API_KEYS || key->kind == HF_CONFIG_ORIGINS;
 }
 
 /* Append one network to hf_config.proxy_trusted. As above. */
 int hf_config_network_append(struct hf_config *c, struct hf_str value, char *error,
                              size_t error_cap) HF_MUST_CHECK;
+
+/* Append one item to auth_keys, api_keys, auth_origins: config_auth.c. As above. */
+int hf_config_auth_key_append(struct hf_config *c, struct hf_str value, char *error,
+                              size_t cap) HF_MUST_CHECK;
+int hf_config_api_key_append(struct hf_config *c, struct hf_str value, char *error, size_t cap) HF_MUST_CHECK;
+int hf_config_origin_append(struct hf_config *c, struct hf_str value, char *error, size_t cap) HF_MUST_CHECK;
 
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);

@@ -77,7 +77,16 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
     case HF_CONFIG_ADDRESSES:
         snprintf(out, cap, "ADDR:PORT such as 127.0.0.1:8000 or [::1]:8000");
         break;
-    case HF_CONFIG_CIPHERS:
+    case HF_CONFIG_AUTH_KEYS:
+        snprintf(out, cap, "KID=ALG:FILE with " HF_JWT_ALG_NAMES " for ALG, up to 16; or none");
+        break;
+    case HF_CONFIG_API_KEYS:
+        snprintf(out, cap, "NAME=full:SHA256 or NAME=read:SHA256, up to 32; or none");
+        break;
+    case HF_CONFIG_ORIGINS:
+        snprintf(out, cap, "origins such as https://example.org or https://*.example.org, up to 32; or none");
+        break;
+    case HF_CONFIG_TEXT:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
         break;
     case HF_CONFIG_CERTIFICATES:
@@ -358,6 +367,12 @@ int hf_config_list_append(const struct hf_config_key *key, struct hf_config *c, 
         return append_certificate(c, value, error, cap);
     case HF_CONFIG_NETWORKS:
         return hf_config_network_append(c, value, error, cap);
+    case HF_CONFIG_AUTH_KEYS:
+        return hf_config_auth_key_append(c, value, error, cap);
+    case HF_CONFIG_API_KEYS:
+        return hf_config_api_key_append(c, value, error, cap);
+    case HF_CONFIG_ORIGINS:
+        return hf_config_origin_append(c, value, error, cap);
     default:
         return append_address(key, c, value, error, cap);
     }
@@ -438,8 +453,11 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_ADDRESSES:
     case HF_CONFIG_CERTIFICATES:
     case HF_CONFIG_NETWORKS:
+    case HF_CONFIG_AUTH_KEYS:
+    case HF_CONFIG_API_KEYS:
+    case HF_CONFIG_ORIGINS:
         return parse_list(key, c, value, error, cap);
-    case HF_CONFIG_CIPHERS:
+    case HF_CONFIG_TEXT:
     case HF_CONFIG_SECRET:
         return parse_secret(to, value, error, cap);
     case HF_CONFIG_NAMESPACES:

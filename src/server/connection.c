@@ -3,6 +3,7 @@
  */
 #include "server/admission.h"
 #include "server/hub_state.h"
+#include "server/token.h"
 
 #include "base/assert.h"
 #include "wire/binary.h"
@@ -110,6 +111,7 @@ static enum hf_counter close_counter(uint16_t code)
         CASE(1012)
         CASE(1013)
         CASE(4001)
+        CASE(4002)
         CASE(4003)
         CASE(4004)
         CASE(4005)
@@ -528,7 +530,7 @@ void hf_hub_writable(struct hf_conn *c, struct hf_now now)
 
 void hf_conn_schedule(struct hf_conn *c)
 {
-    uint64_t at, write_at;
+    uint64_t at, write_at, token_at;
 
     if (c->phase != HF_CONN_OPEN) {
         hf_wheel_add(&c->hub->wheel, &c->timer, c->deadline_ms);
@@ -537,7 +539,9 @@ void hf_conn_schedule(struct hf_conn *c)
     at =
         c->received_ms + (c->pinged ? 2 * (uint64_t)c->heartbeat_ms : c->heartbeat_ms - hf_conn_spread_ms(c));
     write_at = hf_limits_write_deadline_ms(c);
-    hf_wheel_add(&c->hub->wheel, &c->timer, at < write_at ? at : write_at);
+    token_at = hf_token_deadline_ms(c);
+    at = at < write_at ? at : write_at;
+    hf_wheel_add(&c->hub->wheel, &c->timer, at < token_at ? at : token_at);
 }
 
 /* "Heartbeats": "After one interval without a byte received the server sends ping; after two it ends the connection with 4004." */
@@ -572,6 +576,10 @@ void hf_conn_timer(struct hf_conn *c)
 {
     if (c->phase == HF_CONN_OPEN && c->hub->now.mono_ms >= hf_limits_write_deadline_ms(c)) {
         hf_conn_close(c, HF_CLOSE_TOO_SLOW, "nothing of what waits was taken for too long");
+        return;
+    }
+    if (c->phase == HF_CONN_OPEN && hf_identity_ended(c->identity, c->hub->now.wall_ms)) {
+        hf_conn_close(c, HF_CLOSE_TOKEN_EXPIRED, "the token has expired (exp): get a fresh one");
         return;
     }
     if (c->phase == HF_CONN_OPEN) {

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "server/history.h"
+#include "server/token.h"
 #include "wire/items.h"
 #include "wire/json.h"
 
@@ -447,7 +448,10 @@ bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *st
     case HF_MSG_BYE:
         bye(c);
         break;
-    default: /* presence, call, refresh: there is no presence, no backend and no token here. */
+    case HF_MSG_REFRESH:
+        hf_token_refresh(c, m);
+        break;
+    default: /* presence, call: there is no presence and no backend here. */
         hf_send_error(c, m, HF_CODE_NOT_FOUND, "this server does not offer that");
         break;
     }

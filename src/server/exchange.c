@@ -33,7 +33,7 @@ struct letter {
     uint16_t close_code;
     uint8_t has_timestamp, has_key, has_id, from_service, repeated, conflict, raw;
     int32_t err;
-    uint32_t name_len, id_len, payload_len;
+    uint32_t name_len, id_len, from_len, payload_len;
     uint64_t token, session, generation, seq;
     uint64_t timestamp, key[2], body_hash;
     uint64_t cid, offset;
@@ -80,10 +80,18 @@ bool hf_exchange_open(struct hf_hub *hub, uint32_t to, struct hf_str name, uint6
     return true;
 }
 
+/* Returns what is behind it. A part may be empty. */
+static char *put_text(char *to, struct hf_str text)
+{
+    if (text.len > 0)
+        memcpy(to, text.data, text.len);
+    return to + text.len;
+}
+
 bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publish *p, uint64_t token,
                          uint64_t generation)
 {
-    size_t text_len = p->channel.len + p->id.len + p->payload.len;
+    size_t text_len = p->channel.len + p->id.len + p->from.len + p->payload.len;
     struct letter *l = write_letter(hub, HF_RING_REQUEST, to, text_len);
     char *text;
 
@@ -107,14 +115,12 @@ bool hf_exchange_publish(struct hf_hub *hub, uint32_t to, const struct hf_publis
     l->received_us = p->received_us;
     l->name_len = (uint32_t)p->channel.len;
     l->id_len = (uint32_t)p->id.len;
+    l->from_len = (uint32_t)p->from.len;
     l->payload_len = (uint32_t)p->payload.len;
-    text = letter_text(l);
-    if (p->channel.len > 0)
-        memcpy(text, p->channel.data, p->channel.len);
-    if (p->id.len > 0)
-        memcpy(text + p->channel.len, p->id.data, p->id.len);
-    if (p->payload.len > 0) /* Bytes may be none. */
-        memcpy(text + p->channel.len + p->id.len, p->payload.data, p->payload.len);
+    text = put_text(letter_text(l), p->channel);
+    text = put_text(text, p->id);
+    text = put_text(text, p->from);
+    (void)put_text(text, p->payload);
     send_letter(hub, HF_RING_REQUEST, to, text_len);
     return true;
 }
@@ -255,7 +261,8 @@ static struct hf_publish publish_of(struct letter *l)
     return (struct hf_publish){.channel = {text, l->name_len},
                                .cid = l->cid,
                                .id = {l->has_id ? text + l->name_len : NULL, l->id_len},
-                               .payload = {text + l->name_len + l->id_len, l->payload_len},
+                               .from = {text + l->name_len + l->id_len, l->from_len},
+                               .payload = {text + l->name_len + l->id_len + l->from_len, l->payload_len},
                                .raw = l->raw,
                                .has_timestamp = l->has_timestamp,
                                .timestamp = l->timestamp,
@@ -434,8 +441,8 @@ static struct letter *peek_letter(struct hf_ring *ring)
     size_t len;
     struct letter *l = hf_ring_peek(ring, &len);
 
-    hf_assert(l == NULL ||
-              (len >= sizeof(*l) && len == sizeof(*l) + l->name_len + l->id_len + l->payload_len));
+    hf_assert(l == NULL || (len >= sizeof(*l) &&
+                            len == sizeof(*l) + l->name_len + l->id_len + l->from_len + l->payload_len));
     return l;
 }
 

@@ -47,6 +47,13 @@ void hf_hub_abort(struct hf_conn *conn, struct hf_now now);
 /* Whether its handshake is still under way. */
 bool hf_hub_young(const struct hf_conn *conn);
 
+struct hf_auth;
+/*
+ * From now on tokens are judged by this; borrowed until another one is set, or the hub is freed. NULL, as at first: nobody is asked for one, and all are anonymous. Connections
+ * that stand keep the identity that they have, until their token ends.
+ */
+void hf_hub_set_auth(struct hf_hub *hub, const struct hf_auth *auth);
+
 /* How many connections this worker can hold, by its descriptors; beyond that it refuses. 0: nothing is known of that. */
 void hf_hub_set_room(struct hf_hub *hub, uint32_t room);
 /* Whether the worker has more memory than it should: then it refuses. */

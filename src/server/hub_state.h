@@ -2,7 +2,7 @@
  * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
  * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach.c (sessions),
  * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
- * service.c and history.c (requests of the backend), journal.c (what is written down about sessions).
+ * token.c (whose connection it is), service.c, history.c and inspect.c (requests of the backend), journal.c (what is written down about sessions).
  */
 #ifndef HF_SERVER_HUB_STATE_H
 #define HF_SERVER_HUB_STATE_H
@@ -220,6 +220,7 @@ struct hf_hub {
     struct hf_region *region;
     const struct hf_config *config;
     const struct hf_transport *transport;
+    const struct hf_auth *auth; /* NULL: tokens are not asked for */
     uint32_t slot, workers, shards;
     struct hf_slot *self;
     struct hf_counters *counters;

@@ -62,6 +62,10 @@ static void put_tls(const struct hf_hub *hub, struct hf_buf *out)
     hf_buf_putf(out, "holdfast_tls_reloads_total{result=\"ok\"} %u\n", atomic_load(&h->tls_reloads));
     hf_buf_putf(out, "holdfast_tls_reloads_total{result=\"failed\"} %u\n",
                 atomic_load(&h->tls_reloads_failed));
+    put_head(out, "key_reloads_total", "counter", "times that the keys of tokens were read anew, by result");
+    hf_buf_putf(out, "holdfast_key_reloads_total{result=\"ok\"} %u\n", atomic_load(&h->auth_reloads));
+    hf_buf_putf(out, "holdfast_key_reloads_total{result=\"failed\"} %u\n",
+                atomic_load(&h->auth_reloads_failed));
     if (hub->config->certificate_count > 0)
         put_gauge(out, "tls_ticket_key_age_seconds", "age of the key that new session tickets are made with",
                   hub->now.wall_ms % hub->config->ticket_rotation_ms / 1000);

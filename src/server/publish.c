@@ -322,6 +322,7 @@ static struct hf_publish publish_of(const struct hf_conn *c, const struct hf_msg
                                .payload = m->payload,
                                .raw = m->payload_raw,
                                .id = m->has & HF_HAS_ID ? m->id : (struct hf_str){0},
+                               .from = hf_identity_user(c->identity),
                                .has_timestamp = (m->has & HF_HAS_TIMESTAMP) != 0,
                                .timestamp = m->timestamp,
                                .session = m->has & HF_HAS_SEQ ? c->session->number : 0,

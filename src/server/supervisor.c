@@ -5,6 +5,7 @@
 #include "net/listen.h"
 #include "net/loop.h"
 #include "net/tls_place.h"
+#include "server/auth.h"
 #include "server/capacity.h"
 #include "server/certificates.h"
 #include "server/drain.h"
@@ -78,6 +79,7 @@ struct supervisor {
     int signal_fd;
     struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
     uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
+    struct hf_auth *auth; /* likewise; NULL: no key is configured */
     bool ready_said, draining;
     uint64_t drain_end_ms;
     uint64_t drain_count; /* connections at its beginning */
@@ -349,6 +351,15 @@ static int load_certificates(struct supervisor *s)
                : 0;
 }
 
+static int load_keys(struct supervisor *s)
+{
+    char error[512];
+
+    return hf_auth_load(s->config, &s->auth, error, sizeof(error)) < 0
+               ? cannot_start("use the keys of tokens", "auth.keys", error)
+               : 0;
+}
+
 static size_t listener_count(const struct supervisor *s)
 {
     return s->config->listen_count + s->config->tls_listen_count;
@@ -480,6 +491,8 @@ static _Noreturn void be_worker(struct supervisor *s, uint32_t slot, pid_t paren
                                     .tls = s->tls,
                                     .tls_generation = atomic_load(&s->region.header->tls_generation),
                                     .tls_secret = s->tls_secret,
+                                    .auth = s->auth,
+                                    .auth_generation = atomic_load(&s->region.header->auth_generation),
                                     .api_fd = s->slots[slot].api_fd,
                                     .wake_fds = s->wake_fds};
 
@@ -770,15 +783,11 @@ static bool roll(struct supervisor *s)
  * Read the certificates anew. Bad ones change nothing; good ones are told to the workers, and those that start later inherit them. Connections that
  * stand keep what they have.
  */
-static void reload(struct supervisor *s)
+static void reload_certificates(struct supervisor *s)
 {
     struct hf_tls *tls;
     char error[512];
 
-    if (s->tls == NULL) {
-        hf_log_event(HF_LOG_INFO, "nothing_to_reload");
-        return;
-    }
     if (hf_certificates_load(s->config, s->tls_secret, true, &tls, error, sizeof(error)) < 0) {
         atomic_fetch_add(&s->region.header->tls_reloads_failed, 1);
         hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
@@ -790,6 +799,35 @@ static void reload(struct supervisor *s)
     atomic_fetch_add_explicit(&s->region.header->tls_generation, 1, memory_order_release);
     wake_all(s);
     hf_log(HF_LOG_INFO, "certificates_reloaded", hf_kv_u64("certificates", s->config->certificate_count));
+}
+
+/* The same with the keys of tokens. Who is connected stays so, until his token ends. */
+static void reload_keys(struct supervisor *s)
+{
+    struct hf_auth *auth;
+    char error[512];
+
+    if (hf_auth_load(s->config, &auth, error, sizeof(error)) < 0) {
+        atomic_fetch_add(&s->region.header->auth_reloads_failed, 1);
+        hf_log(HF_LOG_ERROR, "keys_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_auth_free(s->auth);
+    s->auth = auth;
+    atomic_fetch_add(&s->region.header->auth_reloads, 1);
+    atomic_fetch_add_explicit(&s->region.header->auth_generation, 1, memory_order_release);
+    wake_all(s);
+    hf_log(HF_LOG_INFO, "keys_reloaded", hf_kv_u64("keys", s->config->auth_key_count));
+}
+
+static void reload(struct supervisor *s)
+{
+    if (s->tls == NULL && s->auth == NULL)
+        hf_log_event(HF_LOG_INFO, "nothing_to_reload");
+    if (s->tls != NULL)
+        reload_certificates(s);
+    if (s->auth != NULL)
+        reload_keys(s);
 }
 
 /* sd_notify(3), RELOADING: "the service is beginning to reload", with the time; READY ends it. */
@@ -903,6 +941,8 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     if (status == 0)
         status = load_certificates(s);
     if (status == 0)
+        status = load_keys(s);
+    if (status == 0)
         status = open_sockets(s);
     if (status == 0)
         status = map_memory(s);
@@ -911,6 +951,7 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     if (status == 0)
         status = serve(s);
     hf_tls_drop(s->tls);
+    hf_auth_free(s->auth);
     if (s->unix_path != NULL)
         (void)unlink(s->unix_path);
     hf_notify_close(&s->notify);

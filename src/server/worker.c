@@ -54,7 +54,9 @@ struct worker {
     bool api_listening;
     void *api;
     uint32_t tls_generation; /* of what sockets.tls is */
-    bool api_due;            /* its descriptor is readable */
+    struct hf_auth *auth;    /* what the hub has */
+    uint32_t auth_generation;
+    bool api_due; /* its descriptor is readable */
     bool listening;
     struct hf_complaints complaints;
     struct hf_memory_watch memory;
@@ -386,6 +388,27 @@ static void follow_reload(struct worker *w)
     hf_tls_drop(tls);
 }
 
+/* The same with the keys of tokens. */
+static void follow_keys(struct worker *w)
+{
+    uint32_t generation =
+        atomic_load_explicit(&w->setup->region->header->auth_generation, memory_order_acquire);
+    struct hf_auth *auth;
+    char error[512];
+
+    if (generation == w->auth_generation)
+        return;
+    w->auth_generation = generation;
+    if (hf_auth_load(w->setup->config, &auth, error, sizeof(error)) < 0) {
+        hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_KEY_RELOADS_MISSED, 1);
+        hf_log(HF_LOG_ERROR, "keys_kept", hf_kv_text("why", error));
+        return;
+    }
+    hf_hub_set_auth(w->hub, auth);
+    hf_auth_free(w->auth);
+    w->auth = auth;
+}
+
 /* All workers' connections come to the next server together; those of one that is replaced come alone. */
 static struct hf_drain_plan plan_drain(const struct worker *w, enum hf_drain_why why)
 {
@@ -514,6 +537,7 @@ static void turn(struct worker *w)
         end_pause(w);
     follow_reload(w);
     follow_shed(w);
+    follow_keys(w);
     hf_hub_set_short(w->hub, hf_memory_watch_tick(&w->memory, w->now.mono_ms));
     hf_sockets_read(&w->sockets);
     check_room(w);
@@ -567,6 +591,9 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
             (struct listener){{setup->listen_fds[i], listener_ready}, w, i >= setup->plain_count};
     measure_room(w);
     w->tls_generation = setup->tls_generation;
+    w->auth = setup->auth;
+    w->auth_generation = setup->auth_generation;
+    hf_hub_set_auth(w->hub, w->auth);
     hf_hub_set_room(w->hub, descriptors_for_clients(setup->region->config->workers));
     start_listening(w);
     return true;
@@ -604,6 +631,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         hf_relays_release(&w->relays);
     }
     hf_hub_free(w->hub);
+    hf_auth_free(w->auth);
     hf_memory_watch_release(&w->memory);
     hf_sockets_release(&w->sockets);
     hf_loop_free(w->loop);

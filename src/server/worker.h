@@ -5,6 +5,7 @@
 #define HF_SERVER_WORKER_H
 
 #include "net/tls.h"
+#include "server/auth.h"
 #include "server/config.h"
 #include "server/supervisor.h"
 #include "shm/region.h"
@@ -22,8 +23,11 @@ struct hf_worker_setup {
     struct hf_tls *tls;        /* as the supervisor has checked it; NULL: no certificate is configured */
     uint32_t tls_generation;   /* which it is */
     const uint8_t *tls_secret; /* of the session tickets */
-    int api_fd;                /* of this slot, or -1 */
-    const int *wake_fds;       /* eventfd of each slot */
+    struct hf_auth
+        *auth; /* likewise: the keys of tokens; NULL: none is configured. The worker's from now on */
+    uint32_t auth_generation;
+    int api_fd;          /* of this slot, or -1 */
+    const int *wake_fds; /* eventfd of each slot */
 };
 
 /* Serve until the slot is told to drain, then until the connections have gone or the time is up. Returns the process's exit status. */

@@ -28,6 +28,25 @@
     X(REFUSED_TAKEOVER, "handshakes_refused_total", "{cause=\"takeover\"}", "")                              \
     X(REFUSED_ATTEMPT, "handshakes_refused_total", "{cause=\"attempt\"}", "")                                \
     X(REFUSED_PROXY_HEADER, "handshakes_refused_total", "{cause=\"proxy_header\"}", "")                      \
+    X(REFUSED_TOKEN, "handshakes_refused_total", "{cause=\"token\"}", "")                                    \
+    X(REFUSED_ORIGIN, "handshakes_refused_total", "{cause=\"origin\"}", "")                                  \
+    X(TOKEN_MISSING, "tokens_refused_total", "{cause=\"missing\"}",                                          \
+      "tokens of handshakes and refreshes that were refused, by cause")                                      \
+    X(TOKEN_SEVERAL, "tokens_refused_total", "{cause=\"several\"}", "")                                      \
+    X(TOKEN_TOO_LONG, "tokens_refused_total", "{cause=\"too_long\"}", "")                                    \
+    X(TOKEN_MALFORMED, "tokens_refused_total", "{cause=\"malformed\"}", "")                                  \
+    X(TOKEN_UNSIGNED, "tokens_refused_total", "{cause=\"unsigned\"}", "")                                    \
+    X(TOKEN_KEY, "tokens_refused_total", "{cause=\"key\"}", "")                                              \
+    X(TOKEN_ALGORITHM, "tokens_refused_total", "{cause=\"algorithm\"}", "")                                  \
+    X(TOKEN_SIGNATURE, "tokens_refused_total", "{cause=\"signature\"}", "")                                  \
+    X(TOKEN_EXPIRED, "tokens_refused_total", "{cause=\"expired\"}", "")                                      \
+    X(TOKEN_NOT_YET, "tokens_refused_total", "{cause=\"not_yet\"}", "")                                      \
+    X(TOKEN_AUDIENCE, "tokens_refused_total", "{cause=\"audience\"}", "")                                    \
+    X(TOKEN_ISSUER, "tokens_refused_total", "{cause=\"issuer\"}", "")                                        \
+    X(TOKEN_CLAIMS, "tokens_refused_total", "{cause=\"claims\"}", "")                                        \
+    X(TOKEN_USER, "tokens_refused_total", "{cause=\"user\"}", "")                                            \
+    X(TOKEN_NO_MEMORY, "tokens_refused_total", "{cause=\"no_memory\"}", "")                                  \
+    X(TOKENS_REFRESHED, "tokens_refreshed_total", "", "tokens that took a connection's old one's place")     \
     X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
       "upgrade requests that were not whole by the deadline")                                                \
     X(ADDRESSES_UNCOUNTED, "addresses_uncounted_total", "",                                                  \
@@ -38,6 +57,7 @@
     X(RESUMES_EXPIRED, "resumes_total", "{result=\"unknown\"}", "")                                          \
     X(RESUMES_TOMBSTONE, "resumes_total", "{result=\"tombstone\"}", "")                                      \
     X(RESUMES_STALE, "resumes_total", "{result=\"stale_attempt\"}", "")                                      \
+    X(RESUMES_OTHER_USER, "resumes_total", "{result=\"other_user\"}", "")                                    \
     X(RESUMES_FAILED, "resumes_total", "{result=\"unavailable\"}", "")                                       \
     X(SESSIONS_EXPIRED, "sessions_expired_total", "", "sessions that ended without coming back")             \
     X(MESSAGES_IN, "messages_received_total", "", "protocol messages received from clients")                 \
@@ -113,6 +133,8 @@
     X(TLS_FLOODED, "tls_connections_broken_total", "{cause=\"key_updates\"}", "")                            \
     X(TLS_RELOADS_MISSED, "tls_reloads_missed_total", "",                                                    \
       "times that a worker could not load certificates that the supervisor had found good")                  \
+    X(KEY_RELOADS_MISSED, "key_reloads_missed_total", "",                                                    \
+      "times that a worker could not load keys of tokens that the supervisor had found good")                \
     X(TLS_ON_PLAIN, "tls_on_plain_port_total", "", "connections that began with TLS on a port without")      \
     X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
     X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
@@ -126,6 +148,7 @@
     X(CLOSE_1012, "closes_total", "{code=\"1012\"}", "")                                                     \
     X(CLOSE_1013, "closes_total", "{code=\"1013\"}", "")                                                     \
     X(CLOSE_4001, "closes_total", "{code=\"4001\"}", "")                                                     \
+    X(CLOSE_4002, "closes_total", "{code=\"4002\"}", "")                                                     \
     X(CLOSE_4003, "closes_total", "{code=\"4003\"}", "")                                                     \
     X(CLOSE_4004, "closes_total", "{code=\"4004\"}", "")                                                     \
     X(CLOSE_4005, "closes_total", "{code=\"4005\"}", "")                                                     \

@@ -76,6 +76,9 @@ struct hf_region_header {
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;
+    /* The same for the keys of tokens. */
+    _Atomic uint32_t auth_generation;
+    _Atomic uint32_t auth_reloads, auth_reloads_failed;
     _Atomic uint64_t harmed_ms
         [3]; /* when the demo did its last harm of each kind, monotonic; any worker, by compare-and-swap */
 };

@@ -108,19 +108,35 @@ static int read_text(const struct hf_sessions *t, const struct hf_session *s, st
     return whole ? 0 : HF_ENOTFOUND;
 }
 
+/* The same, again where it was replaced meanwhile. Returns 0 or HF_ENOTFOUND. */
+static int read_settled(const struct hf_sessions *t, const struct hf_session *s, struct text *out)
+{
+    int err = HF_EAGAIN;
+
+    for (int i = 0; err == HF_EAGAIN && i < READS_MAX; i++)
+        err = read_text(t, s, out);
+    return err < 0 ? HF_ENOTFOUND : 0;
+}
+
+bool hf_session_is_of(const struct hf_sessions *t, const struct hf_session *s, struct hf_str user)
+{
+    struct text text;
+
+    if (read_settled(t, s, &text) < 0)
+        return user.len == 0;
+    return hf_str_eq(text_user(&text), user);
+}
+
 int hf_session_identity(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out_user,
                         struct hf_buf *out_info)
 {
     struct text text;
     struct hf_str user, info;
-    int err = HF_EAGAIN;
 
     hf_buf_reset(out_user);
     if (out_info != NULL)
         hf_buf_reset(out_info);
-    for (int i = 0; err == HF_EAGAIN && i < READS_MAX; i++)
-        err = read_text(t, s, &text);
-    if (err < 0)
+    if (read_settled(t, s, &text) < 0)
         return HF_ENOTFOUND;
     user = text_user(&text);
     info = text_info(&text);

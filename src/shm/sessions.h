@@ -313,6 +313,9 @@ int hf_session_identity_set(struct hf_sessions *t, struct hf_session *s, struct 
 int hf_session_identity(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out_user,
                         struct hf_buf *out_info) HF_MUST_CHECK;
 
+/* Any worker: whether the session is this user's; empty: whether it is anonymous. */
+bool hf_session_is_of(const struct hf_sessions *t, const struct hf_session *s, struct hf_str user);
+
 /* Walk all sessions of all homes that are not FREE: start with *cursor = 0. */
 struct hf_session *hf_sessions_next(const struct hf_sessions *t, uint64_t *cursor);
 /* The same for those chunks only in which some may be PARKED or ENDED: all that are, and some others. */

@@ -113,7 +113,7 @@ class NetServer(Server):
         self.api_path = os.path.join(self.folder.name, 'api')
         self.arguments[self.arguments.index('--listen') + 1] = f'{SERVER_ADDRESS}:{self.port}'
         self.arguments[self.arguments.index('--api') + 1] = f'unix:{self.api_path}'
-        self.arguments = net.words('server') + self.arguments
+        self.arguments = net.words('server') + self.arguments + ['--set', 'auth.anonymous=true']
         self.url = f'ws://{SERVER_ADDRESS}:{self.port}/ws'
 
     def api(self, method, path, body=None, headers=None, deadline_s=DEADLINE_S):

@@ -97,14 +97,14 @@ def clients_and_the_api_by_ipv6(t):
 @test
 def all_addresses_are_two_lines(t):
     need_ipv6()
-    server = t.own(Server(workers=2))
+    server = t.own(Server(workers=2, auth_anonymous='true'))
     server.arguments[server.arguments.index('--listen') + 1] = f'[::]:{server.port}'
     server.start()
     ws = t.own(RawWs(server.port, host='::1'))
     check_equal(ws.upgrade('/ws', JSON).status, 101, 'by IPv6')
     with socket.socket() as s:
         check(s.connect_ex(('127.0.0.1', server.port)) != 0, '[::] is IPv6 alone')
-    both = t.own(Server(workers=2))
+    both = t.own(Server(workers=2, auth_anonymous='true'))
     both.arguments[both.arguments.index('--listen') + 1] = f'[::]:{both.port}'
     both.arguments += ['--listen', f'0.0.0.0:{both.port}']
     both.start()
@@ -117,7 +117,7 @@ def all_addresses_are_two_lines(t):
 @test
 def wrong_addresses_are_told(t):
     for value, words in (('127.0.0.1:0', 'port from 1 to 65535'), ('[::1%lo]:80', 'numeric'), ('unix:/tmp/x', 'ADDR:PORT'), ('192.0.2.1:80', 'cannot')):
-        status, _, err = run_holdfast('serve', '--workers', '1', '--listen', value, '--api', 'none')
+        status, _, err = run_holdfast('serve', '--workers', '1', '--listen', value, '--api', 'none', '--set', 'auth.anonymous=true')
         check_equal(status, 2, f'exit status of --listen {value}')
         check(words in err and len(err.splitlines()) == 1, f'{value}: {err!r}')
     for value in ('unix:relative', 'unix:', 'unix:/' + 'a' * 120):

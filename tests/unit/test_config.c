@@ -450,6 +450,105 @@ static void assert_demo_check(const char *const *set, const char *want)
     assert_string_equal(error, want);
 }
 
+/* "on a non-loopback address without any auth the server refuses to start unless told to" */
+static void nobody_serves_others_without_saying_so(void **state)
+{
+    static const char why[] =
+        "auth.keys: none, so that everybody who reaches 10.0.0.1:2 could read and publish "
+        "everything: set the keys that sign tokens, or auth.anonymous=true to allow it, or "
+        "listen on 127.0.0.1";
+
+    (void)state;
+    assert_demo_check((const char *[]){"listen=127.0.0.1:1,[::1]:1", NULL}, "");
+    assert_demo_check((const char *[]){"listen=127.0.0.1:1,10.0.0.1:2", NULL}, why);
+    assert_demo_check(
+        (const char *[]){"listen=none", "tls.listen=10.0.0.1:2", "tls.certificates=a.pem", NULL}, why);
+    assert_demo_check((const char *[]){"listen=10.0.0.1:2", "demo.remote=true", NULL}, why);
+    assert_demo_check((const char *[]){"listen=10.0.0.1:2", "auth.anonymous=true", NULL}, "");
+    assert_demo_check((const char *[]){"listen=10.0.0.1:2", "auth.keys=HS256:/a", NULL}, "");
+}
+
+static void the_keys_of_tokens_are_a_list(void **state)
+{
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(c.auth_key_count, 0);
+    assert_int_equal(c.auth_leeway_ms, 10000);
+    assert_int_equal(
+        hf_config_set(&c, "auth.keys=RS256:/a:b,k1=HS512:c,a=b:c==EdDSA:d", "--set", error, sizeof(error)),
+        0);
+    assert_int_equal(c.auth_key_count, 3);
+    assert_string_equal(c.auth_keys[0].kid, "");
+    assert_int_equal(c.auth_keys[0].alg, HF_JWT_RS256);
+    assert_string_equal(c.auth_keys[0].path, "/a:b");
+    assert_string_equal(c.auth_keys[1].kid, "k1");
+    assert_int_equal(c.auth_keys[1].alg, HF_JWT_HS512);
+    assert_string_equal(c.auth_keys[2].kid, "a=b:c=");
+    assert_int_equal(c.auth_keys[2].alg, HF_JWT_EDDSA);
+    assert_string_equal(c.auth_keys[2].path, "d");
+    assert_set_fails(
+        "auth.keys=none:/a",
+        "--set: auth.keys: expected KID=ALG:FILE, with one of HS256, HS384, HS512, RS256, ES256 or "
+        "EdDSA for ALG");
+    assert_set_fails(
+        "auth.keys=HS256",
+        "--set: auth.keys: expected KID=ALG:FILE, with one of HS256, HS384, HS512, RS256, ES256 or "
+        "EdDSA for ALG");
+    assert_set_fails("auth.keys=HS256:", "--set: auth.keys: the key's file must be a path of 1 to 255 bytes");
+    assert_set_fails("auth.keys=a b=HS256:/a",
+                     "--set: auth.keys: the kid must be up to 64 printable ASCII characters without spaces");
+    assert_set_fails("auth.keys=k=HS256:/a,k=HS256:/b", "--set: auth.keys: two keys have the kid 'k'");
+    assert_set_fails("auth.keys=HS256:/a,HS384:/b",
+                     "--set: auth.keys: two keys have no kid; name them: KID=ALG:FILE");
+    hf_config_default(&c);
+    for (int i = 0; i < HF_AUTH_KEYS_MAX; i++) {
+        char key[32];
+
+        snprintf(key, sizeof(key), "%d=HS256:/a", i);
+        assert_int_equal(hf_config_auth_key_append(&c, hf_str_from(key), error, sizeof(error)), 0);
+    }
+    assert_int_equal(hf_config_auth_key_append(&c, HF_STR("x=HS256:/a"), error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "more than 16 keys");
+}
+
+#define HASH "00112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100"
+
+static void the_keys_of_the_api_are_hashes(void **state)
+{
+    struct hf_config c;
+
+    (void)state;
+    hf_config_default(&c);
+    assert_int_equal(c.api_key_count, 0);
+    assert_int_equal(
+        hf_config_set(&c, "api.keys=backend=full:" HASH ",grafana=read:" HASH, "--set", error, sizeof(error)),
+        0);
+    assert_int_equal(c.api_key_count, 2);
+    assert_string_equal(c.api_keys[0].name, "backend");
+    assert_true(c.api_keys[0].full);
+    assert_string_equal(c.api_keys[1].name, "grafana");
+    assert_false(c.api_keys[1].full);
+    assert_memory_equal(c.api_keys[1].hash,
+                        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
+                        "\xff\xee\xdd\xcc\xbb\xaa\x99\x88\x77\x66\x55\x44\x33\x22\x11\x00",
+                        HF_API_HASH_BYTES);
+    assert_set_fails("api.keys=a=full:" HASH ",a=read:" HASH, "--set: api.keys: two keys have the name 'a'");
+    assert_set_fails("api.keys=a=write:" HASH, "--set: api.keys: 'a' may be full or read, and nothing else");
+    assert_set_fails("api.keys=a=full:0123",
+                     "--set: api.keys: 'a' needs the SHA-256 of its key in 64 hexadecimal "
+                     "digits; the key itself does not belong here");
+    assert_set_fails("api.keys=a=full:g" HASH,
+                     "--set: api.keys: 'a' needs the SHA-256 of its key in 64 hexadecimal "
+                     "digits; the key itself does not belong here");
+    assert_set_fails("api.keys==full:" HASH,
+                     "--set: api.keys: the name must be 1 to 64 printable ASCII characters without spaces");
+    assert_set_fails("api.keys=secret",
+                     "--set: api.keys: expected NAME=full:HASH or NAME=read:HASH, as `holdfast "
+                     "token api-key NAME` prints it");
+}
+
 static void the_demo_stays_on_this_machine_unless_told_otherwise(void **state)
 {
     (void)state;
@@ -464,7 +563,8 @@ static void the_demo_stays_on_this_machine_unless_told_otherwise(void **state)
     assert_demo_check((const char *[]){"demo.enabled=true", "demo.remote=true", "listen=0.0.0.0:1",
                                        "api.listen=0.0.0.0:2", NULL},
                       "");
-    assert_demo_check((const char *[]){"listen=0.0.0.0:1", "api.listen=0.0.0.0:2", NULL}, "");
+    assert_demo_check(
+        (const char *[]){"listen=0.0.0.0:1", "api.listen=0.0.0.0:2", "auth.anonymous=true", NULL}, "");
     for (int i = 0; i < 2; i++)
         assert_demo_check(
             (const char *[]){"demo.enabled=true", i == 0 ? "api.listen=none" : "api.listen=unix:/tmp/a",
@@ -647,6 +747,9 @@ int main(void)
         cmocka_unit_test(the_reference_is_current),
         cmocka_unit_test(the_help_names_every_key),
         cmocka_unit_test(the_demo_stays_on_this_machine_unless_told_otherwise),
+        cmocka_unit_test(nobody_serves_others_without_saying_so),
+        cmocka_unit_test(the_keys_of_tokens_are_a_list),
+        cmocka_unit_test(the_keys_of_the_api_are_hashes),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);
