@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
@@ -49,20 +50,43 @@ static bool host_is_loopback(const char *host)
            (inet_pton(AF_INET, name, &addr4) == 1 && is_loopback4(addr4));
 }
 
-/* How long the comparison takes tells the key's length at most. */
-static bool key_matches(const char *key, const char *authorization)
+/* The key that the header shows; NULL: none. */
+static const char *shown_key(const char *authorization)
 {
     static const char scheme[] = "Bearer ";
-    size_t len = strlen(key);
 
-    if (authorization == NULL)
-        return false;
     /* RFC 9110 11.1: "It uses a case-insensitive token to identify the authentication scheme". */
-    if (strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
-        return false;
+    if (authorization == NULL || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+        return NULL;
     authorization += sizeof(scheme) - 1;
-    authorization += strspn(authorization, " ");
-    return strlen(authorization) == len && CRYPTO_memcmp(authorization, key, len) == 0;
+    return authorization + strspn(authorization, " ");
+}
+
+enum may { MAY_NOTHING, MAY_READ, MAY_ALL };
+
+/* All are compared, whichever it is. */
+static enum may listed_key_may(const struct hf_config *config, const char *shown)
+{
+    uint8_t hash[HF_API_HASH_BYTES];
+    enum may may = MAY_NOTHING;
+
+    if (EVP_Digest(shown, strlen(shown), hash, NULL, EVP_sha256(), NULL) != 1)
+        return MAY_NOTHING;
+    for (size_t i = 0; i < config->api_key_count; i++)
+        if (CRYPTO_memcmp(hash, config->api_keys[i].hash, sizeof(hash)) == 0)
+            may = config->api_keys[i].full ? MAY_ALL : MAY_READ;
+    return may;
+}
+
+static enum may key_may(const struct hf_config *config, const char *shown)
+{
+    size_t len = strlen(config->api_key);
+
+    if (shown == NULL)
+        return MAY_NOTHING;
+    if (len > 0 && strlen(shown) == len && CRYPTO_memcmp(shown, config->api_key, len) == 0)
+        return MAY_ALL;
+    return config->api_key_count > 0 ? listed_key_may(config, shown) : MAY_NOTHING;
 }
 
 static struct hf_api_verdict refuse(enum hf_code code, const char *reason)
@@ -70,15 +94,30 @@ static struct hf_api_verdict refuse(enum hf_code code, const char *reason)
     return (struct hf_api_verdict){code, reason};
 }
 
-struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller *caller)
+static struct hf_api_verdict access_with_key(const struct hf_config *config, bool reads,
+                                             const struct hf_api_caller *caller)
 {
-    if (key[0] != '\0') {
-        if (key_matches(key, caller->authorization))
-            return (struct hf_api_verdict){HF_CODE_NONE, NULL};
+    switch (key_may(config, shown_key(caller->authorization))) {
+    case MAY_ALL:
+        break;
+    case MAY_READ:
+        if (!reads)
+            return refuse(HF_CODE_FORBIDDEN,
+                          "this key may read only, and the request would change something");
+        break;
+    case MAY_NOTHING:
         return refuse(HF_CODE_UNAUTHORIZED, caller->authorization == NULL
                                                 ? "the header Authorization: Bearer KEY is missing"
                                                 : "the key in Authorization is not the configured one");
     }
+    return (struct hf_api_verdict){HF_CODE_NONE, NULL};
+}
+
+struct hf_api_verdict hf_api_access(const struct hf_config *config, bool reads,
+                                    const struct hf_api_caller *caller)
+{
+    if (config->api_key[0] != '\0' || config->api_key_count > 0)
+        return access_with_key(config, reads, caller);
     /* Who may open a Unix socket is decided by its file's permissions (api.socket_mode). */
     if (caller->peer != NULL && caller->peer->sa_family == AF_UNIX)
         return (struct hf_api_verdict){HF_CODE_NONE, NULL};

@@ -1,7 +1,7 @@
 /*
  * access.h - who may use the HTTP API. Pure: what a request says about itself comes in, the verdict goes out.
  *
- * With a key, whoever shows it in `Authorization: Bearer KEY` may. A web page of somebody else cannot make a browser send that header: it would
+ * With keys (api.key, api.keys), whoever shows one in `Authorization: Bearer KEY` may. A web page of somebody else cannot make a browser send that header: it would
  * have to ask first (CORS), and the API allows nothing.
  *
  * Without a key, only this machine may. But a browser on this machine sends requests for any web page that it shows, and two guards stand against that:
@@ -13,6 +13,7 @@
 #ifndef HF_API_ACCESS_H
 #define HF_API_ACCESS_H
 
+#include "server/config.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -31,8 +32,12 @@ struct hf_api_verdict {
     const char *reason; /* with a code: static English text */
 };
 
-/* key: "" where none is configured. */
-struct hf_api_verdict hf_api_access(const char *key, const struct hf_api_caller *caller);
+/*
+ * By api.key and api.keys of the configuration. reads: what is asked for changes nothing, so that a key which may only read is enough. How long it takes tells the length of
+ * api.key at most, and nothing of the others, which are compared by their hashes.
+ */
+struct hf_api_verdict hf_api_access(const struct hf_config *config, bool reads,
+                                    const struct hf_api_caller *caller);
 
 /*
  * The same for the demo's page and its buttons, which need no key: whoever opens the page may press them, and the page's own origin is welcome. A page of

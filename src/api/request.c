@@ -278,7 +278,7 @@ static void check_access(struct hf_api_request *r, enum hf_api_right right)
                                          header(r, MHD_HTTP_HEADER_HOST), header(r, MHD_HTTP_HEADER_ORIGIN)};
     const struct hf_config *c = r->api->config;
     struct hf_api_verdict verdict = right == HF_API_DEMO ? hf_api_access_demo(c->demo_remote, &caller)
-                                                         : hf_api_access(c->api_key, &caller);
+                                                         : hf_api_access(c, right == HF_API_READ, &caller);
 
     if (verdict.code == HF_CODE_NONE)
         return;

@@ -60,9 +60,10 @@ struct hf_api_request {
 
 /* Who may use a route: access.h. */
 enum hf_api_right {
-    HF_API_WITH_KEY,
-    HF_API_OPEN, /* everyone */
-    HF_API_DEMO, /* the demo's page; there is no such route unless demo.enabled */
+    HF_API_WITH_KEY, /* with a key that may do all */
+    HF_API_READ,     /* with any key: it changes nothing */
+    HF_API_OPEN,     /* everyone */
+    HF_API_DEMO,     /* the demo's page; there is no such route unless demo.enabled */
 };
 
 struct hf_api_route {

@@ -10,13 +10,13 @@ enum { CHANNEL_LIST_BYTES = HF_API_BROADCAST_CHANNELS_MAX * 258 };
 static const struct hf_api_route routes[] = {
     {"/api/publish", "POST", HF_API_WITH_KEY, 0, hf_api_publish},
     {"/api/broadcast", "POST", HF_API_WITH_KEY, CHANNEL_LIST_BYTES, hf_api_broadcast},
-    {"/api/history", "POST", HF_API_WITH_KEY, 0, hf_api_history},
-    {"/api/channels", "GET", HF_API_WITH_KEY, 0, hf_api_channels},
+    {"/api/history", "POST", HF_API_READ, 0, hf_api_history},
+    {"/api/channels", "GET", HF_API_READ, 0, hf_api_channels},
     {"/api/disconnect", "POST", HF_API_WITH_KEY, 0, hf_api_disconnect},
-    {"/api/sessions", "GET", HF_API_WITH_KEY, 0, hf_api_sessions},
-    {"/api/session", "GET", HF_API_WITH_KEY, 0, hf_api_session},
-    {"/api/stats", "GET", HF_API_WITH_KEY, 0, hf_api_stats},
-    {"/metrics", "GET", HF_API_WITH_KEY, 0, hf_api_metrics},
+    {"/api/sessions", "GET", HF_API_READ, 0, hf_api_sessions},
+    {"/api/session", "GET", HF_API_READ, 0, hf_api_session},
+    {"/api/stats", "GET", HF_API_READ, 0, hf_api_stats},
+    {"/metrics", "GET", HF_API_READ, 0, hf_api_metrics},
     /* For load balancers and probes, which have no key; they tell nothing but this. */
     {"/healthz", "GET", HF_API_OPEN, 0, hf_api_healthz},
     {"/readyz", "GET", HF_API_OPEN, 0, hf_api_readyz},
@@ -43,7 +43,7 @@ enum hf_api_right hf_api_path_right(const char *path, bool demo)
 {
     const struct hf_api_route *route = find_path(path, demo);
 
-    return route == NULL ? HF_API_WITH_KEY : route->right;
+    return route == NULL ? HF_API_READ : route->right;
 }
 
 const struct hf_api_route *hf_api_route_find(const char *path, const char *method, bool demo,

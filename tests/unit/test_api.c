@@ -1121,6 +1121,50 @@ static void a_key_is_asked_for_where_one_is_configured(void **state)
     assert_status(request("GET", "/metrics", "Authorization: BEARER s3cret\r\n", ""), 200);
 }
 
+/* "several, named, hashed at rest …, read-only or full": SHA-256 of "reads" and "does-all", by sha256sum. */
+static void a_key_of_the_list_may_what_it_may(void **state)
+{
+    static const char body[] = "{\"channel\":\"a\",\"payload\":1}", channel[] = "{\"channel\":\"a\"}";
+    char error[256];
+    struct response r;
+
+    (void)state;
+    assert_int_equal(hf_config_set(&f->config,
+                                   "api.keys=grafana=read:"
+                                   "3566cf23ecb6f832d67d1439e0cb3d05eb7f4ad702c6f478aa96f19812f18e8c,"
+                                   "backend=full:"
+                                   "2915ae28f3b0aa6301f034ee83132ef607b2cd11f046392f3f00af87656405d2",
+                                   "--set", error, sizeof(error)),
+                     0);
+    assert_status(request("GET", "/metrics", "Authorization: Bearer reads\r\n", ""), 200);
+    assert_status(request("GET", "/api/stats", "Authorization: Bearer reads\r\n", ""), 200);
+    assert_status(request("GET", "/api/channels", "Authorization: Bearer reads\r\n", ""), 200);
+    assert_status(request("POST", "/api/history", "Authorization: Bearer reads\r\n", channel), 200);
+    assert_error(request("GET", "/nothing", "Authorization: Bearer reads\r\n", ""), 404, "not_found", "");
+    assert_error(request("POST", "/api/publish", "Authorization: Bearer reads\r\n", body), 403, "forbidden",
+                 "read only");
+    assert_error(request("POST", "/api/broadcast", "Authorization: Bearer reads\r\n", body), 403, "forbidden",
+                 "read only");
+    assert_error(request("POST", "/api/disconnect", "Authorization: Bearer reads\r\n", body), 403,
+                 "forbidden", "read only");
+    assert_int_equal(f->hub.count, 0);
+    assert_status(request("POST", "/api/publish", "Authorization: Bearer does-all\r\n", body), 200);
+    assert_status(request("GET", "/metrics", "Authorization: Bearer does-all\r\n", ""), 200);
+    r = request("POST", "/api/publish", "Authorization: Bearer does-al\r\n", body);
+    assert_error(r, 401, "unauthorized", "is not the configured one");
+    /* Its hash is no key. */
+    assert_error(
+        request("GET", "/metrics",
+                "Authorization: Bearer 3566cf23ecb6f832d67d1439e0cb3d05eb7f4ad702c6f478aa96f19812f18e8c\r\n",
+                ""),
+        401, "unauthorized", "");
+    assert_error(request("GET", "/metrics", "", ""), 401, "unauthorized", "is missing");
+    /* The one key stays as it is, beside them. */
+    memcpy(f->config.api_key, "s3cret", 7);
+    assert_status(request("POST", "/api/publish", "Authorization: Bearer s3cret\r\n", body), 200);
+    assert_status(request("GET", "/metrics", "Authorization: Bearer reads\r\n", ""), 200);
+}
+
 static struct hf_api_verdict verdict(const char *peer, const char *host, const char *origin)
 {
     struct sockaddr_storage addr = {0};
@@ -1130,7 +1174,7 @@ static struct hf_api_verdict verdict(const char *peer, const char *host, const c
         addr.ss_family = AF_INET;
     else if (inet_pton(AF_INET6, peer, &((struct sockaddr_in6 *)&addr)->sin6_addr) == 1)
         addr.ss_family = AF_INET6;
-    return hf_api_access("", &caller);
+    return hf_api_access(&f->config, false, &caller);
 }
 
 static void without_a_key_only_this_machine_is_served(void **state)
@@ -1163,7 +1207,7 @@ static void without_a_key_only_this_machine_is_served(void **state)
     assert_int_equal(verdict("127.0.0.1", NULL, NULL).code, HF_CODE_NONE); /* HTTP/1.0 */
     assert_int_equal(verdict("127.0.0.1", "localhost", "null").code, HF_CODE_FORBIDDEN);
     assert_int_equal(verdict("127.0.0.1", "localhost", "http://localhost").code, HF_CODE_FORBIDDEN);
-    assert_int_equal(hf_api_access("", &(struct hf_api_caller){NULL, NULL, NULL, NULL}).code,
+    assert_int_equal(hf_api_access(&f->config, true, &(struct hf_api_caller){NULL, NULL, NULL, NULL}).code,
                      HF_CODE_UNAUTHORIZED);
 }
 
@@ -1375,7 +1419,8 @@ int main(void)
         API_TEST(operation_is_told),
         API_TEST(a_path_or_method_that_is_not_served_is_refused),
         API_TEST(a_key_is_asked_for_where_one_is_configured),
-        cmocka_unit_test(without_a_key_only_this_machine_is_served),
+        API_TEST(a_key_of_the_list_may_what_it_may),
+        API_TEST(without_a_key_only_this_machine_is_served),
         API_TEST(a_web_page_is_refused_without_a_key),
         API_TEST(without_the_demo_nothing_of_it_is_there),
         API_TEST(the_demo_serves_its_own_files),
