@@ -13,7 +13,7 @@ SHELL = /bin/bash
 NINJA = ninja -C $(BUILD) --quiet
 QUIET = >$(BUILD)/make.log 2>&1 || { cat $(BUILD)/make.log; exit 1; }
 
-.PHONY: all deps run test bench site install format clean help
+.PHONY: all deps run test bench site install deb format clean help
 
 all: $(BUILD)/build.ninja
 	@tools/deps.sh --check build
@@ -55,11 +55,16 @@ install: all
 	@$(NINJA) $(QUIET)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
+# Debian packages, to build-deb/: see packaging/deb/build.
+deb:
+	@tools/deps.sh build package
+	@packaging/deb/build
+
 format:
 	@find src include tests bench examples -name '*.[ch]' -print0 2>/dev/null | xargs -0r clang-format -i
 
 clean:
-	@rm -rf build build-asan build-clang
+	@rm -rf build build-asan build-clang build-deb
 
 help:
 	@echo 'make           build/holdfast, optimised'
@@ -69,5 +74,6 @@ help:
 	@echo 'make bench     Holdfast beside its peers, an hour or more; ARGS=--quick: 15 minutes; writes docs/performance.md'
 	@echo 'make site      the documentation as pages, in build/site'
 	@echo 'make install   to PREFIX (/usr/local), under DESTDIR'
+	@echo 'make deb       Debian packages of the server and the library, to build-deb/'
 	@echo 'make format    clang-format on all C files'
 	@echo 'make clean     remove what was built'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # deps.sh - install the Debian packages that Holdfast needs and this machine lacks.
-#   tools/deps.sh [run|build|test|bench|docs]...    installs what is missing of these sets (default: build test)
+#   tools/deps.sh [run|build|test|bench|package|docs]...    installs what is missing of these sets (default: build test)
 #   tools/deps.sh --check SET...         installs nothing; names what is missing and exits with status 1
 # The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there, Playwright (tests/browser)
 # and what the TypeScript library is built and tested with (sdk/js).
@@ -8,11 +8,12 @@
 # packages to you, and Meson names what it does not find.
 set -eu
 
-# What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that; what `make site` does; what `make bench` does: the peers.
+# What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that; what `make site` does; what `make deb` does; what `make bench` does: the peers.
 run="libssl3 libc-ares2 libjansson4 libmicrohttpd12 libyaml-0-2 zlib1g libsqlite3-0"
 build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libc-ares-dev libjansson-dev libmicrohttpd-dev libyaml-dev zlib1g-dev libsqlite3-dev"
-test="binutils clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl procps chromium openssl zsh g++ groff-base libuv1-dev iproute2 nftables valgrind python3-hypothesis python3-jsonschema python3-yaml mkdocs mkdocs-material"
+test="binutils dpkg-dev clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-websockets curl procps chromium openssl zsh g++ groff-base libuv1-dev iproute2 nftables valgrind python3-hypothesis python3-jsonschema python3-yaml mkdocs mkdocs-material"
 docs="mkdocs mkdocs-material"
+package="dpkg-dev binutils"
 bench="python3 python3-websockets util-linux openssl nginx-light libnginx-mod-nchan nats-server"
 # Node.js and npm also come in other ways than Debian's packages, which then would not go with them.
 command -v node >/dev/null || test="$test nodejs" bench="$bench nodejs"
@@ -28,9 +29,9 @@ sets=()
 for arg in "$@"; do
     case $arg in
     --check) check_only=yes ;;
-    run | build | test | bench | docs) sets+=("$arg") ;;
+    run | build | test | bench | package | docs) sets+=("$arg") ;;
     *)
-        say "no such set: $arg (run, build, test, bench, docs)"
+        say "no such set: $arg (run, build, test, bench, package, docs)"
         exit 2
         ;;
     esac
