@@ -426,6 +426,7 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
     hf_count(c->hub->counters, HF_COUNT_RESUMES_OK, 1);
     send_welcome(c, &w);
     send_refusals(c);
+    hf_rules_enforce(c); /* Its token, or the rules, may be others now. */
 }
 
 /* What is known of the session that a ticket named once. */

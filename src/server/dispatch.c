@@ -98,8 +98,16 @@ static void send_subscribed(struct hf_conn *c, const struct hf_sub *s, uint64_t 
     hf_conn_send(c, &m);
 }
 
+/* To one who may not read the history it is empty. */
+static uint64_t oldest_for(struct hf_conn *c, const struct hf_topic *t, uint64_t head)
+{
+    return hf_rules_allow(c, HF_RIGHT_HISTORY, hf_topic_name(t))
+               ? hf_history_oldest(c->hub, t->channel, t->cid)
+               : head + 1;
+}
+
 static struct hf_start_request start_request(struct hf_conn *c, const struct hf_msg *m,
-                                             const struct hf_topic *t)
+                                             const struct hf_topic *t, bool latest)
 {
     struct hf_start_request r = {.head = atomic_load(&t->channel->head)};
     char epoch[32];
@@ -110,12 +118,12 @@ static struct hf_start_request start_request(struct hf_conn *c, const struct hf_
         r.offset = m->since_offset;
         r.same_epoch =
             hf_str_eq(m->epoch, (struct hf_str){epoch, hf_region_epoch(c->hub->region, t->cid, epoch)});
-        r.oldest = hf_history_oldest(c->hub, t->channel, t->cid);
+        r.oldest = oldest_for(c, t, r.head);
     } else if (m->has & HF_HAS_LAST) {
         r.from = HF_START_LAST;
         r.last = m->last;
-        r.oldest = hf_history_oldest(c->hub, t->channel, t->cid);
-    } else if (m->mode == HF_MODE_LATEST) {
+        r.oldest = oldest_for(c, t, r.head);
+    } else if (latest) {
         r.from = HF_START_LATEST;
         /* Of the first message the record is known before the head. */
         if (r.head > 0 && hf_log_at(&c->hub->logs[t->shard], atomic_load(&t->channel->newest)) != NULL)
@@ -155,17 +163,16 @@ static void subscribe_again(struct hf_conn *c, const struct hf_msg *m, struct hf
         atomic_store(&s->cell->cid, cid | (s->latest ? HF_SUB_LATEST : 0));
     }
     if (m->has & (HF_HAS_SINCE | HF_HAS_LAST)) {
-        r = start_request(c, m, s->topic);
+        r = start_request(c, m, s->topic, s->latest);
         start(c, s, &r);
     } else {
         send_subscribed(c, s, atomic_load(&s->topic->channel->head), true);
     }
 }
 
-static struct hf_sub *add_sub(struct hf_conn *c, const struct hf_msg *m, struct hf_topic *t)
+static struct hf_sub *add_sub(struct hf_conn *c, struct hf_topic *t, bool latest)
 {
     struct hf_hub *hub = c->hub;
-    bool latest = m->mode == HF_MODE_LATEST;
     struct hf_session_sub *cell =
         hf_session_sub_add(&hub->sessions, c->session, t->cid | (latest ? HF_SUB_LATEST : 0),
                            atomic_load(&t->channel->head), hub->now.mono_ms);
@@ -178,13 +185,37 @@ static struct hf_sub *add_sub(struct hf_conn *c, const struct hf_msg *m, struct 
     return s;
 }
 
+/* Tell a client that it lacks a right. */
+static void send_forbidden(struct hf_conn *c, const struct hf_msg *about, enum hf_right right)
+{
+    hf_rules_count_refusal(c->hub, right);
+    hf_send_error(c, about, HF_CODE_FORBIDDEN, hf_rules_reason(right));
+}
+
+/* Whether a subscription may be made, or made anew; if not, the client is told. A standing one is ended when it may no longer be. */
+static bool may_subscribe(struct hf_conn *c, const struct hf_msg *m, const struct hf_sub *standing)
+{
+    if (standing == NULL && !hf_rules_allow(c, HF_RIGHT_SUBSCRIBE, m->channel)) {
+        send_forbidden(c, m, HF_RIGHT_SUBSCRIBE);
+        return false;
+    }
+    if ((m->has & HF_HAS_LAST) && !hf_rules_allow(c, HF_RIGHT_HISTORY, m->channel)) {
+        send_forbidden(c, m, HF_RIGHT_HISTORY);
+        return false;
+    }
+    return true;
+}
+
 /* Returns false where it must wait; *opening: for the owner's answer. */
 static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
 {
     struct hf_sub *s = hf_sub_find(c, m->channel);
     struct hf_start_request r;
     struct hf_topic *t;
+    bool latest;
 
+    if (!may_subscribe(c, m, s))
+        return true;
     if (s != NULL) {
         subscribe_again(c, m, s);
         return true;
@@ -207,12 +238,13 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
         hf_send_error(c, m, HF_CODE_LIMIT, "the server holds as many channels as it may");
         return true;
     }
-    s = add_sub(c, m, t);
+    latest = m->has & HF_HAS_MODE ? m->mode == HF_MODE_LATEST : hf_rules_latest(c->hub, m->channel);
+    s = add_sub(c, t, latest);
     if (s == NULL) {
         hf_send_error(c, m, HF_CODE_LIMIT, "the server has no memory for another subscription");
         return true;
     }
-    r = start_request(c, m, t);
+    r = start_request(c, m, t, latest);
     start(c, s, &r);
     return true;
 }
@@ -316,12 +348,17 @@ static void pong(struct hf_conn *c, const struct hf_msg *m)
 static void sync_request(struct hf_conn *c, const struct hf_msg *m)
 {
     struct hf_sub *s = hf_sub_find(c, m->channel);
+    uint64_t offset = m->offset, acked;
 
     if (s == NULL) {
         hf_send_error(c, m, HF_CODE_NOT_FOUND, "the session is not subscribed to this channel");
         return;
     }
-    hf_cursor_sync(&s->cursor, m->offset);
+    /* One who may not read the history gets again what was sent to him, and it counts as received up to here. */
+    acked = atomic_load(&s->cell->acked);
+    if (offset < acked && !hf_rules_allow(c, HF_RIGHT_HISTORY, m->channel))
+        offset = acked;
+    hf_cursor_sync(&s->cursor, offset);
     s->last_ref = 0;
     s->catching_up = true;
     hf_sub_due(s);
@@ -377,6 +414,10 @@ static void history(struct hf_conn *c, const struct hf_msg *m)
     struct hf_history h;
     struct hf_buf messages, out;
 
+    if (!hf_rules_allow(c, HF_RIGHT_HISTORY, m->channel)) {
+        send_forbidden(c, m, HF_RIGHT_HISTORY);
+        return;
+    }
     if (q.limit < 1 || q.limit > HISTORY_LIMIT_MAX) {
         hf_send_error(c, m, HF_CODE_BAD_MESSAGE, "limit must be 1 to 1000");
         return;

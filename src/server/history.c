@@ -19,20 +19,18 @@ static bool inside(const void *ctx, const struct hf_record *r)
 
 uint64_t hf_history_oldest(struct hf_hub *hub, const struct hf_channel *c, hf_cid cid)
 {
-    const struct hf_config *config = hub->config;
+    struct hf_history_limits limits = hf_rules_history(hub, hf_channel_name(c));
     struct hf_log *log = &hub->logs[hf_cid_shard(cid)];
     uint64_t head = atomic_load(&c->head);
     hf_ref newest_ref = atomic_load_explicit(&c->newest, memory_order_acquire), ref;
     const struct hf_record *newest = hf_log_at(log, newest_ref), *oldest;
-    struct bounds b = {.bytes_max = config->history_bytes};
+    struct bounds b = {.bytes_max = limits.bytes};
 
-    if (newest == NULL || newest->cid != cid || config->history_messages == 0)
+    if (newest == NULL || newest->cid != cid || limits.messages == 0)
         return head + 1;
-    b.offset_min =
-        newest->offset >= config->history_messages ? newest->offset - config->history_messages + 1 : 1;
+    b.offset_min = newest->offset >= limits.messages ? newest->offset - limits.messages + 1 : 1;
     b.bytes_end = newest->bytes_before + newest->payload_len;
-    b.appended_ms_min =
-        hub->now.wall_ms > config->history_age_ms ? hub->now.wall_ms - config->history_age_ms : 0;
+    b.appended_ms_min = hub->now.wall_ms > limits.age_ms ? hub->now.wall_ms - limits.age_ms : 0;
     oldest = hf_log_seek(log, newest_ref, inside, &b, &ref);
     return oldest == NULL ? head + 1 : oldest->offset;
 }

@@ -29,8 +29,9 @@ enum {
 static uint32_t channel_idle_ms(const struct hf_config *config)
 {
     uint32_t session_ms = config->session_ttl_ms + CHANNEL_IDLE_MARGIN_MS;
+    uint32_t history_ms = hf_rules_history_age_max(config);
 
-    return config->history_age_ms > session_ms ? config->history_age_ms : session_ms;
+    return history_ms > session_ms ? history_ms : session_ms;
 }
 
 static bool open_views(struct hf_hub *hub)
@@ -112,6 +113,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_buf_init(&hub->scratch, SCRATCH_BYTES_MAX);
     hf_buf_init(&hub->items, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
+    hf_paces_init(&hub->paces);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
@@ -179,6 +181,7 @@ void hf_hub_free(struct hf_hub *hub)
     hf_compressed_free(hub->compressed);
     hf_runs_release(&hub->runs);
     hf_loan_release(&hub->loan);
+    hf_paces_release(&hub->paces);
     hf_due_release(&hub->due);
     hf_due_release(&hub->flushing);
     free(hub->retell);
@@ -361,6 +364,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     hf_exchange_receive(hub);
     run_timers(hub);
     tidy_up(hub);
+    hf_rules_tick(hub);
     upkeep(hub);
     hf_service_tick(hub);
     retry_stalled(hub);
@@ -386,7 +390,8 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
 {
     uint64_t at;
 
-    if (hub->due.count > 0 || hub->set_aside || hub->advice.left > 0 || !hf_list_empty(&hub->dirty_topics))
+    if (hub->due.count > 0 || hub->set_aside || hub->advice.left > 0 || hub->rules_walk.left ||
+        !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
     at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
     if (at > hub->upkeep_ms)

@@ -2,7 +2,7 @@
  * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
  * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach.c (sessions),
  * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
- * token.c (whose connection it is), service.c, history.c and inspect.c (requests of the backend), journal.c (what is written down about sessions).
+ * token.c (whose connection it is), rules.c (who may do what), service.c, history.c and inspect.c (requests of the backend), journal.c (what is written down about sessions).
  */
 #ifndef HF_SERVER_HUB_STATE_H
 #define HF_SERVER_HUB_STATE_H
@@ -20,6 +20,7 @@
 #include "server/hub.h"
 #include "server/identity.h"
 #include "server/loan.h"
+#include "server/rules.h"
 #include "server/run.h"
 #include "session/window.h"
 #include "wire/message.h"
@@ -273,6 +274,8 @@ struct hf_hub {
     struct hf_compressed *compressed;       /* NULL: compression is off */
     struct hf_runs runs;
     struct hf_loan loan;
+    struct hf_paces paces;
+    struct hf_rules_walk rules_walk;
     uint32_t
         slice_subs; /* how many subscribers of large channels are made due in one turn: HF_SLICE_SUBS, less in tests */
 };

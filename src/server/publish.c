@@ -11,7 +11,7 @@ const char *hf_refusal_reason(enum hf_code code)
 {
     switch (code) {
     case HF_CODE_TOO_LARGE:
-        return "the payload is larger than maxMessage";
+        return "the payload is larger than maxMessage, or than this channel's namespace takes";
     case HF_CODE_BAD_MESSAGE:
         return "the message was malformed";
     case HF_CODE_NOT_FOUND:
@@ -20,6 +20,8 @@ const char *hf_refusal_reason(enum hf_code code)
         return "the server holds as many channels as it may";
     case HF_CODE_RATE_LIMITED:
         return "this session publishes more than it may";
+    case HF_CODE_FORBIDDEN:
+        return hf_rules_reason(HF_RIGHT_PUBLISH);
     default:
         return "refused";
     }
@@ -339,17 +341,27 @@ static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct
 }
 
 /*
- * Only what would be applied now takes a token: not a repeated seq or one beyond the next, not one that finds the window full and comes
- * again, and not one that waits for room already. Nor one that an earlier connection has taken: it has had its token, and may be in its log.
+ * Only what would be applied now is judged by the rules, and takes a token of the rates: not a repeated seq or one beyond the next, not one that finds the window full and
+ * comes again, and not one that waits for room already. Nor one that an earlier connection has taken: it was allowed then, and may be in its log.
  */
-static bool too_fast(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall, bool seq_added)
+static bool is_fresh(const struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
+                     bool seq_added)
 {
-    bool fresh = m->has & HF_HAS_SEQ
-                     ? !seq_added && m->seq == hf_window_next_seq(&c->window) && !taken_before(c, m) &&
-                           hf_window_count(&c->window) < c->hub->config->inflight_max
-                     : stall == NULL;
+    return m->has & HF_HAS_SEQ
+               ? !seq_added && m->seq == hf_window_next_seq(&c->window) && !taken_before(c, m) &&
+                     hf_window_count(&c->window) < c->hub->config->inflight_max
+               : stall == NULL;
+}
 
-    return fresh && !hf_limits_publish(c);
+/* Why it is refused; HF_CODE_NONE: it is not. */
+static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
+                               bool seq_added)
+{
+    if (m->payload.len > c->hub->config->message_bytes_max)
+        return HF_CODE_TOO_LARGE;
+    if (stall != NULL && stall->open_err < 0)
+        return HF_CODE_LIMIT;
+    return is_fresh(c, m, stall, seq_added) ? hf_rules_publish(c, m) : HF_CODE_NONE;
 }
 
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
@@ -357,20 +369,15 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
 {
     struct hf_publish p = publish_of(c, m);
     struct hf_published result;
-    enum hf_code before;
+    enum hf_code code;
 
     *seq_added = stall != NULL && stall->seq_added;
     *opening = false;
-    before = *seq_added ? HF_CODE_NONE : refused_before(c, m);
-    if (before != HF_CODE_NONE)
-        return hf_publish_refuse(c, m, before, hf_refusal_reason(before), false);
-    if (m->payload.len > c->hub->config->message_bytes_max)
-        return hf_publish_refuse(c, m, HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE), *seq_added);
-    if (stall != NULL && stall->open_err < 0)
-        return hf_publish_refuse(c, m, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT), *seq_added);
-    if (too_fast(c, m, stall, *seq_added))
-        return hf_publish_refuse(c, m, HF_CODE_RATE_LIMITED, hf_refusal_reason(HF_CODE_RATE_LIMITED),
-                                 *seq_added);
+    code = *seq_added ? HF_CODE_NONE : refused_before(c, m);
+    if (code == HF_CODE_NONE)
+        code = refusal_of(c, m, stall, *seq_added);
+    if (code != HF_CODE_NONE)
+        return hf_publish_refuse(c, m, code, hf_refusal_reason(code), *seq_added);
     if ((m->has & HF_HAS_SEQ) && !*seq_added) {
         enum sequence sequence = take_seq(c, m);
 

@@ -153,7 +153,7 @@ void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *sp,
     char *at;
 
     publish.received_us = hf_now_us(hub->now);
-    if (sp->payload.len > hub->config->message_bytes_max) {
+    if (sp->payload.len > hf_rules_message_bytes_max(hub, sp->channel)) {
         result = failure(HF_CODE_TOO_LARGE, hf_refusal_reason(HF_CODE_TOO_LARGE));
         done(ctx, &result);
         return;

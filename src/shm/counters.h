@@ -72,6 +72,13 @@
     X(SUBSCRIPTIONS_REFUSED_SESSION, "subscriptions_refused_total", "{cause=\"session\"}",                   \
       "subscriptions refused at a limit: of the session, of all channels")                                   \
     X(SUBSCRIPTIONS_REFUSED_CHANNELS, "subscriptions_refused_total", "{cause=\"channels\"}", "")             \
+    X(SUBSCRIPTIONS_ENDED_RULES, "subscriptions_ended_total", "{cause=\"rules\"}",                           \
+      "subscriptions ended because the rules or the user's token allow them no longer")                      \
+    X(FORBIDDEN_SUBSCRIBE, "forbidden_total", "{right=\"subscribe\"}",                                       \
+      "requests refused because a namespace does not allow them, by the right that was missing")             \
+    X(FORBIDDEN_PUBLISH, "forbidden_total", "{right=\"publish\"}", "")                                       \
+    X(FORBIDDEN_HISTORY, "forbidden_total", "{right=\"history\"}", "")                                       \
+    X(FORBIDDEN_PRESENCE, "forbidden_total", "{right=\"presence\"}", "")                                     \
     X(DELIVERIES, "deliveries_total", "", "messages written to subscribers")                                 \
     X(SKIPPED, "deliveries_skipped_total", "",                                                               \
       "messages not sent to subscribers in mode latest, because a newer one stood behind them")              \

@@ -55,13 +55,14 @@ enum {
 
 /* One subscription. cid 0: free. Stored acked first, then cid. */
 struct hf_session_sub {
-    _Atomic uint64_t cid;   /* with HF_SUB_LATEST, HF_SUB_PRESENCE in the top bits */
+    _Atomic uint64_t cid;   /* with the flags below in the top bits */
     _Atomic uint64_t acked; /* the last offset that the client acknowledged */
 };
 
 #define HF_SUB_LATEST (UINT64_C(1) << 63)
 #define HF_SUB_PRESENCE (UINT64_C(1) << 62)
-#define HF_SUB_CID (HF_SUB_PRESENCE - 1)
+#define HF_SUB_GRANTED (UINT64_C(1) << 61) /* the backend made it: no rule ends it */
+#define HF_SUB_CID (HF_SUB_GRANTED - 1)
 
 /* 128 bytes of overflow: subscriptions, refusals, or the identity. */
 struct hf_session_block {
