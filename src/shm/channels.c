@@ -214,6 +214,7 @@ int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, ui
     atomic_store_explicit(&c->newest, 0, memory_order_relaxed);
     atomic_store_explicit(&c->appended_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&c->left_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->followed, 0, memory_order_relaxed);
     for (int word = 0; word < HF_WORKER_WORDS; word++)
         atomic_store_explicit(&c->notified[word], 0, memory_order_relaxed);
     HF_CRASH_POINT("channels:filled");

@@ -9,6 +9,7 @@
  *   name, name_len, next, state, cid        the owner, before others can see the channel
  *   head, newest, payload_bytes, appended_ms  the owner, in this order after a record is in the log: newest, then head
  *   interest[w]                             bit of worker w: set and cleared by that worker (and by its successor)
+ *   followed                                set by any worker, cleared by the owner, before others can see the channel
  *   notified[w]                             bit of worker w: set by the owner after it told w, cleared by w before it looks
  */
 #ifndef HF_SHM_CHANNELS_H
@@ -57,6 +58,7 @@ struct hf_channel {
     _Atomic uint64_t notified[HF_WORKER_WORDS];
     _Atomic uint32_t next;        /* place + 1 of the next in the same bucket */
     _Atomic uint32_t incarnation; /* how often this place was used; the owner, while it is free */
+    _Atomic uint32_t followed;    /* changes of its subscribers are told by hints: shm/hints.h */
     uint16_t name_len;
     char name[HF_CHANNEL_NAME_MAX];
 };

@@ -85,6 +85,8 @@
     X(GAP_EVICTED, "gap_messages_total", "{code=\"evicted\"}",                                               \
       "messages that subscribers were told they cannot have")                                                \
     X(GAP_EPOCH, "gap_messages_total", "{code=\"epoch\"}", "")                                               \
+    X(PRESENCE_MISSED, "presence_missed_total", "",                                                          \
+      "times that a subscriber was told that joins and leaves were left out")                                \
     X(BAD_MESSAGES, "bad_messages_total", "", "malformed protocol messages")                                 \
     X(ACKS_IGNORED, "acks_ignored_total", "",                                                                \
       "acknowledgements above what had been sent, or of no known id")                                        \

@@ -38,7 +38,8 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.gate_at = h.sessions_at + page_up(hf_sessions_bytes(c->sessions_max, c->workers));
     h.journals_at = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
     h.journal_stride = page_up(hf_journal_bytes());
-    h.bytes = h.journals_at + h.journal_stride * c->workers;
+    h.hints_at = h.journals_at + h.journal_stride * c->workers;
+    h.bytes = h.hints_at + page_up(sizeof(struct hf_hints)) * c->workers;
     return h;
 }
 
@@ -131,6 +132,11 @@ struct hf_gate_shm *hf_region_gate(const struct hf_region *r)
 struct hf_journal_shm *hf_region_journal(const struct hf_region *r, uint32_t slot)
 {
     return at(r, r->header->journals_at + r->header->journal_stride * slot);
+}
+
+struct hf_hints *hf_region_hints(const struct hf_region *r, uint32_t slot)
+{
+    return at(r, r->header->hints_at + page_up(sizeof(struct hf_hints)) * slot);
 }
 
 /* ---- Bells ---- */

@@ -8,6 +8,7 @@
 #include "shm/channels.h"
 #include "shm/counters.h"
 #include "shm/gate.h"
+#include "shm/hints.h"
 #include "shm/journal.h"
 #include "shm/log.h"
 #include "shm/ring.h"
@@ -71,8 +72,9 @@ struct hf_region_header {
     uint64_t magic;
     struct hf_region_config config;
     uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
-        channels_bytes, sessions_at, gate_at, journals_at, journal_stride, bytes;
-    uint64_t started_ms; /* of the server, wall clock; the supervisor, before any worker */
+        channels_bytes, sessions_at, gate_at, journals_at, journal_stride, hints_at, bytes;
+    uint64_t started_ms;       /* of the server, wall clock; the supervisor, before any worker */
+    _Atomic uint32_t followed; /* somebody has ever followed the subscribers of a channel; any worker */
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
     _Atomic uint32_t tls_generation;
     _Atomic uint32_t tls_reloads, tls_reloads_failed;
@@ -110,6 +112,8 @@ struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t s
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
 struct hf_gate_shm *hf_region_gate(const struct hf_region *r);
 struct hf_journal_shm *hf_region_journal(const struct hf_region *r, uint32_t slot);
+/* What a worker tells of changes among the subscribers of followed channels. */
+struct hf_hints *hf_region_hints(const struct hf_region *r, uint32_t slot);
 
 /* Which slot owns a shard: for the server's life. */
 static inline uint32_t hf_region_owner(const struct hf_region *r, uint32_t shard)
