@@ -1,0 +1,130 @@
+/*
+ * test_presence.c - the members of a channel as somebody has found them.
+ */
+#include "channel/presence.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOBODY ((struct hf_str){0})
+
+static struct hf_presence_member *put(struct hf_presence *p, uint64_t session, int want)
+{
+    char user[16];
+    struct hf_presence_member *m = NULL;
+
+    snprintf(user, sizeof(user), "u%u", (unsigned)session);
+    assert_int_equal(hf_presence_put(p, session, hf_str_from(user), NOBODY, &m), want);
+    return m;
+}
+
+static void take(struct hf_presence *p, uint64_t session)
+{
+    struct hf_presence_member *m = hf_presence_take(p, session);
+
+    assert_non_null(m);
+    assert_int_equal(m->session, session);
+    free(m);
+}
+
+static void each_session_is_one_member(void **state)
+{
+    struct hf_presence p;
+    struct hf_presence_member *m;
+
+    (void)state;
+    hf_presence_init(&p, 3);
+    m = put(&p, 7, 1);
+    assert_false(m->seen || m->told);
+    m->seen = m->told = true;
+    m = put(&p, 7, 0);
+    assert_true(m->seen && m->told);
+    assert_int_equal(p.count, 1);
+    assert_int_equal(hf_presence_put(&p, 7, HF_STR("u7"), HF_STR("{\"a\":1}"), &m), 0);
+    assert_true(m->seen && m->told);
+    assert_true(hf_str_eq(hf_presence_info(m), HF_STR("{\"a\":1}")));
+    assert_true(hf_str_eq(hf_presence_user(m), HF_STR("u7")));
+    assert_ptr_equal(hf_presence_get(&p, 7), m);
+    (void)put(&p, 8, 1);
+    (void)put(&p, 9, 1);
+    (void)put(&p, 10, HF_ELIMIT);
+    assert_int_equal(p.count, 3);
+    take(&p, 7);
+    assert_null(hf_presence_take(&p, 7));
+    assert_null(hf_presence_get(&p, 7));
+    assert_null(hf_presence_info(put(&p, 10, 1)).data);
+    take(&p, 8);
+    take(&p, 9);
+    take(&p, 10);
+    assert_int_equal(p.bytes, 0);
+    hf_presence_release(&p);
+}
+
+/* However members go while the unseen are walked through, each unseen one comes once, and no seen one. */
+static void the_unseen_come_once(void **state)
+{
+    (void)state;
+    for (unsigned taken = 0; taken < 1u << 8; taken++) {
+        struct hf_presence p;
+        struct hf_presence_member *m;
+        unsigned came = 0;
+
+        hf_presence_init(&p, 100);
+        for (uint64_t n = 1; n <= 8; n++)
+            put(&p, n, 1)->seen = true;
+        hf_presence_look_begin(&p);
+        put(&p, 3, 0)->seen = true;
+        put(&p, 8, 0)->seen = true;
+        hf_presence_unseen_begin(&p);
+        while ((m = hf_presence_unseen(&p)) != NULL) {
+            assert_int_equal(came & 1u << (m->session - 1), 0);
+            came |= 1u << (m->session - 1);
+            if (taken & 1u << (m->session - 1))
+                take(&p, m->session);
+        }
+        assert_int_equal(came, 0xff & ~(1u << 2 | 1u << 7));
+        hf_presence_release(&p);
+    }
+}
+
+static void pages_are_sorted_and_whole(void **state)
+{
+    const struct hf_presence_member *page[64];
+
+    (void)state;
+    for (uint32_t cap = 1; cap <= 40; cap++) {
+        struct hf_presence p;
+        uint64_t after = 0, seen = 0;
+        uint32_t count;
+
+        hf_presence_init(&p, 100);
+        for (uint64_t n = 0; n < 37; n++)
+            (void)put(&p, 1 + n * 23 % 37, 1);
+        while ((count = hf_presence_page(&p, after, page, cap)) > 0) {
+            assert_true(count <= cap);
+            for (uint32_t i = 0; i < count; i++)
+                assert_int_equal(page[i]->session, ++seen);
+            after = page[count - 1]->session;
+        }
+        assert_int_equal(seen, 37);
+        hf_presence_release(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_session_is_one_member),
+        cmocka_unit_test(the_unseen_come_once),
+        cmocka_unit_test(pages_are_sorted_and_whole),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
