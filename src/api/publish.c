@@ -359,9 +359,10 @@ void hf_api_disconnect(struct hf_api_request *r)
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE,
                             "code: must be a close code that may be sent, such as 4003");
     } else if (m[1].present) {
-        /* Sessions have a user by their token only, and no session has a token yet: nobody is this user. */
-        hf_buf_puts(&r->answer, "{\"disconnected\":0}");
-        hf_api_answer_written(r, 0);
+        hf_api_order(r,
+                     &(struct hf_service_order){
+                         .act = HF_ACT_DISCONNECT, .user = m[1].value, .close_code = (uint16_t)code},
+                     "disconnected");
     } else {
         begin_disconnect(r, m[0].value, (uint16_t)code);
     }

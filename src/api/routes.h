@@ -21,6 +21,13 @@ void hf_api_publish(struct hf_api_request *r);
 void hf_api_broadcast(struct hf_api_request *r);
 void hf_api_disconnect(struct hf_api_request *r);
 
+/* The same: presence.c. */
+void hf_api_presence(struct hf_api_request *r);
+void hf_api_subscribe(struct hf_api_request *r);
+void hf_api_unsubscribe(struct hf_api_request *r);
+/* Carry an order out; done: what the answer calls it. */
+void hf_api_order(struct hf_api_request *r, const struct hf_service_order *order, const char *done);
+
 /* Handlers that know their answer at once: query.c. */
 void hf_api_history(struct hf_api_request *r);
 void hf_api_channels(struct hf_api_request *r);

@@ -5,6 +5,7 @@
 #include "server/admission.h"
 #include "server/hub_state.h"
 #include "server/origin.h"
+#include "server/presence.h"
 #include "server/token.h"
 
 #include "base/assert.h"
@@ -378,6 +379,8 @@ static bool restore_subs(struct hf_conn *c)
         s->catching_up = s->cursor.next_offset <= head;
         if (s->catching_up)
             hf_sub_due(s);
+        if ((cid & HF_SUB_PRESENCE) != 0)
+            hf_presence_watch(s);
     }
     return true;
 }
@@ -624,9 +627,9 @@ void hf_detach(struct hf_conn *c, bool end)
     if (c->session == NULL)
         return;
     hf_conns_unbind(&hub->conns, c->session->number);
-    if (end)
-        hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
-    else
+    if (end && hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms))
+        hf_presence_ended(hub, c->session);
+    if (!end)
         hf_session_park(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     c->session = NULL;
     hf_gauge_add(hub->counters, HF_GAUGE_ATTACHED, -1);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "server/history.h"
+#include "server/presence.h"
 #include "server/token.h"
 #include "wire/items.h"
 #include "wire/json.h"
@@ -151,11 +152,25 @@ static void start(struct hf_conn *c, struct hf_sub *s, const struct hf_start_req
         send_gap(c, s, HF_CODE_EVICTED, outcome.gap_from, outcome.gap_to);
 }
 
+/* "presence?: join and leave are told to subscribers that asked for presence events" */
+static void watch(struct hf_sub *s, bool on)
+{
+    if (on)
+        hf_presence_watch(s);
+    else
+        hf_presence_unwatch(s);
+}
+
 /* "Again on a subscribed channel: since or last move the cursor, mode and presence are replaced" */
 static void subscribe_again(struct hf_conn *c, const struct hf_msg *m, struct hf_sub *s)
 {
     struct hf_start_request r;
 
+    if (m->has & HF_HAS_PRESENCE) {
+        uint64_t cid = atomic_load(&s->cell->cid) & ~HF_SUB_PRESENCE;
+
+        atomic_store(&s->cell->cid, cid | (m->presence ? HF_SUB_PRESENCE : 0));
+    }
     if (m->has & HF_HAS_MODE) {
         uint64_t cid = atomic_load(&s->cell->cid) & ~HF_SUB_LATEST;
 
@@ -168,20 +183,24 @@ static void subscribe_again(struct hf_conn *c, const struct hf_msg *m, struct hf
     } else {
         send_subscribed(c, s, atomic_load(&s->topic->channel->head), true);
     }
+    if (c->phase == HF_CONN_OPEN && (m->has & HF_HAS_PRESENCE))
+        watch(s, m->presence);
 }
 
-static struct hf_sub *add_sub(struct hf_conn *c, struct hf_topic *t, bool latest)
+/* flags: HF_SUB_LATEST and its kin */
+static struct hf_sub *add_sub(struct hf_conn *c, struct hf_topic *t, uint64_t flags)
 {
     struct hf_hub *hub = c->hub;
-    struct hf_session_sub *cell =
-        hf_session_sub_add(&hub->sessions, c->session, t->cid | (latest ? HF_SUB_LATEST : 0),
-                           atomic_load(&t->channel->head), hub->now.mono_ms);
-    struct hf_sub *s = cell == NULL ? NULL : hf_sub_add(c, t, cell, latest);
+    struct hf_session_sub *cell = hf_session_sub_add(&hub->sessions, c->session, t->cid | flags,
+                                                     atomic_load(&t->channel->head), hub->now.mono_ms);
+    struct hf_sub *s = cell == NULL ? NULL : hf_sub_add(c, t, cell, (flags & HF_SUB_LATEST) != 0);
 
     if (s == NULL && cell != NULL)
         hf_session_sub_remove(cell);
     if (s == NULL)
         hf_topic_release_idle(hub, t);
+    else
+        hf_presence_changed(hub, t->channel, t->cid, c->session->number);
     return s;
 }
 
@@ -201,6 +220,10 @@ static bool may_subscribe(struct hf_conn *c, const struct hf_msg *m, const struc
     }
     if ((m->has & HF_HAS_LAST) && !hf_rules_allow(c, HF_RIGHT_HISTORY, m->channel)) {
         send_forbidden(c, m, HF_RIGHT_HISTORY);
+        return false;
+    }
+    if (m->presence && !hf_rules_allow(c, HF_RIGHT_PRESENCE, m->channel)) {
+        send_forbidden(c, m, HF_RIGHT_PRESENCE);
         return false;
     }
     return true;
@@ -239,27 +262,84 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
         return true;
     }
     latest = m->has & HF_HAS_MODE ? m->mode == HF_MODE_LATEST : hf_rules_latest(c->hub, m->channel);
-    s = add_sub(c, t, latest);
+    s = add_sub(c, t, (latest ? HF_SUB_LATEST : 0) | (m->presence ? HF_SUB_PRESENCE : 0));
     if (s == NULL) {
         hf_send_error(c, m, HF_CODE_LIMIT, "the server has no memory for another subscription");
         return true;
     }
     r = start_request(c, m, t, latest);
     start(c, s, &r);
+    if (c->phase == HF_CONN_OPEN && m->presence)
+        hf_presence_watch(s);
     return true;
+}
+
+static void end_sub(struct hf_sub *s)
+{
+    struct hf_conn *c = s->conn;
+
+    hf_conn_told(c, s->topic->cid); /* Until it hears of the end it may go on to use it. */
+    hf_session_sub_remove(s->cell);
+    hf_presence_changed(c->hub, s->topic->channel, s->topic->cid, c->session->number);
+    hf_sub_remove(s);
 }
 
 static void unsubscribe(struct hf_conn *c, const struct hf_msg *m)
 {
     struct hf_sub *s = hf_sub_find(c, m->channel);
 
-    if (s != NULL) {
-        hf_conn_told(c, s->topic->cid); /* Until it hears of the end it may go on to use it. */
-        hf_session_sub_remove(s->cell);
-        hf_sub_remove(s);
-    }
+    if (s != NULL)
+        end_sub(s);
     hf_conn_send(c,
                  &(struct hf_msg){.type = HF_MSG_UNSUBSCRIBED, .has = HF_HAS_CHANNEL, .channel = m->channel});
+}
+
+/* ---- By the backend's wish ---- */
+
+int hf_dispatch_grant(struct hf_conn *c, struct hf_str channel)
+{
+    struct hf_msg m = {.type = HF_MSG_SUBSCRIBE, .has = HF_HAS_CHANNEL, .channel = channel};
+    struct hf_start_request r;
+    struct hf_topic *t;
+    struct hf_sub *s = hf_sub_find(c, channel);
+    bool latest = hf_rules_latest(c->hub, channel);
+
+    if (s != NULL) {
+        atomic_store(&s->cell->cid, atomic_load(&s->cell->cid) | HF_SUB_GRANTED);
+        return 0;
+    }
+    if (c->sub_count >= c->hub->config->session_subscriptions_max)
+        return HF_ELIMIT;
+    switch (find_or_open(c, channel, &t)) {
+    case FOUND:
+        break;
+    case FOUND_LIMIT:
+        return HF_ELIMIT;
+    default:
+        return HF_EAGAIN;
+    }
+    s = add_sub(c, t, HF_SUB_GRANTED | (latest ? HF_SUB_LATEST : 0));
+    if (s == NULL)
+        return HF_ELIMIT;
+    r = start_request(c, &m, t, latest);
+    start(c, s, &r);
+    return 0;
+}
+
+/* "unsubscribed: with code where the server decided" */
+int hf_dispatch_revoke(struct hf_conn *c, struct hf_str channel)
+{
+    struct hf_sub *s = hf_sub_find(c, channel);
+
+    if (s == NULL)
+        return HF_ENOTFOUND;
+    end_sub(s);
+    hf_conn_send(c, &(struct hf_msg){.type = HF_MSG_UNSUBSCRIBED,
+                                     .has = HF_HAS_CHANNEL | HF_HAS_CODE | HF_HAS_REASON,
+                                     .channel = channel,
+                                     .code = hf_str_from(hf_code_name(HF_CODE_FORBIDDEN)),
+                                     .reason = HF_STR("ended by the backend")});
+    return 0;
 }
 
 /* ---- Acknowledgements ---- */
@@ -441,6 +521,63 @@ static void history(struct hf_conn *c, const struct hf_msg *m)
     hf_buf_release(&out);
 }
 
+/* ---- Presence ---- */
+
+static void send_members(struct hf_conn *c, const struct hf_msg *m, const struct hf_presence *members)
+{
+    struct hf_msg answer = {.type = HF_MSG_PRESENCE,
+                            .has = HF_HAS_ID | HF_HAS_CHANNEL | HF_HAS_MEMBERS,
+                            .encoding = hf_conn_encoding(c),
+                            .id = m->id,
+                            .channel = m->channel};
+    struct hf_sub *s = hf_sub_find(c, m->channel);
+    struct hf_buf list, out;
+
+    hf_buf_init(&list, UINT32_MAX);
+    hf_buf_init(&out, UINT32_MAX);
+    hf_items_begin(&list, answer.encoding, HF_ITEMS_ARRAY);
+    for (uint32_t i = 0; members != NULL && i < members->count; i++)
+        hf_presence_put_member(&list, answer.encoding, members->list[i]);
+    hf_items_end(&list, answer.encoding, HF_ITEMS_ARRAY);
+    answer.members = hf_buf_str(&list);
+    if (list.failed || hf_conn_encode(c, &out, &answer) < 0) {
+        hf_send_error(c, m, HF_CODE_OVERLOADED, "the answer does not fit into memory now");
+    } else {
+        hf_buf_release(&list);
+        if (s != NULL)
+            hf_presence_caught_up(s);
+        hf_conn_send_encoded(c, hf_buf_str(&out));
+    }
+    hf_buf_release(&list);
+    hf_buf_release(&out);
+}
+
+/* Returns false where it must wait: the members are being looked for. */
+static bool presence(struct hf_conn *c, const struct hf_msg *m)
+{
+    const struct hf_presence *members = NULL;
+    struct hf_history h;
+    int err = 0;
+
+    if (!hf_rules_allow(c, HF_RIGHT_PRESENCE, m->channel)) {
+        send_forbidden(c, m, HF_RIGHT_PRESENCE);
+        return true;
+    }
+    hf_history_find(c->hub, m->channel, &h);
+    if (h.cid != 0) /* A channel that there is not has no members. */
+        err = hf_presence_members(c->hub, h.cid, &members);
+    if (err == HF_EAGAIN)
+        return false;
+    if (err == 0 && members != NULL && members->count > HF_PRESENCE_ANSWER_MAX)
+        hf_send_error(c, m, HF_CODE_LIMIT,
+                      "the channel has more members than an answer may have: ask the HTTP API for pages");
+    else if (err < 0)
+        hf_send_error(c, m, err == HF_ELIMIT ? HF_CODE_LIMIT : HF_CODE_OVERLOADED, hf_presence_refusal(err));
+    else
+        send_members(c, m, members);
+    return true;
+}
+
 static void bye(struct hf_conn *c)
 {
     if (!c->blocked && !hf_deliver_flush(c)) /* Answers that are due come before the end. */
@@ -486,13 +623,15 @@ bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *st
     case HF_MSG_HISTORY:
         history(c, m);
         break;
+    case HF_MSG_PRESENCE:
+        return presence(c, m);
     case HF_MSG_BYE:
         bye(c);
         break;
     case HF_MSG_REFRESH:
         hf_token_refresh(c, m);
         break;
-    default: /* presence, call: there is no presence and no backend here. */
+    default: /* call: there is no backend here. */
         hf_send_error(c, m, HF_CODE_NOT_FOUND, "this server does not offer that");
         break;
     }

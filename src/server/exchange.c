@@ -1,7 +1,7 @@
 /*
  * exchange.c - what workers say to each other over the rings.
  *
- * Requests: OPEN, PUBLISH, TAKE, DISCONNECT. Handling one may need room in the answer ring of the other direction, and for PUBLISH room in the log; without
+ * Requests: OPEN, PUBLISH, TAKE, DISCONNECT, ORDER. Handling one may need room in the answer ring of the other direction, and for PUBLISH room in the log; without
  * it the request stays in its ring, and that ring waits. Answers, and NOTICE, are always handled at once. So answer rings always drain,
  * therefore request rings do, and two workers that publish to each other with everything full still move on.
  *
@@ -20,10 +20,12 @@ enum kind {
     REQUEST_PUBLISH,
     REQUEST_TAKE,
     REQUEST_DISCONNECT,
+    REQUEST_ORDER,
     ANSWER_OPENED,
     ANSWER_PUBLISHED,
     ANSWER_TAKEN,
     ANSWER_DISCONNECTED,
+    ANSWER_ORDERED,
     NOTICE,
 };
 
@@ -31,7 +33,7 @@ enum kind {
 struct letter {
     uint32_t kind;
     uint16_t close_code;
-    uint8_t has_timestamp, has_key, has_id, from_service, repeated, conflict, raw;
+    uint8_t act, has_timestamp, has_key, has_id, from_service, repeated, conflict, raw;
     int32_t err;
     uint32_t name_len, id_len, from_len, payload_len;
     uint64_t token, session, generation, seq;
@@ -150,6 +152,25 @@ bool hf_exchange_disconnect(struct hf_hub *hub, uint32_t to, uint64_t session, u
     l->close_code = code;
     l->token = token;
     send_letter(hub, HF_RING_REQUEST, to, 0);
+    return true;
+}
+
+bool hf_exchange_order(struct hf_hub *hub, uint32_t to, uint64_t session, uint8_t act, uint16_t close_code,
+                       struct hf_str channel, uint64_t token)
+{
+    struct letter *l = write_letter(hub, HF_RING_REQUEST, to, channel.len);
+
+    if (l == NULL)
+        return false;
+    l->kind = REQUEST_ORDER;
+    l->session = session;
+    l->act = act;
+    l->close_code = close_code;
+    l->token = token;
+    l->name_len = (uint32_t)channel.len;
+    if (channel.len > 0)
+        memcpy(letter_text(l), channel.data, channel.len);
+    send_letter(hub, HF_RING_REQUEST, to, channel.len);
     return true;
 }
 
@@ -369,6 +390,26 @@ static bool handle_disconnect(struct hf_hub *hub, uint32_t from, struct letter *
     return true;
 }
 
+/*
+ * What it does may put letters of its own into the answer ring, before the answer: as for a publish. Done twice where we die behind it, it finds it done, but for a count: an
+ * unsubscribe or a disconnect that was done already is told as not found.
+ */
+static bool handle_order(struct hf_hub *hub, uint32_t from, struct letter *request)
+{
+    struct hf_str channel = {letter_text(request), request->name_len};
+    struct letter *answer;
+    int err;
+
+    if (!answer_will_fit(hub, from, 0))
+        return false;
+    err = hf_grant(hub, request->session, request->act, request->close_code, channel);
+    answer = begin_answer(hub, from, ANSWER_ORDERED, request, 0);
+    hf_assert(answer != NULL); /* answer_will_fit() */
+    answer->err = err;
+    send_letter(hub, HF_RING_ANSWER, from, 0);
+    return true;
+}
+
 static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ring, struct letter *l)
 {
     switch (l->kind) {
@@ -380,6 +421,8 @@ static bool handle_request(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
         return handle_take(hub, from, l);
     case REQUEST_DISCONNECT:
         return handle_disconnect(hub, from, l);
+    case REQUEST_ORDER:
+        return handle_order(hub, from, l);
     default:
         return true;
     }
@@ -423,6 +466,9 @@ static void handle_answer(struct hf_hub *hub, struct letter *l)
         break;
     case ANSWER_DISCONNECTED:
         hf_service_disconnected(hub, l->token, l->err);
+        break;
+    case ANSWER_ORDERED:
+        hf_service_ordered(hub, l->token, l->session, l->err);
         break;
     case NOTICE:
         t = hf_topic_of(hub, l->cid);

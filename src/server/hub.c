@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "server/admission.h"
 #include "server/hub_state.h"
+#include "server/presence.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -160,8 +161,13 @@ static void forget_connections(struct hf_hub *hub)
         hub->transport->close(hub->transport->ctx, hf_conn_socket(c));
         hf_conn_free(c);
     }
-    while ((node = hf_list_pop(&hub->pending)) != NULL)
-        free(HF_CONTAINER(node, struct hf_pending, link));
+    while ((node = hf_list_pop(&hub->pending)) != NULL) {
+        struct hf_pending *p = HF_CONTAINER(node, struct hf_pending, link);
+
+        if (p->job != NULL)
+            p->job_free(p->job);
+        free(p);
+    }
 }
 
 void hf_hub_free(struct hf_hub *hub)
@@ -170,6 +176,7 @@ void hf_hub_free(struct hf_hub *hub)
         return;
     forget_connections(hub);
     free_dead(hub);
+    hf_presence_free(hub);
     hf_topics_free(hub);
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);
@@ -196,6 +203,7 @@ static void session_gone(void *ctx, struct hf_session *s)
 {
     struct hf_hub *hub = ctx;
 
+    hf_presence_ended(hub, s);
     hf_count(hub->counters, HF_COUNT_SESSIONS_EXPIRED, 1);
     /* One that was ended before was written down then. */
     if (hub->now.mono_ms - atomic_load(&s->parked_ms) >= hub->config->session_ttl_ms)
@@ -366,6 +374,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     tidy_up(hub);
     hf_rules_tick(hub);
     upkeep(hub);
+    hf_presence_turn(hub);
     hf_service_tick(hub);
     retry_stalled(hub);
     advise_some(hub);
@@ -394,6 +403,8 @@ uint64_t hf_hub_deadline_ms(const struct hf_hub *hub, struct hf_now now)
         !hf_list_empty(&hub->dirty_topics))
         return now.mono_ms;
     at = hf_wheel_deadline_ms(&hub->wheel, now.mono_ms, HF_IDLE_MS);
+    if (at > hf_presence_deadline_ms(hub))
+        at = hf_presence_deadline_ms(hub);
     if (at > hub->upkeep_ms)
         at = hub->upkeep_ms;
     if ((hub->orphans_left || hub->interest_left) && at > now.mono_ms + TIDY_POLL_MS)

@@ -66,6 +66,7 @@ enum {
 enum hf_conn_phase { HF_CONN_HANDSHAKE, HF_CONN_TAKING, HF_CONN_OPEN, HF_CONN_CLOSING, HF_CONN_DEAD };
 
 struct hf_topic;
+struct hf_presence_state;
 
 /* One subscription of a connection. */
 struct hf_sub {
@@ -79,6 +80,7 @@ struct hf_sub {
     uint32_t index;  /* in topic->subs */
     bool due, latest;
     bool catching_up; /* what it is sent was there before it asked: no measure of how fast a delivery is */
+    bool watches;     /* it is told of joins and leaves: presence.h */
 };
 
 static_assert(sizeof(struct hf_sub) <= 72, "with the allocator's 8 bytes 80: see docs/performance.md");
@@ -215,6 +217,9 @@ struct hf_pending {
     struct hf_publish publish; /* a publish that has not been sent; its strings lie behind this struct */
     bool unsent, opening;
     int open_err;
+    void (*again)(struct hf_hub *hub, struct hf_pending *p); /* how to go on with it; NULL: the publish */
+    void (*job_free)(void *job);
+    void *job; /* what `again` works on; NULL: nothing */
 };
 
 struct hf_hub {
@@ -272,6 +277,7 @@ struct hf_hub {
     char channel_name[HF_CHANNEL_NAME_MAX]; /* of the channel that the present message names by its cid */
     struct hf_gather *gather;               /* deliver.c's */
     struct hf_compressed *compressed;       /* NULL: compression is off */
+    struct hf_presence_state *presence;     /* presence.c's; NULL until somebody asks for it */
     struct hf_runs runs;
     struct hf_loan loan;
     struct hf_paces paces;
@@ -364,6 +370,10 @@ void hf_stall_free(struct hf_conn *c);
  */
 bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stalled, bool *seq_added,
                   bool *opening);
+/* A subscription by the backend's wish, from the head on; one that is there stays as it is. Returns 0, HF_ELIMIT or HF_EAGAIN: see hf_grant(). */
+int hf_dispatch_grant(struct hf_conn *c, struct hf_str channel) HF_MUST_CHECK;
+/* Its end. Returns 0 or HF_ENOTFOUND. */
+int hf_dispatch_revoke(struct hf_conn *c, struct hf_str channel) HF_MUST_CHECK;
 void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code code, const char *reason);
 
 /* ---- topic.c ---- */
@@ -442,7 +452,17 @@ void hf_exchange_told(void *hub, uint32_t shard, struct hf_channel *channel);
 void hf_exchange_ring_bells(struct hf_hub *hub);
 bool hf_exchange_busy(const struct hf_hub *hub);
 
+bool hf_exchange_order(struct hf_hub *hub, uint32_t to, uint64_t session, uint8_t act, uint16_t close_code,
+                       struct hf_str channel, uint64_t token);
+
 /* ---- service.c ---- */
+/* A request of the backend, in hub->pending until it is ended. text_len bytes lie behind it. NULL without memory. */
+struct hf_pending *hf_pending_new(struct hf_hub *hub, hf_service_done *done, void *ctx, size_t text_len);
+/* NULL: there is no such request (any more). */
+struct hf_pending *hf_pending_find(struct hf_hub *hub, uint64_t token);
+/* Tell its caller, and free it. */
+void hf_pending_end(struct hf_pending *p, const struct hf_service_result *result);
+void hf_pending_fail(struct hf_pending *p, enum hf_code code, const char *reason);
 void hf_service_opened(struct hf_hub *hub, uint64_t token, int err);
 void hf_service_published(struct hf_hub *hub, uint64_t token, const struct hf_published *result);
 /* err: what hf_service_end_local() returned at the session's worker. */
@@ -450,6 +470,8 @@ void hf_service_disconnected(struct hf_hub *hub, uint64_t token, int err);
 /* Retry what waits for room, end what waited too long. */
 void hf_service_tick(struct hf_hub *hub);
 void hf_service_end_all(struct hf_hub *hub);
+/* Whether a disconnect with this close code is the end of the session too. */
+bool hf_service_ends_session(uint16_t code);
 /* The number in a session's text, 0 where it is none. */
 uint64_t hf_service_session(struct hf_str text);
 /*
@@ -457,6 +479,19 @@ uint64_t hf_service_session(struct hf_str text);
  * where that is too much harm.
  */
 int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code) HF_MUST_CHECK;
+
+/* ---- service_sessions.c ---- */
+/* The answer of the session's worker to hf_exchange_order(). */
+void hf_service_ordered(struct hf_hub *hub, uint64_t token, uint64_t session, int err);
+
+/* ---- grant.c ---- */
+/*
+ * What the backend orders (enum hf_service_act), carried out at this worker: for a session that is held here, for one that nobody holds, and for one that this slot's last process held.
+ * Returns 0, HF_ENOTFOUND: there is no such session, or (unsubscribe) it has not that subscription; HF_ELIMIT: it has as many as it may, or there is no memory; HF_EAGAIN: another
+ * worker holds it, or it is changing hands, or the channel must be made first.
+ */
+int hf_grant(struct hf_hub *hub, uint64_t session, uint8_t act, uint16_t close_code,
+             struct hf_str channel) HF_MUST_CHECK;
 
 /* ---- harm.c ---- */
 /* Whether a close code is one of enum hf_harm. */

@@ -4,6 +4,7 @@
 #include "server/admission.h"
 #include "server/claims.h"
 #include "server/hub_state.h"
+#include "server/presence.h"
 
 #include <assert.h>
 
@@ -74,6 +75,7 @@ static void end_subscription(struct hf_conn *c, struct hf_sub *s)
         return; /* Without memory for the message the connection has ended, and the subscription with it. */
     hf_conn_told(c, s->topic->cid); /* Until it hears of the end it may go on to use it. */
     hf_session_sub_remove(s->cell);
+    hf_presence_changed(c->hub, s->topic->channel, s->topic->cid, c->session->number);
     hf_sub_remove(s);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "server/hub_state.h"
+#include "server/presence.h"
 #include "wire/json.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 /* ---- Pending requests ---- */
 
-static struct hf_pending *pending_find(struct hf_hub *hub, uint64_t token)
+struct hf_pending *hf_pending_find(struct hf_hub *hub, uint64_t token)
 {
     for (struct hf_list *node = hub->pending.next; node != &hub->pending; node = node->next) {
         struct hf_pending *p = HF_CONTAINER(node, struct hf_pending, link);
@@ -24,7 +25,7 @@ static struct hf_pending *pending_find(struct hf_hub *hub, uint64_t token)
     return NULL;
 }
 
-static struct hf_pending *pending_new(struct hf_hub *hub, hf_service_done *done, void *ctx, size_t text_len)
+struct hf_pending *hf_pending_new(struct hf_hub *hub, hf_service_done *done, void *ctx, size_t text_len)
 {
     struct hf_pending *p = calloc(1, sizeof(*p) + text_len);
 
@@ -38,10 +39,12 @@ static struct hf_pending *pending_new(struct hf_hub *hub, hf_service_done *done,
     return p;
 }
 
-static void pending_end(struct hf_pending *p, const struct hf_service_result *result)
+void hf_pending_end(struct hf_pending *p, const struct hf_service_result *result)
 {
     hf_list_del(&p->link);
     p->done(p->ctx, result);
+    if (p->job != NULL)
+        p->job_free(p->job);
     free(p);
 }
 
@@ -50,11 +53,11 @@ static struct hf_service_result failure(enum hf_code code, const char *reason)
     return (struct hf_service_result){.code = code, .reason = reason};
 }
 
-static void pending_fail(struct hf_pending *p, enum hf_code code, const char *reason)
+void hf_pending_fail(struct hf_pending *p, enum hf_code code, const char *reason)
 {
     struct hf_service_result result = failure(code, reason);
 
-    pending_end(p, &result);
+    hf_pending_end(p, &result);
 }
 
 /* ---- Publish ---- */
@@ -122,18 +125,18 @@ static void pending_forward(struct hf_hub *hub, struct hf_pending *p)
 
     p->unsent = p->opening = false;
     if (p->open_err < 0) {
-        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        hf_pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
         return;
     }
     switch (hf_publish_forward(hub, &p->publish, p->token, 0, &result)) {
     case HF_FORWARD_DONE:
         answer = published(hub, &result);
-        pending_end(p, &answer);
+        hf_pending_end(p, &answer);
         break;
     case HF_FORWARD_SENT:
         break;
     case HF_FORWARD_REFUSED:
-        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        hf_pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
         break;
     case HF_FORWARD_OPENING:
         p->unsent = p->opening = true;
@@ -158,7 +161,7 @@ void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *sp,
         done(ctx, &result);
         return;
     }
-    p = pending_new(hub, done, ctx, sp->channel.len + sp->payload.len + sp->id.len);
+    p = hf_pending_new(hub, done, ctx, sp->channel.len + sp->payload.len + sp->id.len);
     if (p == NULL) {
         result = failure(HF_CODE_OVERLOADED, "the server is short of memory");
         done(ctx, &result);
@@ -174,7 +177,7 @@ void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *sp,
 
 void hf_service_opened(struct hf_hub *hub, uint64_t token, int err)
 {
-    struct hf_pending *p = pending_find(hub, token);
+    struct hf_pending *p = hf_pending_find(hub, token);
 
     if (p == NULL || !p->opening)
         return;
@@ -184,17 +187,17 @@ void hf_service_opened(struct hf_hub *hub, uint64_t token, int err)
 
 void hf_service_published(struct hf_hub *hub, uint64_t token, const struct hf_published *result)
 {
-    struct hf_pending *p = pending_find(hub, token);
+    struct hf_pending *p = hf_pending_find(hub, token);
     struct hf_service_result answer;
 
     if (p == NULL)
         return;
     if (result == NULL) {
-        pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
+        hf_pending_fail(p, HF_CODE_LIMIT, hf_refusal_reason(HF_CODE_LIMIT));
         return;
     }
     answer = published(hub, result);
-    pending_end(p, &answer);
+    hf_pending_end(p, &answer);
 }
 
 void hf_service_tick(struct hf_hub *hub)
@@ -204,9 +207,11 @@ void hf_service_tick(struct hf_hub *hub)
 
         next = node->next;
         if (p->deadline_ms <= hub->now.mono_ms)
-            pending_fail(p, p->unsent ? HF_CODE_OVERLOADED : HF_CODE_TIMEOUT,
-                         p->unsent ? "there was no room for it in time"
-                                   : "no answer in time: the outcome is unknown");
+            hf_pending_fail(p, p->unsent ? HF_CODE_OVERLOADED : HF_CODE_TIMEOUT,
+                            p->unsent ? "there was no room for it in time"
+                                      : "no answer in time: the outcome is unknown");
+        else if (p->unsent && !p->opening && p->again != NULL)
+            p->again(hub, p);
         else if (p->unsent && !p->opening)
             pending_forward(hub, p);
     }
@@ -215,14 +220,14 @@ void hf_service_tick(struct hf_hub *hub)
 void hf_service_end_all(struct hf_hub *hub)
 {
     while (!hf_list_empty(&hub->pending))
-        pending_fail(HF_CONTAINER(hub->pending.next, struct hf_pending, link), HF_CODE_UNAVAILABLE,
-                     "the server is shutting down");
+        hf_pending_fail(HF_CONTAINER(hub->pending.next, struct hf_pending, link), HF_CODE_UNAVAILABLE,
+                        "the server is shutting down");
 }
 
 /* ---- Disconnect ---- */
 
 /* "4003 by default, which ends the session; another code ends the connection only" - 1000 too tells the client to stay away. */
-static bool ends_session(uint16_t code)
+bool hf_service_ends_session(uint16_t code)
 {
     return code == HF_CLOSE_ENDED || code == HF_CLOSE_NORMAL;
 }
@@ -232,10 +237,11 @@ static int end_parked(struct hf_hub *hub, struct hf_session *s, uint64_t state, 
 {
     if (hf_harm_known(code))
         return HF_ENOTFOUND;
-    if (!ends_session(code))
+    if (!hf_service_ends_session(code))
         return 0;
     if (!hf_session_end_parked(&hub->sessions, s, state))
         return HF_EAGAIN;
+    hf_presence_ended(hub, s);
     hf_journal_session_over(hub, s, code);
     return 0;
 }
@@ -261,7 +267,7 @@ int hf_service_end_local(struct hf_hub *hub, uint64_t session, uint16_t code)
         return end_orphan(hub, session, code);
     if (hf_harm_known(code))
         return hf_harm_apply(c, code);
-    if (ends_session(code)) {
+    if (hf_service_ends_session(code)) {
         hf_journal_session_over(hub, c->session, code);
         hf_detach(c, true);
     }
@@ -330,11 +336,11 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
         done(ctx, &result);
         return;
     }
-    p = owner == hub->slot ? NULL : pending_new(hub, done, ctx, 0);
+    p = owner == hub->slot ? NULL : hf_pending_new(hub, done, ctx, 0);
     if (p != NULL && hf_exchange_disconnect(hub, owner, s->number, close_code, p->token))
         return;
     if (p != NULL) {
-        pending_fail(p, HF_CODE_OVERLOADED, "the session's worker takes no more requests now");
+        hf_pending_fail(p, HF_CODE_OVERLOADED, "the session's worker takes no more requests now");
         return;
     }
     result = disconnected(err);
@@ -343,11 +349,11 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
 
 void hf_service_disconnected(struct hf_hub *hub, uint64_t token, int err)
 {
-    struct hf_pending *p = pending_find(hub, token);
+    struct hf_pending *p = hf_pending_find(hub, token);
     struct hf_service_result result = disconnected(err);
 
     if (p != NULL)
-        pending_end(p, &result);
+        hf_pending_end(p, &result);
 }
 
 /* ---- Channels ---- */

@@ -23,6 +23,8 @@ struct hf_service_result {
     const char *reason;       /* with a code: English, static */
     char epoch[HF_EPOCH_MAX]; /* of the channel */
     uint64_t offset;          /* of the message */
+    uint32_t sessions;        /* of an order: with how many sessions it was done */
+    uint32_t refused;         /* and how many could have no more subscriptions */
 };
 
 typedef void hf_service_done(void *ctx, const struct hf_service_result *result);
@@ -68,6 +70,43 @@ int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str 
  */
 void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t close_code,
                            hf_service_done *done, void *ctx);
+
+/* ---- Presence: presence.h ---- */
+
+struct hf_presence_query {
+    struct hf_str channel;
+    struct hf_str after; /* a session's text: those behind it only; data NULL: from the first */
+    uint64_t limit;      /* from 1 on */
+};
+
+/*
+ * Append `"members":[...],"total":...` (no braces), sorted by session, and `,"next":SESSION` where there are more behind the last one. out is written before done() is called, at
+ * once or in a later turn, and must live until then. done(): HF_CODE_NONE, or LIMIT, OVERLOADED, TIMEOUT.
+ */
+void hf_service_presence(struct hf_hub *hub, const struct hf_presence_query *query, struct hf_buf *out,
+                         hf_service_done *done, void *ctx);
+
+/* ---- Orders about sessions ---- */
+
+enum hf_service_act { HF_ACT_SUBSCRIBE, HF_ACT_UNSUBSCRIBE, HF_ACT_DISCONNECT };
+
+enum { HF_ORDER_SESSIONS_MAX = 10000 }; /* sessions of one user that one order is about; a guess */
+
+struct hf_service_order {
+    enum hf_service_act act;
+    struct hf_str session; /* data NULL: those of user */
+    struct hf_str user;    /* 1 to HF_LABEL_BYTES_MAX bytes */
+    struct hf_str channel; /* not of a disconnect; valid by hf_channel_name_valid() */
+    uint16_t close_code;   /* of a disconnect: as of hf_service_disconnect() */
+};
+
+/*
+ * Subscribe sessions to a channel, unsubscribe them, or disconnect them: one session, or all that a user has when it is called, on all workers, connected or within their
+ * grace. done(): HF_CODE_NONE with `sessions` and `refused`; of a session NOT_FOUND where it is not there, LIMIT where it can have no more subscriptions; of a user LIMIT where he has
+ * more than HF_ORDER_SESSIONS_MAX sessions (then nothing is done); TIMEOUT: some worker did not answer in time, and what it did is unknown: a repeat does no harm.
+ */
+void hf_service_order(struct hf_hub *hub, const struct hf_service_order *order, hf_service_done *done,
+                      void *ctx);
 
 /*
  * Harm that the demo does to a session's connection: given to hf_service_disconnect() in place of a close code, below all of them.

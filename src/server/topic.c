@@ -4,6 +4,7 @@
 #include "server/hub_state.h"
 
 #include "base/assert.h"
+#include "server/presence.h"
 
 #include <stdlib.h>
 
@@ -215,6 +216,7 @@ void hf_sub_remove(struct hf_sub *s)
     struct hf_topic *t = s->topic;
     struct hf_sub **link = &c->subs;
 
+    hf_presence_unwatch(s);
     unlink_due(s);
     while (*link != s)
         link = &(*link)->next;

@@ -100,6 +100,10 @@ def is_refusal(value):
     return isinstance(value, dict) and is_int(value.get('seq')) and is_code(value.get('code')) and is_str(value.get('reason'))
 
 
+def is_member(value):
+    return isinstance(value, dict) and is_str(value.get('session')) and is_str(value.get('user'))
+
+
 def list_of(each):
     return lambda value: isinstance(value, list) and all(each(one) for one in value)
 
@@ -128,6 +132,9 @@ SHAPES = {
                   'code': lambda value: value in ('draining', 'rebalance', 'max_age', 'overloaded'), 'url?': is_str},
     'history': {'id': is_str, 'channel': is_str, 'epoch': is_str, 'offset': is_int,
                 'messages': list_of(lambda value: isinstance(value, dict))},
+    'presence': {'id': is_str, 'channel': is_str, 'members': list_of(is_member)},
+    'join': {'channel': is_str, 'session': is_str, 'user': is_str, 'info?': is_any},
+    'leave': {'channel': is_str, 'session': is_str, 'user': is_str, 'info?': is_any},
     'error': {'code': is_code, 'reason': is_str, 're?': is_str, 'id?': is_str, 'channel?': is_str, 'expected?': is_int},
 }
 
@@ -445,7 +452,7 @@ class Client:
     # What each message means
 
     def take_subscribed(self, message):
-        channel = self.channels[message['channel']]
+        channel = self.channels.setdefault(message['channel'], Channel(message['channel']))  # pushed, where the backend made it
         asked, channel.asked = channel.asked or {}, None
         if 'since' in asked:
             self.take_subscribed_since(channel, message, asked['since'])

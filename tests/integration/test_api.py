@@ -290,16 +290,6 @@ def disconnect_of_nobody_is_404(t):
         refused((400, 404), 'POST', '/api/disconnect', body)
 
 
-# What comes with later issues
-
-@test
-def presence_and_subscribe_are_served_or_not_found(t):
-    for path, body in (('/api/presence', {'channel': 'a'}), ('/api/subscribe', {'session': 'x', 'channel': 'a'}),
-                       ('/api/unsubscribe', {'session': 'x', 'channel': 'a'})):
-        answer = server().api('POST', path, body)
-        check(answer.status == 200 or (answer.status == 404 and answer.json['code'] == 'not_found'), f'POST {path}: {answer}')
-
-
 # Bad requests
 
 @test

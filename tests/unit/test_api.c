@@ -107,6 +107,39 @@ void hf_service_disconnect(struct hf_hub *hub, struct hf_str session, uint16_t c
         hub_answer(hub, hub->count - 1, &hub->result);
 }
 
+/* What the order says stands in the call: the user in id, the act in payload. */
+void hf_service_order(struct hf_hub *hub, const struct hf_service_order *order, hf_service_done *done,
+                      void *ctx)
+{
+    static const char *const acts[] = {"subscribe", "unsubscribe", "disconnect"};
+    struct call *call = hub_call(hub, done, ctx);
+
+    copy(call->channel, order->channel);
+    copy(call->id, order->user);
+    copy(call->session, order->session);
+    call->close_code = order->close_code;
+    free(call->payload);
+    call->payload = strdup(acts[order->act]);
+    if (!hub->deferred)
+        hub_answer(hub, hub->count - 1, &hub->result);
+}
+
+/* The question stands in the call: the limit in close_code, after in session. */
+void hf_service_presence(struct hf_hub *hub, const struct hf_presence_query *query, struct hf_buf *out,
+                         hf_service_done *done, void *ctx)
+{
+    struct call *call = hub_call(hub, done, ctx);
+
+    copy(call->channel, query->channel);
+    copy(call->session, query->after);
+    call->close_code = (uint16_t)query->limit;
+    hf_buf_puts(out, "\"members\":[],\"total\":0");
+    for (size_t n = 0; n < hub->history_bytes; n += 1024)
+        hf_buf_putf(out, ",\"%01020d\":1", 1);
+    if (!hub->deferred)
+        hub_answer(hub, hub->count - 1, &hub->result);
+}
+
 bool hf_service_may_harm(struct hf_hub *hub, unsigned kind)
 {
     assert_true(kind <= HF_HARM_FREEZE);
@@ -1033,7 +1066,6 @@ static void a_session_is_disconnected_by_the_hub(void **state)
     assert_int_equal(f->hub.calls[0].close_code, 4003);
     assert_status(post("/api/disconnect", "{\"session\":\"s1\",\"code\":1012}"), 200);
     assert_int_equal(f->hub.calls[1].close_code, 1012);
-    assert_body(post("/api/disconnect", "{\"user\":\"u\"}"), 200, "{\"disconnected\":0}");
     assert_error(post("/api/disconnect", "{}"), 400, "bad_message", "either session or user");
     assert_error(post("/api/disconnect", "{\"user\":\"u\",\"session\":\"s\"}"), 400, "bad_message",
                  "either session or user");
@@ -1046,6 +1078,72 @@ static void a_session_is_disconnected_by_the_hub(void **state)
     assert_int_equal(f->hub.count, 2);
     f->hub.result = (struct hf_service_result){.code = HF_CODE_NOT_FOUND, .reason = "no such session"};
     assert_error(post("/api/disconnect", "{\"session\":\"s\"}"), 404, "not_found", "no such session");
+}
+
+static void all_sessions_of_a_user_are_disconnected(void **state)
+{
+    (void)state;
+    f->hub.result.sessions = 3;
+    assert_body(post("/api/disconnect", "{\"user\":\"u\",\"code\":1012}"), 200, "{\"disconnected\":3}");
+    assert_string_equal(f->hub.calls[0].payload, "disconnect");
+    assert_string_equal(f->hub.calls[0].id, "u");
+    assert_string_equal(f->hub.calls[0].session, "");
+    assert_int_equal(f->hub.calls[0].close_code, 1012);
+    f->hub.result = (struct hf_service_result){.code = HF_CODE_TIMEOUT, .reason = "too slow"};
+    assert_error(post("/api/disconnect", "{\"user\":\"u\"}"), 504, "timeout", "too slow");
+}
+
+static void sessions_are_subscribed_and_unsubscribed(void **state)
+{
+    (void)state;
+    f->hub.result.sessions = 2;
+    assert_body(post("/api/subscribe", "{\"user\":\"u\",\"channel\":\"c\"}"), 200, "{\"subscribed\":2}");
+    assert_string_equal(f->hub.calls[0].payload, "subscribe");
+    assert_string_equal(f->hub.calls[0].id, "u");
+    assert_string_equal(f->hub.calls[0].channel, "c");
+    f->hub.result.refused = 1;
+    assert_body(post("/api/subscribe", "{\"user\":\"u\",\"channel\":\"c\"}"), 200,
+                "{\"subscribed\":2,\"refused\":1}");
+    f->hub.result = (struct hf_service_result){.sessions = 1};
+    assert_body(post("/api/unsubscribe", "{\"session\":\"s\",\"channel\":\"c\"}"), 200,
+                "{\"unsubscribed\":1}");
+    assert_string_equal(f->hub.calls[2].payload, "unsubscribe");
+    assert_string_equal(f->hub.calls[2].session, "s");
+    f->hub.result = (struct hf_service_result){.code = HF_CODE_NOT_FOUND, .reason = "no such session"};
+    assert_error(post("/api/subscribe", "{\"session\":\"s\",\"channel\":\"c\"}"), 404, "not_found",
+                 "no such session");
+    assert_int_equal(f->hub.count, 4);
+    assert_error(post("/api/subscribe", "{\"channel\":\"c\"}"), 400, "bad_message", "either session or user");
+    assert_error(post("/api/subscribe", "{\"session\":\"s\"}"), 400, "bad_message", "channel");
+    assert_error(post("/api/unsubscribe", "{\"session\":\"s\",\"channel\":\"\"}"), 400, "bad_message",
+                 "channel: must be 1 to 255 bytes");
+    assert_error(post("/api/unsubscribe", "{\"user\":\"\",\"channel\":\"c\"}"), 400, "bad_message", "user");
+    assert_error(post("/api/unsubscribe", "[1]"), 400, "bad_message", "object");
+    assert_int_equal(f->hub.count, 4);
+}
+
+static void members_are_asked_for(void **state)
+{
+    (void)state;
+    assert_body(post("/api/presence", "{\"channel\":\"c\"}"), 200, "{\"members\":[],\"total\":0}");
+    assert_string_equal(f->hub.calls[0].channel, "c");
+    assert_string_equal(f->hub.calls[0].session, "");
+    assert_int_equal(f->hub.calls[0].close_code, 1000);
+    assert_status(post("/api/presence", "{\"channel\":\"c\",\"limit\":10000,\"after\":\"x\"}"), 200);
+    assert_string_equal(f->hub.calls[1].session, "x");
+    assert_int_equal(f->hub.calls[1].close_code, 10000);
+    f->hub.result = (struct hf_service_result){.code = HF_CODE_OVERLOADED, .reason = "no memory"};
+    assert_error(post("/api/presence", "{\"channel\":\"c\"}"), 503, "overloaded", "no memory");
+    assert_int_equal(f->hub.count, 3);
+    assert_error(post("/api/presence", "{}"), 400, "bad_message", "channel: is missing");
+    assert_error(post("/api/presence", "{\"channel\":\"\"}"), 400, "bad_message",
+                 "channel: must be 1 to 255");
+    assert_error(post("/api/presence", "{\"channel\":\"c\",\"limit\":0}"), 400, "bad_message", "limit");
+    assert_error(post("/api/presence", "{\"channel\":\"c\",\"limit\":10001}"), 400, "bad_message", "limit");
+    assert_int_equal(f->hub.count, 3);
+    f->hub.result.code = HF_CODE_NONE;
+    f->hub.history_bytes = 64 << 20;
+    assert_error(post("/api/presence", "{\"channel\":\"c\"}"), 413, "too_large", "lower limit");
 }
 
 static void operation_is_told(void **state)
@@ -1066,13 +1164,9 @@ static void operation_is_told(void **state)
 
 static void a_path_or_method_that_is_not_served_is_refused(void **state)
 {
-    static const char *const later[] = {"/api/presence", "/api/subscribe", "/api/unsubscribe"};
     struct response r;
 
     (void)state;
-    for (size_t i = 0; i < 3; i++)
-        assert_error(post(later[i], "{\"channel\":\"a\",\"session\":\"s\"}"), 404, "not_found",
-                     "nothing at this path");
     assert_error(request("GET", "/", "", ""), 404, "not_found", "nothing at this path");
     assert_error(request("GET", "/api/publish/", "", ""), 404, "not_found", "nothing at this path");
     r = request("GET", "/api/publish", "", "");
@@ -1416,6 +1510,9 @@ int main(void)
         API_TEST(a_history_beyond_the_bound_is_refused_and_below_is_whole),
         API_TEST(channels_are_listed_by_the_query),
         API_TEST(a_session_is_disconnected_by_the_hub),
+        API_TEST(all_sessions_of_a_user_are_disconnected),
+        API_TEST(sessions_are_subscribed_and_unsubscribed),
+        API_TEST(members_are_asked_for),
         API_TEST(operation_is_told),
         API_TEST(a_path_or_method_that_is_not_served_is_refused),
         API_TEST(a_key_is_asked_for_where_one_is_configured),

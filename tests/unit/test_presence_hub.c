@@ -1,0 +1,607 @@
+/*
+ * test_presence_hub.c - presence in whole hubs: members and events across workers, lost hints, slow watchers, and what the backend orders about sessions.
+ */
+#include "server/hub.h"
+#include "server/presence.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hub_fixture.h"
+
+enum { GOT_BYTES_MAX = 8 << 20, TURNS_MAX = 2000, PEERS_MAX = 24 };
+
+/* The other end of a connection. */
+struct peer {
+    struct hf_conn *conn; /* NULL once it is closed */
+    uint64_t session;
+    uint32_t slot;
+    char ticket[64];
+    struct hf_buf got; /* ends in NUL when it is looked at */
+    bool deaf;         /* it takes nothing */
+};
+
+static struct peer *peer_of(void *socket)
+{
+    return *(struct peer **)socket;
+}
+
+static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
+{
+    struct peer *p = peer_of(socket);
+    long written = 0;
+
+    (void)ctx;
+    if (p->deaf)
+        return HF_EAGAIN;
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, iov[i].iov_len), 0);
+        written += (long)iov[i].iov_len;
+    }
+    return written;
+}
+
+static void peer_pause(void *ctx, void *socket, bool paused)
+{
+    (void)ctx;
+    (void)socket;
+    (void)paused;
+}
+
+static void peer_finish(void *ctx, void *socket)
+{
+    (void)ctx;
+    (void)socket;
+}
+
+static void peer_closed(void *ctx, void *socket)
+{
+    (void)ctx;
+    peer_of(socket)->conn = NULL;
+}
+
+static void wake_nobody(void *ctx, uint32_t slot)
+{
+    (void)ctx;
+    (void)slot;
+}
+
+/* Never the same twice, as a place that is used again gets another number only by this. */
+static void count_up(void *ctx, uint8_t *out, size_t len)
+{
+    static uint64_t n;
+
+    (void)ctx;
+    memset(out, 7, len);
+    n++;
+    for (size_t at = 0; at + sizeof(n) <= len; at += sizeof(n))
+        memcpy(out + at, &n, sizeof(n));
+    if (len >= 4)
+        memcpy(out + len - 4, &(uint32_t){(uint32_t)n << 8}, 4);
+}
+
+static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
+                                              .write = peer_write,
+                                              .pause = peer_pause,
+                                              .finish = peer_finish,
+                                              .close = peer_closed,
+                                              .wake = wake_nobody,
+                                              .random = count_up};
+
+/* ---- The server and its peers ---- */
+
+struct fixture {
+    struct place place;
+    struct peer peers[PEERS_MAX];
+    uint32_t count;
+};
+
+static struct fixture *f;
+
+static void turns(uint32_t ms)
+{
+    for (uint32_t at = 0; at <= ms; at += 5) {
+        for (uint32_t slot = 0; slot < 2; slot++)
+            if (f->place.hub[slot] != NULL)
+                hf_hub_turn(f->place.hub[slot], f->place.now);
+        f->place.now.mono_ms += 5;
+        f->place.now.wall_ms += 5;
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    place_init(&f->place, 2);
+    f->place.config.heartbeat_interval_ms = 3600000;
+    hub_start(&f->place, 0, &transport);
+    hub_start(&f->place, 1, &transport);
+    turns(5);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    place_release(&f->place);
+    for (uint32_t i = 0; i < f->count; i++)
+        hf_buf_release(&f->peers[i].got);
+    free(f);
+    return 0;
+}
+
+static const char *text_of(struct peer *p)
+{
+    assert_int_equal(hf_buf_put(&p->got, "", 1), 0);
+    p->got.len--;
+    return (const char *)p->got.data;
+}
+
+static unsigned times(struct peer *p, const char *word)
+{
+    const char *end = text_of(p) + p->got.len;
+    unsigned count = 0;
+
+    for (const char *at = (const char *)p->got.data; at < end; at += strlen(word), count++) {
+        at = memmem(at, (size_t)(end - at), word, strlen(word));
+        if (at == NULL)
+            break;
+    }
+    return count;
+}
+
+/* One turn after the other until it stands in what the peer got, so often. */
+static void expect(struct peer *p, const char *word, unsigned often)
+{
+    for (int n = 0; n < TURNS_MAX && times(p, word) < often; n++)
+        turns(0);
+    if (times(p, word) != often)
+        fail_msg("want %u times %s, have %u in: %s", often, word, times(p, word), text_of(p));
+}
+
+static void connect_to(struct peer *p, uint32_t slot)
+{
+    char request[512];
+    size_t len = put_request(request, sizeof(request), p->ticket);
+    const char *at;
+
+    hf_buf_reset(&p->got);
+    p->slot = slot;
+    p->conn = hf_hub_open(f->place.hub[slot], "test", f->place.now);
+    assert_non_null(p->conn);
+    *(struct peer **)hf_hub_socket(p->conn) = p;
+    hf_hub_input(p->conn, (uint8_t *)request, len, f->place.now);
+    expect(p, "\"type\":\"welcome\"", 1);
+    p->session = p->conn->session->number;
+    at = strstr(text_of(p), "\"ticket\":\"") + strlen("\"ticket\":\"");
+    snprintf(p->ticket, sizeof(p->ticket), "%.*s", (int)strcspn(at, "\""), at);
+}
+
+static struct peer *peer_new(uint32_t slot)
+{
+    struct peer *p = &f->peers[f->count++];
+
+    assert_true(f->count <= PEERS_MAX);
+    hf_buf_init(&p->got, GOT_BYTES_MAX);
+    connect_to(p, slot);
+    return p;
+}
+
+static void say(struct peer *p, const char *text)
+{
+    uint8_t frame[1024];
+
+    hf_hub_input(p->conn, frame, put_text(frame, text), f->place.now);
+}
+
+static struct peer *member(uint32_t slot, const char *room)
+{
+    struct peer *p = peer_new(slot);
+    char text[128];
+
+    snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"channel\":\"%s\"}", room);
+    say(p, text);
+    expect(p, "\"type\":\"subscribed\"", 1);
+    return p;
+}
+
+/* One that asks for events, and for the members. */
+static struct peer *watcher(uint32_t slot)
+{
+    struct peer *p = peer_new(slot);
+
+    say(p, "{\"type\":\"subscribe\",\"channel\":\"room\",\"presence\":true}");
+    expect(p, "\"type\":\"subscribed\"", 1);
+    say(p, "{\"type\":\"presence\",\"id\":\"0\",\"channel\":\"room\"}");
+    expect(p, "\"type\":\"presence\"", 1);
+    return p;
+}
+
+static void lose(struct peer *p)
+{
+    hf_hub_lost(p->conn, true, f->place.now);
+    p->conn = NULL;
+}
+
+static struct hf_session *session_of(const struct peer *p)
+{
+    struct hf_session *s = hf_sessions_get(&f->place.hub[0]->sessions, p->session);
+
+    assert_non_null(s);
+    return s;
+}
+
+/* "join" or "leave" of this peer, as it is written. */
+static const char *event(const char *type, const struct peer *p)
+{
+    static char text[128];
+
+    snprintf(text, sizeof(text), "{\"type\":\"%s\",\"channel\":\"room\",\"session\":\"%016llx\"", type,
+             (unsigned long long)p->session);
+    return text;
+}
+
+static const char *entry(const struct peer *p)
+{
+    static char text[64];
+
+    snprintf(text, sizeof(text), "{\"session\":\"%016llx\"", (unsigned long long)p->session);
+    return text;
+}
+
+/* As a process that dies, and its successor. */
+static void die_and_start(uint32_t slot)
+{
+    hf_hub_free(f->place.hub[slot]);
+    f->place.hub[slot] = NULL;
+    hf_region_bury_worker(&f->place.region, slot);
+    hub_start(&f->place, slot, &transport);
+}
+
+static struct hf_session_sub *only_cell(const struct peer *p)
+{
+    uint32_t at = 0;
+    struct hf_session_sub *cell = hf_session_sub_next(&f->place.hub[0]->sessions, session_of(p), &at);
+
+    assert_non_null(cell);
+    return cell;
+}
+
+/* ---- Members and events ---- */
+
+static void members_of_both_workers(void **state)
+{
+    struct peer *a = member(0, "room"), *b = member(1, "room"), *other = member(1, "hall"), *w = watcher(0);
+
+    (void)state;
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        struct peer *asks = peer_new(slot);
+
+        say(asks, "{\"type\":\"presence\",\"id\":\"1\",\"channel\":\"room\"}");
+        expect(asks, "\"type\":\"presence\",\"id\":\"1\"", 1);
+        expect(asks, entry(a), 1);
+        expect(asks, entry(b), 1);
+        expect(asks, entry(w), 1);
+        expect(asks, entry(other), 0);
+    }
+}
+
+static void nobody_is_told_of_himself_or_twice(void **state)
+{
+    struct peer *w = watcher(0), *v = watcher(1), *c;
+
+    (void)state;
+    expect(w, event("join", v), 1);
+    c = member(1, "room");
+    expect(w, event("join", c), 1);
+    expect(v, event("join", c), 1);
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"room\"}");
+    lose(c);
+    turns(500);
+    connect_to(c, 0);
+    turns(500);
+    say(c, "{\"type\":\"bye\"}");
+    expect(w, event("leave", c), 1);
+    expect(v, event("leave", c), 1);
+    turns(3000);
+    assert_int_equal(times(w, "\"type\":\"join\""), 2);
+    assert_int_equal(times(w, "\"type\":\"leave\""), 1);
+    assert_int_equal(times(v, "\"type\":\"join\""), 1);
+    assert_int_equal(times(v, "\"type\":\"leave\""), 1);
+}
+
+static void who_they_are_is_told(void **state)
+{
+    struct peer *w = watcher(0), *c = peer_new(1), *asks = peer_new(1);
+    struct hf_hub *hub = f->place.hub[1];
+
+    (void)state;
+    assert_int_equal(hf_session_identity_set(&hub->sessions, session_of(c), HF_STR("ada"),
+                                             HF_STR("{\"n\":1}"), f->place.now.mono_ms),
+                     0);
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"room\"}");
+    expect(w, event("join", c), 1);
+    expect(w, "\"user\":\"ada\",\"info\":{\"n\":1}}", 1);
+    say(asks, "{\"type\":\"presence\",\"id\":\"1\",\"channel\":\"room\"}");
+    expect(asks, "\"user\":\"ada\",\"info\":{\"n\":1}}", 1);
+    say(c, "{\"type\":\"unsubscribe\",\"channel\":\"room\"}");
+    expect(w, event("leave", c), 1);
+    expect(w, "\"user\":\"ada\",\"info\":{\"n\":1}}", 2);
+}
+
+static void expiry_is_a_leave(void **state)
+{
+    struct peer *w = watcher(0), *c = member(1, "room");
+
+    (void)state;
+    expect(w, event("join", c), 1);
+    lose(c);
+    turns(f->place.config.session_ttl_ms / 2);
+    expect(w, event("leave", c), 0);
+    turns(f->place.config.session_ttl_ms / 2 + 3000);
+    expect(w, event("leave", c), 1);
+}
+
+/* ---- Lost hints ---- */
+
+/* A worker dies between the change and its hint: who follows looks for himself when another process is in its place. */
+static void a_death_before_the_hint(void **state)
+{
+    struct peer *w = watcher(0), *c = member(1, "room"), *d = member(1, "room");
+
+    (void)state;
+    expect(w, event("join", d), 1);
+    hf_session_sub_remove(only_cell(c));
+    turns(3000);
+    expect(w, event("leave", c), 0);
+    die_and_start(1);
+    expect(w, event("leave", c), 1);
+    turns(1000);
+    assert_int_equal(times(w, "\"type\":\"leave\""), 1);
+}
+
+static void more_hints_than_are_kept(void **state)
+{
+    struct peer *w = watcher(0), *c = member(1, "room"), *d = member(1, "room");
+    uint64_t cid = atomic_load(&only_cell(d)->cid);
+
+    (void)state;
+    expect(w, event("join", d), 1);
+    hf_session_sub_remove(only_cell(c));
+    for (int n = 0; n < HF_HINTS + 10; n++)
+        hf_hints_put(hf_region_hints(&f->place.region, 1), cid, d->session);
+    turns(100);
+    expect(w, event("leave", c), 1);
+    assert_int_equal(times(w, "\"type\":\"join\""), 2);
+    assert_int_equal(times(w, "\"type\":\"leave\""), 1);
+}
+
+/* The watcher's own worker dies: it comes back to the other one, and watches there. */
+static void a_watcher_moves(void **state)
+{
+    struct peer *w = watcher(0), *c;
+
+    (void)state;
+    die_and_start(0);
+    connect_to(w, 1);
+    c = member(0, "room");
+    expect(w, event("join", c), 1);
+    say(w, "{\"type\":\"presence\",\"id\":\"9\",\"channel\":\"room\"}");
+    expect(w, "\"type\":\"presence\",\"id\":\"9\"", 1);
+    expect(w, entry(c), 1);
+}
+
+/* ---- Slow watchers ---- */
+
+static void come_and_go(struct peer *c, int count)
+{
+    for (int n = 0; n < count; n++) {
+        say(c, "{\"type\":\"subscribe\",\"channel\":\"room\"}");
+        turns(0);
+        say(c, "{\"type\":\"unsubscribe\",\"channel\":\"room\"}");
+        turns(0);
+        hf_buf_reset(&c->got);
+    }
+}
+
+static void one_that_does_not_read_gets_all_of_the_last(void **state)
+{
+    struct peer *w = watcher(0), *c = peer_new(1);
+
+    (void)state;
+    w->deaf = true;
+    say(w, "{\"type\":\"ping\"}");
+    turns(0);
+    assert_true(w->conn->blocked);
+    come_and_go(c, HF_PRESENCE_EVENTS / 2);
+    turns(1000);
+    w->deaf = false;
+    hf_hub_writable(w->conn, f->place.now);
+    turns(1000);
+    assert_int_equal(times(w, event("join", c)), HF_PRESENCE_EVENTS / 2);
+    assert_int_equal(times(w, event("leave", c)), HF_PRESENCE_EVENTS / 2);
+    assert_int_equal(counted(&f->place, 0, HF_COUNT_PRESENCE_MISSED), 0);
+}
+
+static void beyond_that_it_is_told_to_ask(void **state)
+{
+    struct peer *w = watcher(0), *c = peer_new(1);
+
+    (void)state;
+    w->deaf = true;
+    say(w, "{\"type\":\"ping\"}");
+    turns(0);
+    come_and_go(c, HF_PRESENCE_EVENTS / 2 + 1);
+    w->deaf = false;
+    hf_hub_writable(w->conn, f->place.now);
+    turns(1000);
+    assert_int_equal(times(w, event("join", c)), 0);
+    expect(w, "{\"type\":\"error\",\"code\":\"overloaded\"", 1);
+    expect(w, "\"re\":\"presence\",\"channel\":\"room\"", 1);
+    assert_int_equal(counted(&f->place, 0, HF_COUNT_PRESENCE_MISSED), 1);
+    come_and_go(c, 1);
+    expect(w, event("join", c), 1);
+    expect(w, event("leave", c), 1);
+}
+
+/* ---- Nobody follows for ever ---- */
+
+static void what_nobody_asks_about_is_forgotten(void **state)
+{
+    struct peer *w = watcher(0), *asks = peer_new(0);
+    struct hf_str room = HF_STR("room");
+
+    (void)state;
+    turns(2 * HF_PRESENCE_IDLE_MS);
+    assert_int_equal(hf_presence_followed(f->place.hub[0]), 1);
+    lose(w);
+    say(asks, "{\"type\":\"presence\",\"id\":\"1\",\"channel\":\"room\"}");
+    expect(asks, entry(w), 1);
+    turns(HF_PRESENCE_IDLE_MS + 1000);
+    assert_int_equal(hf_presence_followed(f->place.hub[0]), 0);
+    assert_non_null(hf_hub_find_channel(f->place.hub[0], room));
+    say(asks, "{\"type\":\"presence\",\"id\":\"2\",\"channel\":\"room\"}");
+    expect(asks, "\"type\":\"presence\",\"id\":\"2\"", 1);
+    expect(asks, entry(w), 2);
+}
+
+/* ---- Orders ---- */
+
+static void note(void *ctx, const struct hf_service_result *result)
+{
+    *(struct hf_service_result *)ctx = *result;
+}
+
+/* Give it to the hub of this slot, and wait for the outcome. */
+static struct hf_service_result order(uint32_t slot, const struct hf_service_order *o)
+{
+    struct hf_service_result result = {.code = HF_CODES};
+
+    hf_service_order(f->place.hub[slot], o, note, &result);
+    for (int n = 0; n < TURNS_MAX && result.code == HF_CODES; n++)
+        turns(0);
+    assert_int_not_equal(result.code, HF_CODES);
+    return result;
+}
+
+static void name(struct peer *p, const char *user)
+{
+    assert_int_equal(hf_session_identity_set(&f->place.hub[p->slot]->sessions, session_of(p),
+                                             hf_str_from(user), (struct hf_str){0}, f->place.now.mono_ms),
+                     0);
+}
+
+static void all_sessions_of_a_user(void **state)
+{
+    struct peer *mine[4], *other = peer_new(0);
+    struct hf_service_order o = {.act = HF_ACT_SUBSCRIBE, .user = HF_STR("ada"), .channel = HF_STR("room")};
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        mine[i] = peer_new(i % 2);
+        name(mine[i], "ada");
+    }
+    name(other, "bob");
+    lose(mine[2]);
+    lose(mine[3]);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        struct hf_service_result result;
+
+        o.act = HF_ACT_SUBSCRIBE;
+        result = order(slot, &o);
+        assert_int_equal(result.code, HF_CODE_NONE);
+        assert_int_equal(result.sessions, 4);
+        expect(mine[0], "\"type\":\"subscribed\",\"channel\":\"room\"", slot + 1);
+        expect(mine[1], "\"type\":\"subscribed\",\"channel\":\"room\"", slot + 1);
+        assert_int_equal(times(other, "subscribed"), 0);
+        o.act = HF_ACT_UNSUBSCRIBE;
+        result = order(slot, &o);
+        assert_int_equal(result.code, HF_CODE_NONE);
+        assert_int_equal(result.sessions, 4);
+        expect(mine[1], "\"type\":\"unsubscribed\",\"channel\":\"room\",\"code\":\"forbidden\"", slot + 1);
+        assert_int_equal(order(slot, &o).sessions, 0);
+    }
+    o = (struct hf_service_order){.act = HF_ACT_DISCONNECT, .user = HF_STR("ada"), .close_code = 4003};
+    assert_int_equal(order(1, &o).sessions, 4);
+    turns(HF_CLOSE_LINGER_MS + 100);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_null(mine[i]->conn);
+    assert_non_null(other->conn);
+    assert_int_equal(order(1, &o).sessions, 0);
+}
+
+/* Its time goes on as if nobody had touched it. */
+static void a_parked_session_keeps_its_time(void **state)
+{
+    struct peer *c = peer_new(0), *w = watcher(1);
+    char session[17];
+    uint64_t parked_ms;
+
+    (void)state;
+    lose(c);
+    parked_ms = atomic_load(&session_of(c)->parked_ms);
+    turns(f->place.config.session_ttl_ms / 2);
+    snprintf(session, sizeof(session), "%016llx", (unsigned long long)c->session);
+    assert_int_equal(order(1, &(struct hf_service_order){.act = HF_ACT_SUBSCRIBE,
+                                                         .session = hf_str_from(session),
+                                                         .channel = HF_STR("room")})
+                         .sessions,
+                     1);
+    expect(w, event("join", c), 1);
+    assert_int_equal(hf_state_phase(atomic_load(&session_of(c)->state)), HF_SESSION_PARKED);
+    assert_int_equal(atomic_load(&session_of(c)->parked_ms), parked_ms);
+    turns(f->place.config.session_ttl_ms / 2 + 3000);
+    expect(w, event("leave", c), 1);
+    assert_null(hf_sessions_get(&f->place.hub[0]->sessions, c->session));
+}
+
+/* A channel that there is not is made, by whichever worker owns it; messages from then on reach the session. */
+static void a_new_channel_by_order(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        struct peer *c = peer_new(i % 2);
+        char session[17], room[16];
+
+        snprintf(session, sizeof(session), "%016llx", (unsigned long long)c->session);
+        snprintf(room, sizeof(room), "new-%u", (unsigned)i);
+        assert_int_equal(order(i / 4, &(struct hf_service_order){.act = HF_ACT_SUBSCRIBE,
+                                                                 .session = hf_str_from(session),
+                                                                 .channel = hf_str_from(room)})
+                             .sessions,
+                         1);
+        expect(c, "\"type\":\"subscribed\"", 1);
+    }
+}
+
+#define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HUB_TEST(members_of_both_workers),
+        HUB_TEST(nobody_is_told_of_himself_or_twice),
+        HUB_TEST(who_they_are_is_told),
+        HUB_TEST(expiry_is_a_leave),
+        HUB_TEST(a_death_before_the_hint),
+        HUB_TEST(more_hints_than_are_kept),
+        HUB_TEST(a_watcher_moves),
+        HUB_TEST(one_that_does_not_read_gets_all_of_the_last),
+        HUB_TEST(beyond_that_it_is_told_to_ask),
+        HUB_TEST(what_nobody_asks_about_is_forgotten),
+        HUB_TEST(all_sessions_of_a_user),
+        HUB_TEST(a_parked_session_keeps_its_time),
+        HUB_TEST(a_new_channel_by_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
