@@ -106,6 +106,7 @@ static void tell_stats(const struct sim_stats *s)
 /* What the clients were told about their states, and why. */
 static void tell_states(const struct sim_stats *s)
 {
+    printf("# questions about members answered %" PRIu64 "\n", s->asked);
     printf("# moves %" PRIu64 ", outages %" PRIu64 ", drains %" PRIu64 ", thefts %" PRIu64
            ", connections made ahead %" PRIu64 "\n# states",
            s->moves, s->outages, s->drains, s->thefts, s->made_ahead);
@@ -165,6 +166,8 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
     case SIM_CLIENT_DEATHS:
         return s->deaths < s->schedules || s->successions == 0 ? "too few clients died" : NULL;
     case SIM_EVERYTHING:
+        if (s->asked < s->schedules)
+            return "too few asked for members";
         return s->carry_records == 0 || s->preemptions == 0 ? "too little of it" : NULL;
     case SIM_GROUPS:
         break;

@@ -1,6 +1,7 @@
 #include "sim/sim.h"
 
 #include "base/assert.h"
+#include "sim/asker.h"
 #include "sim/backend.h"
 #include "sim/client.h"
 #include "sim/network.h"
@@ -359,7 +360,7 @@ static bool at_rest(struct sim *sim, const char **why)
             return false;
     if (!sim_oracle_caught_up(sim, why))
         return false;
-    return sim_shared_settled(sim, why);
+    return sim_shared_settled(sim, why) && sim_asker_settled(sim, why);
 }
 
 static void begin_settling(struct sim *sim)
@@ -425,6 +426,7 @@ static void begin(struct sim *sim, uint64_t seed, bool trace, struct sim_stats *
     sim_oracle_start(sim);
     sim_workers_start(sim);
     sim_backends_start(sim);
+    sim_asker_start(sim);
     sim_clients_start(sim);
     sim_actor_add(sim, &sim->chaos, chaos_act, sim);
     sim->chaos.at_ms = START_MS + sim_spread(sim, sim->options.fault_mean_ms);
@@ -456,6 +458,7 @@ static void end(struct sim *sim)
     sim_thieves_free(sim);
     sim_clients_free(sim);
     sim_backends_free(sim);
+    sim_asker_free(sim);
     for (uint32_t slot = 0; slot < sim->options.workers; slot++)
         sim_worker_finish(&sim->workers[slot]);
     sim_network_free(sim);

@@ -11,6 +11,7 @@
  *   network.c   connections                                           main.c     the test program
  *   client.c    client sessions and their applications                backend.c  the publisher behind the HTTP API
  *   roaming.c   what happens to a client's machine               thief.c    somebody else with a client's ticket
+ *   asker.c     who asks for the members of channels
  *   states.c    what clients promise about their states, checked after each step
  *   store.c     what a client's dead process leaves to the next
  */
@@ -84,8 +85,8 @@ struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
     uint64_t delivered_raw, delivered_base64; /* of those that were published as bytes */
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
-        preemptions, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full, stalls,
-        repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,
+        preemptions, asked, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full,
+        stalls, repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,
         successions; /* successions: with publishes that a dead client left */
     uint64_t states[HF_CLIENT_STATE_COUNT],
         causes[HF_BY_CLOSED + 1]; /* of clients: how often each was told */
@@ -110,7 +111,7 @@ struct sim {
     struct sim_worker workers[SIM_WORKERS_MAX];
 
     struct sim_actor *actors[SIM_WORKERS_MAX * 2 + (SIM_CLIENTS_MAX + SIM_THIEVES_MAX) * 2 +
-                             SIM_BACKENDS_MAX + SIM_CONNS_MAX + 2];
+                             SIM_BACKENDS_MAX + SIM_CONNS_MAX + 3];
     uint32_t actor_count;
     struct sim_actor chaos;
 
@@ -119,6 +120,7 @@ struct sim {
     struct sim_client *thieves[SIM_THIEVES_MAX];
     uint32_t thief_count;
     struct sim_backend *backends[SIM_BACKENDS_MAX];
+    struct sim_asker *asker;
     struct sim_oracle *oracle;
 };
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "server/hub_state.h"
 #include "shm/crash.h"
+#include "sim/asker.h"
 #include "sim/backend.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
@@ -294,7 +295,7 @@ static bool has_work(const struct sim_worker *w)
                                sim_conn_end(w->sim, c, SIM_SERVER) != SIM_END_NONE))
             return true;
     }
-    return w->asks != NULL;
+    return w->asks != NULL || w->asked_presence != NULL;
 }
 
 static void accept_conn(struct sim_worker *w, struct sim_conn *c)
@@ -427,6 +428,12 @@ static void be_worker(void *ctx)
             w->asks = NULL;
             sim_backend_ask(b, w->hub);
         }
+        if (w->asked_presence != NULL) {
+            struct sim_asker *a = w->asked_presence;
+
+            w->asked_presence = NULL;
+            sim_asker_ask(a, w->hub);
+        }
         obey_supervisor(w);
         hf_hub_turn(w->hub, w->now);
         before = sim_points_off();
@@ -444,6 +451,7 @@ static void died(struct sim_worker *w)
     sim_arena_wipe(&w->arena);
     w->hub = NULL;
     w->asks = NULL;
+    w->asked_presence = NULL;
     w->phase = SIM_WORKER_ZOMBIE;
     w->waiting = w->dying = w->drains = w->draining = w->closes = w->closed = false;
     w->crash_in = 0;
@@ -451,6 +459,7 @@ static void died(struct sim_worker *w)
     sim_tell(sim, "worker %u is dead", w->slot);
     sim_network_worker_died(sim, w);
     sim_backends_worker_died(sim, w);
+    sim_asker_worker_died(sim, w);
     w->supervisor.at_ms = sim->now_ms + sim_between(sim, 0, REAP_MS_MAX);
 }
 

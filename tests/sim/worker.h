@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct sim;
+struct sim_asker;
 struct sim_backend;
 
 /*
@@ -47,9 +48,10 @@ struct sim_worker {
     uint64_t preempt_in;
     uint64_t stalled_until_ms;
     uint32_t drain_window_ms;
-    bool drains, draining;    /* its hub is to tell its clients to leave; and has done so */
-    bool closes, closed;      /* it is to close what is left; it was told so */
-    struct sim_backend *asks; /* of the backend: to be called in the next turn */
+    bool drains, draining;            /* its hub is to tell its clients to leave; and has done so */
+    bool closes, closed;              /* it is to close what is left; it was told so */
+    struct sim_backend *asks;         /* of the backend: to be called in the next turn */
+    struct sim_asker *asked_presence; /* likewise */
 };
 
 void sim_workers_start(struct sim *sim);
