@@ -297,10 +297,15 @@ static void members_of_both_workers(void **state)
 
 static void nobody_is_told_of_himself_or_twice(void **state)
 {
-    struct peer *w = watcher(0), *v = watcher(1), *c;
+    struct peer *w = watcher(0), *v = watcher(1), *x, *c;
 
     (void)state;
     expect(w, event("join", v), 1);
+    x = peer_new(0); /* Where the channel is followed already. */
+    say(x, "{\"type\":\"subscribe\",\"channel\":\"room\",\"presence\":true}");
+    expect(w, event("join", x), 1);
+    expect(v, event("join", x), 1);
+    expect(x, event("join", x), 0);
     c = member(1, "room");
     expect(w, event("join", c), 1);
     expect(v, event("join", c), 1);
@@ -313,9 +318,10 @@ static void nobody_is_told_of_himself_or_twice(void **state)
     expect(w, event("leave", c), 1);
     expect(v, event("leave", c), 1);
     turns(3000);
-    assert_int_equal(times(w, "\"type\":\"join\""), 2);
+    assert_int_equal(times(x, event("join", x)), 0);
+    assert_int_equal(times(w, "\"type\":\"join\""), 3);
     assert_int_equal(times(w, "\"type\":\"leave\""), 1);
-    assert_int_equal(times(v, "\"type\":\"join\""), 1);
+    assert_int_equal(times(v, "\"type\":\"join\""), 2);
     assert_int_equal(times(v, "\"type\":\"leave\""), 1);
 }
 
