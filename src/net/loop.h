@@ -35,6 +35,11 @@ void hf_loop_free(struct hf_loop *l);
 int hf_loop_add(struct hf_loop *l, struct hf_watch *w, bool level) HF_MUST_CHECK;
 /* The same, level-triggered, for a socket that several processes wait for: one of them is woken, or a few, and not all. Not for a descriptor of epoll. */
 int hf_loop_add_shared(struct hf_loop *l, struct hf_watch *w) HF_MUST_CHECK;
+/*
+ * Watch a descriptor for these bits alone (HF_READY_READ, HF_READY_WRITE), as long as they last: for a library that says what it waits for. To be called again
+ * when that changes. added: it is watched already. Returns 0 or HF_EIO, errno set.
+ */
+int hf_loop_want(struct hf_loop *l, struct hf_watch *w, unsigned what, bool added) HF_MUST_CHECK;
 /* No more calls, not even of events that have been fetched already. */
 void hf_loop_remove(struct hf_loop *l, struct hf_watch *w);
 /* Wait at most timeout_ms (-1: for ever), read the clocks into *now, and call what is ready. Returns the number of calls. */

@@ -51,6 +51,15 @@ int hf_loop_add_shared(struct hf_loop *l, struct hf_watch *w)
     return epoll_ctl(l->fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? HF_EIO : 0;
 }
 
+int hf_loop_want(struct hf_loop *l, struct hf_watch *w, unsigned what, bool added)
+{
+    struct epoll_event ev = {.events = (what & HF_READY_READ ? EPOLLIN : 0) |
+                                       (what & HF_READY_WRITE ? EPOLLOUT : 0),
+                             .data = {.ptr = w}};
+
+    return epoll_ctl(l->fd, added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &ev) < 0 ? HF_EIO : 0;
+}
+
 void hf_loop_remove(struct hf_loop *l, struct hf_watch *w)
 {
     epoll_ctl(l->fd, EPOLL_CTL_DEL, w->fd, NULL);
