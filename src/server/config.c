@@ -279,6 +279,22 @@ static int check_auth(const struct hf_config *c, char *error, size_t cap)
     return conflict(c, "auth.keys", what, error, cap);
 }
 
+/* A backend that serves whoever knows its URL tells everybody what it should tell us alone. */
+static int check_hooks(const struct hf_config *c, char *error, size_t cap)
+{
+    enum { SECRET_LEAST = 16 };
+    bool any = false;
+
+    for (int hook = 0; hook < HF_HOOKS; hook++)
+        any = any || c->hooks.url[hook][0] != '\0';
+    if (any && c->hooks.secret[0] == '\0')
+        return conflict(c, "hooks.secret",
+                        "is missing: the backend knows by its signature that a request is ours", error, cap);
+    if (c->hooks.secret[0] != '\0' && strlen(c->hooks.secret) < SECRET_LEAST)
+        return conflict(c, "hooks.secret", "is too short; it must have 16 characters at least", error, cap);
+    return 0;
+}
+
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
 {
     int err = check_addresses(c, error, error_cap);
@@ -297,5 +313,7 @@ int hf_config_check(const struct hf_config *c, char *error, size_t error_cap)
         err = check_namespaces(c, error, error_cap);
     if (err == 0)
         err = check_auth(c, error, error_cap);
+    if (err == 0)
+        err = check_hooks(c, error, error_cap);
     return err;
 }

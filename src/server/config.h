@@ -19,10 +19,11 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 65,
+    HF_CONFIG_KEYS = 83,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
+    HF_URL_MAX = 256,
     HF_CONFIG_TEXT_MAX = 256,
     HF_AUTH_KEYS_MAX = 16,
     HF_KID_MAX = 64,
@@ -38,6 +39,15 @@ enum hf_tls_version { HF_TLS_1_2, HF_TLS_1_3 };
 enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
 enum hf_socket_mode { HF_SOCKET_0600, HF_SOCKET_0660, HF_SOCKET_0666 };
 enum hf_proxy_says { HF_PROXY_SAYS_NOTHING, HF_PROXY_SAYS_X_FORWARDED_FOR, HF_PROXY_SAYS_FORWARDED };
+enum hf_hook {
+    HF_HOOK_CONNECT,
+    HF_HOOK_SUBSCRIBE,
+    HF_HOOK_PUBLISH,
+    HF_HOOK_CALL,
+    HF_HOOK_DISCONNECT,
+    HF_HOOKS
+};
+enum hf_hook_fail { HF_HOOK_FAIL_CLOSED, HF_HOOK_FAIL_OPEN };
 enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARNING, HF_LOG_ERROR };
 
 /* A certificate with its chain, and its private key, both PEM; key "": it is in the certificate's file. */
@@ -57,6 +67,23 @@ struct hf_api_key {
     char name[HF_API_NAME_MAX + 1];
     bool full; /* else reading alone */
     uint8_t hash[HF_API_HASH_BYTES];
+};
+
+/* Requests to the application's backend: docs/hooks.md. */
+struct hf_hooks_config {
+    char url[HF_HOOKS][HF_URL_MAX]; /* hooks.HOOK.url: http or https, default none: that hook is not asked */
+    enum hf_hook_fail
+        fail[HF_HOOKS]; /* hooks.connect.fail, .subscribe.fail, .publish.fail: closed, open; default closed */
+    bool connect_resumes;     /* hooks.connect.resumes: ask for resumes too; default false */
+    uint32_t call_timeout_ms; /* hooks.call.timeout, 10 s; 100 ms to 10 min */
+    uint32_t calls_max;       /* hooks.call.concurrency, 32; 1 to 255: of a connection */
+    char secret[256];     /* hooks.secret: signs the requests; 16 to 255 characters where there is a URL */
+    uint32_t timeout_ms;  /* hooks.timeout, 5 s; 100 ms to 1 min: of the other hooks */
+    uint32_t concurrency; /* hooks.concurrency, 64; 1 to 1,024: requests under way, of a worker */
+    uint32_t queue_max;   /* hooks.queue, 1,024; 0 to 65,536: requests that wait, of a worker */
+    uint32_t answer_bytes_max; /* hooks.answer, 128 KiB; 1 KiB to 16 MiB */
+    uint32_t failures; /* hooks.failures, 5; 1 to 1,000: in a row, until a hook is not asked for a while */
+    uint32_t pause_ms; /* hooks.pause, 5 s; 100 ms to 10 min: how long it is not asked then */
 };
 
 /* Key in the file and in --set, unit, default, bounds. Durations in the file: "25s", "500ms", "10m", "24h", or integer ms. Sizes: "64KiB", "1MiB", or bytes. */
@@ -158,6 +185,8 @@ struct hf_config {
 
     uint32_t idempotency_age_ms;   /* idempotency.age, 10 min; 1 s to 24 h */
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
+
+    struct hf_hooks_config hooks;
 
     uint32_t
         drain_timeout_ms; /* drain.timeout, 60 s; 0 to 10 min: from SIGTERM to the last close at the most */

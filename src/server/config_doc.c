@@ -43,7 +43,8 @@ static const char intro[] =
     "- With `--set` a list is written with commas; `none` is the empty list.\n"
     "- A certificate is a PEM file, with its chain behind it; in one text with its key's file it is "
     "`CERTIFICATE:KEY`. Without a key both are in one file.\n"
-    "- Better write `api.key` into the file than on the command line, where other users of the machine can "
+    "- Better write `api.key` and `hooks.secret` into the file than on the command line, where other users "
+    "of the machine can "
     "read it.\n"
     "\n"
     "An unknown key, a key given twice, a value of the wrong kind or out of its range ends the start with "
@@ -59,7 +60,8 @@ static const char intro[] =
     "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
     "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`; "
     "other addresses than loopback ones need "
-    "`auth.keys`, or `auth.anonymous`.\n";
+    "`auth.keys`, or `auth.anonymous`; "
+    "each `hooks.….url` needs `hooks.secret`.\n";
 
 static const char namespaces_intro[] = "\n"
                                        "Each pattern in it is a channel's name, or the beginning of names "

@@ -18,6 +18,8 @@ static const char *const format_names[] = {"logfmt", "json", NULL};
 static const char *const mode_names[] = {"0600", "0660", "0666", NULL};
 static const char *const says_names[] = {"none", "x-forwarded-for", "forwarded", NULL};
 
+static const char *const fail_names[] = {"closed", "open", NULL};
+
 #define AT(member) .offset = offsetof(struct hf_config, member)
 #define LIST(member, count_member) AT(member), .count_offset = offsetof(struct hf_config, count_member)
 #define COUNT(member, low, high) HF_CONFIG_COUNT, AT(member), .min = (low), .max = (high)
@@ -172,6 +174,43 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "How long an idempotency key is known"},
     {"idempotency.keys", COUNT(idempotency_keys_max, 0, 10000000), .initial = "100000",
      .about = "Idempotency keys that are known at a time"},
+
+    {"hooks.secret", HF_CONFIG_SECRET, AT(hooks.secret), .initial = "", .initial_text = "none",
+     .about = "Key with which requests to the backend are signed, 16 characters at least; needed where one of the URLs below is set"},
+    {"hooks.timeout", DURATION(hooks.timeout_ms, 100, MINUTE_MS), .initial = "5s",
+     .about = "Time for an answer of the backend, the wait for its turn included; of calls see hooks.call.timeout"},
+    {"hooks.concurrency", COUNT(hooks.concurrency, 1, 1024), .initial = "64",
+     .about = "Requests of one worker that are under way to the backend at a time"},
+    {"hooks.queue", COUNT(hooks.queue_max, 0, 65536), .initial = "1024",
+     .about = "Requests of one worker that wait for their turn; what comes beyond is answered `overloaded`"},
+    {"hooks.answer", BYTES(hooks.answer_bytes_max, KIB, 16 * MIB), .initial = "128KiB",
+     .about = "Size of an answer of the backend; a longer one counts as none that is valid"},
+    {"hooks.failures", COUNT(hooks.failures, 1, 1000), .initial = "5",
+     .about = "Requests of one hook that fail in a row, until the backend is not asked for a while"},
+    {"hooks.pause", DURATION(hooks.pause_ms, 100, 10 * MINUTE_MS), .initial = "5s",
+     .about = "How long it is not asked then; what would ask is answered `unavailable` at once, and behind the pause one request tries it"},
+    {"hooks.connect.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_CONNECT]), .initial = "none",
+     .about = "Where to ask whether a new session may begin, and whose it is"},
+    {"hooks.connect.fail", HF_CONFIG_CHOICE, AT(hooks.fail[HF_HOOK_CONNECT]), .names = fail_names, .initial = "closed",
+     .about = "What counts where the backend is down: `closed` refuses, `open` allows"},
+    {"hooks.connect.resumes", HF_CONFIG_BOOL, AT(hooks.connect_resumes), .initial = "false",
+     .about = "Ask for a session that is resumed too, and not only for a new one"},
+    {"hooks.subscribe.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_SUBSCRIBE]), .initial = "none",
+     .about = "Where to ask whether a session may subscribe to a channel"},
+    {"hooks.subscribe.fail", HF_CONFIG_CHOICE, AT(hooks.fail[HF_HOOK_SUBSCRIBE]), .names = fail_names, .initial = "closed",
+     .about = "As hooks.connect.fail"},
+    {"hooks.publish.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_PUBLISH]), .initial = "none",
+     .about = "Where to ask whether a session may publish a message"},
+    {"hooks.publish.fail", HF_CONFIG_CHOICE, AT(hooks.fail[HF_HOOK_PUBLISH]), .names = fail_names, .initial = "closed",
+     .about = "As hooks.connect.fail"},
+    {"hooks.call.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_CALL]), .initial = "none",
+     .about = "Where clients' calls go"},
+    {"hooks.call.timeout", DURATION(hooks.call_timeout_ms, 100, 10 * MINUTE_MS), .initial = "10s",
+     .about = "Time for the answer to a call"},
+    {"hooks.call.concurrency", COUNT(hooks.calls_max, 1, 255), .initial = "32",
+     .about = "Calls of one connection that are not answered yet; what comes beyond is answered `limit`"},
+    {"hooks.disconnect.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_DISCONNECT]), .initial = "none",
+     .about = "Where to tell that a session has ended"},
 
     {"drain.timeout", DURATION(drain_timeout_ms, 0, 10 * MINUTE_MS), .initial = "60s",
      .about = "Time from SIGTERM until the last connection is closed, at the most: the drain is over when all have left, or when the time that admission.rate asks for is up"},

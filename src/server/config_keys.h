@@ -18,6 +18,7 @@ enum hf_config_kind {
     HF_CONFIG_ADDRESSES, /* char[HF_LISTEN_MAX][HF_ADDRESS_MAX]: a list of ADDR:PORT; in one text with commas between, or "none" */
     HF_CONFIG_NETWORKS, /* hf_config.proxy_trusted: a list of ADDR/BITS; likewise */
     HF_CONFIG_SECRET,   /* char[256]: printable ASCII without spaces; never shown in an error */
+    HF_CONFIG_URL,      /* char[HF_URL_MAX]: http:// or https:// with a host; "none" is "" */
     HF_CONFIG_TEXT,     /* char[HF_CONFIG_TEXT_MAX]: as a secret, but shown */
     HF_CONFIG_CERTIFICATES, /* hf_config.certificates: a list of CERTIFICATE:KEY; in one text with commas between */
     HF_CONFIG_NAMESPACES, /* hf_config.namespaces: a mapping of patterns to the keys of hf_config_namespace_keys; in a file only */

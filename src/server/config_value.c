@@ -86,6 +86,9 @@ void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t ca
     case HF_CONFIG_ORIGINS:
         snprintf(out, cap, "origins such as https://example.org or https://*.example.org, up to 32; or none");
         break;
+    case HF_CONFIG_URL:
+        snprintf(out, cap, "http:// or https:// with a host, up to 255 bytes, or none");
+        break;
     case HF_CONFIG_TEXT:
         snprintf(out, cap, "up to 255 printable ASCII characters without spaces");
         break;
@@ -208,7 +211,8 @@ static int parse_choice(const struct hf_config_key *key, void *to, struct hf_str
 
 static_assert(sizeof(enum hf_log_level) == sizeof(int) && sizeof(enum hf_log_format) == sizeof(int) &&
                   sizeof(enum hf_tls_version) == sizeof(int) && sizeof(enum hf_socket_mode) == sizeof(int) &&
-                  sizeof(enum hf_proxy_says) == sizeof(int) && sizeof(enum hf_namespace_mode) == sizeof(int),
+                  sizeof(enum hf_proxy_says) == sizeof(int) &&
+                  sizeof(enum hf_namespace_mode) == sizeof(int) && sizeof(enum hf_hook_fail) == sizeof(int),
               "parse_choice() writes an int");
 
 static bool port_valid(const char *text)
@@ -436,6 +440,45 @@ int hf_config_rule_append(const struct hf_config_key *key, struct hf_config *c, 
     return 0;
 }
 
+static bool printable_url(struct hf_str value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (value.data[i] <= ' ' || value.data[i] >= 0x7f || value.data[i] == '#')
+            return false;
+    return value.len < HF_URL_MAX;
+}
+
+/* RFC 3986 3.2: "The authority component is preceded by a double slash and is terminated by the next slash, question mark, …" */
+static struct hf_str authority_of(struct hf_str url)
+{
+    static const struct hf_str schemes[] = {{"http://", 7}, {"https://", 8}};
+    struct hf_str rest = {NULL, 0};
+
+    for (size_t i = 0; i < 2; i++)
+        if (url.len > schemes[i].len && memcmp(url.data, schemes[i].data, schemes[i].len) == 0)
+            rest = (struct hf_str){url.data + schemes[i].len, url.len - schemes[i].len};
+    for (size_t i = 0; i < rest.len; i++)
+        if (rest.data[i] == '/' || rest.data[i] == '?')
+            rest.len = i;
+    return rest;
+}
+
+static int parse_url(char to[HF_URL_MAX], struct hf_str value, char *error, size_t cap)
+{
+    struct hf_str authority = authority_of(value);
+    bool none = hf_str_eq(value, HF_STR("none"));
+
+    if (!none && authority.len > 0 && memchr(authority.data, '@', authority.len) != NULL)
+        return refuse(error, cap,
+                      "has a user or password in it; requests are signed with hooks.secret instead");
+    if (!none && (authority.len == 0 || authority.data[0] == ':' || !printable_url(value)))
+        return refuse(error, cap,
+                      "'%s' is no URL; allowed is http:// or https:// with a host, up to %d bytes",
+                      hf_config_show(value).text, HF_URL_MAX - 1);
+    snprintf(to, HF_URL_MAX, "%.*s", none ? 0 : (int)value.len, value.data);
+    return 0;
+}
+
 int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, struct hf_str value,
                         char *error, size_t cap)
 {
@@ -457,6 +500,8 @@ int hf_config_key_parse(const struct hf_config_key *key, struct hf_config *c, st
     case HF_CONFIG_API_KEYS:
     case HF_CONFIG_ORIGINS:
         return parse_list(key, c, value, error, cap);
+    case HF_CONFIG_URL:
+        return parse_url(to, value, error, cap);
     case HF_CONFIG_TEXT:
     case HF_CONFIG_SECRET:
         return parse_secret(to, value, error, cap);

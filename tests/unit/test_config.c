@@ -647,6 +647,45 @@ static void what_does_not_go_together_is_told_with_its_place(void **state)
 }
 
 /* However a file is cut, it is loaded or refused in one line. */
+static void hooks_go_to_urls_and_are_signed(void **state)
+{
+    static const char *const bad[] = {"ftp://a/", "http:///x",  "http://:80/", "http://", "a",
+                                      "",         "http://a /", "http://a/#b", "HTTP://a"};
+    struct hf_config c;
+    char assignment[400];
+
+    (void)state;
+    hf_config_default(&c);
+    assert_string_equal(c.hooks.url[HF_HOOK_CALL], "");
+    assert_int_equal(hf_config_set(&c, "hooks.call.url=https://[::1]:9/x?y=@", "--set", error, sizeof(error)),
+                     0);
+    assert_string_equal(c.hooks.url[HF_HOOK_CALL], "https://[::1]:9/x?y=@");
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(
+        error, "hooks.secret: is missing: the backend knows by its signature that a request is ours");
+    assert_int_equal(hf_config_set(&c, "hooks.secret=0123456789abcde", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(error, "hooks.secret: is too short; it must have 16 characters at least");
+    assert_int_equal(hf_config_set(&c, "hooks.secret=0123456789abcdef", "--set", error, sizeof(error)), 0);
+    assert_int_equal(hf_config_check(&c, error, sizeof(error)), 0);
+    assert_int_equal(hf_config_set(&c, "hooks.call.url=none", "--set", error, sizeof(error)), 0);
+    assert_string_equal(c.hooks.url[HF_HOOK_CALL], "");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(assignment, sizeof(assignment), "hooks.call.url=%s", bad[i]);
+        assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), HF_EINVAL);
+        assert_non_null(strstr(error, "is no URL; allowed is http:// or https:// with a host"));
+    }
+    assert_set_fails(
+        "hooks.call.url=http://user:word@host/",
+        "--set: hooks.call.url: has a user or password in it; requests are signed with hooks.secret instead");
+    assert_set_fails("hooks.connect.fail=maybe",
+                     "--set: hooks.connect.fail: 'maybe' is not known; allowed is closed or open");
+    snprintf(assignment, sizeof(assignment), "hooks.call.url=http://%0*d", HF_URL_MAX - 1 - 7, 0);
+    assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), 0);
+    snprintf(assignment, sizeof(assignment), "hooks.call.url=http://%0*d", HF_URL_MAX - 7, 0);
+    assert_int_equal(hf_config_set(&c, assignment, "--set", error, sizeof(error)), HF_EINVAL);
+}
+
 static void a_file_cut_anywhere_is_loaded_or_refused_in_one_line(void **state)
 {
     static const char text[] = "listen: [127.0.0.1:9000, \"[::1]:9000\"]\nheartbeat:\n  interval: 15s\n"
@@ -743,6 +782,7 @@ int main(void)
         cmocka_unit_test(the_api_may_be_a_unix_socket),
         cmocka_unit_test(a_secret_is_not_shown),
         cmocka_unit_test(what_does_not_go_together_is_told_with_its_place),
+        cmocka_unit_test(hooks_go_to_urls_and_are_signed),
         cmocka_unit_test(a_file_cut_anywhere_is_loaded_or_refused_in_one_line),
         cmocka_unit_test(the_reference_is_current),
         cmocka_unit_test(the_help_names_every_key),
