@@ -50,6 +50,10 @@ static const struct {
     {HF_COUNT_INFLATE_TOO_BIG, "inflate_refused", "too_big"},
     {HF_COUNT_INFLATE_MALFORMED, "inflate_refused", "malformed"},
     {HF_COUNT_INFLATE_NO_MEMORY, "inflate_refused", "no_memory"},
+    {HF_COUNT_HOOK_FAILED_FULL, "hook_requests_refused", "queue_full"},
+    {HF_COUNT_HOOK_FAILED_PAUSED, "hook_requests_refused", "paused"},
+    {HF_COUNT_HOOK_DISCONNECTS_LOST, "hook_disconnects_lost", "not_told"},
+    {HF_COUNT_CALLS_REFUSED, "calls_refused", "connection"},
     {HF_COUNT_CLOSE_4005, "connections_ended", "too_slow"},
     {HF_COUNT_ACCEPT_ERRORS, "connections_refused", "accept"},
 };

@@ -628,10 +628,13 @@ bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *st
     case HF_MSG_BYE:
         bye(c);
         break;
+    case HF_MSG_CALL:
+        hf_hooks_call(c, m);
+        break;
     case HF_MSG_REFRESH:
         hf_token_refresh(c, m);
         break;
-    default: /* call: there is no backend here. */
+    default: /* Nothing of a client comes here. */
         hf_send_error(c, m, HF_CODE_NOT_FOUND, "this server does not offer that");
         break;
     }

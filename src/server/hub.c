@@ -115,6 +115,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     hf_buf_init(&hub->items, SCRATCH_BYTES_MAX);
     hf_map_init(&hub->topics);
     hf_paces_init(&hub->paces);
+    hf_map_init(&hub->asks);
     transport->random(transport->ctx, (uint8_t *)&hub->rng.state, sizeof(hub->rng.state));
     for (uint32_t other = 0; other < hub->workers;
          other++) /* Our predecessor may have left letters unread. */
@@ -177,6 +178,7 @@ void hf_hub_free(struct hf_hub *hub)
     forget_connections(hub);
     free_dead(hub);
     hf_presence_free(hub);
+    hf_hooks_release(hub);
     hf_topics_free(hub);
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);

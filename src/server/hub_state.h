@@ -14,6 +14,7 @@
 #include "base/wheel.h"
 #include "channel/cursor.h"
 #include "engine/engine.h"
+#include "server/backend.h"
 #include "server/compressed.h"
 #include "server/conns.h"
 #include "server/due.h"
@@ -158,6 +159,7 @@ struct hf_conn {
     bool paused : 1;     /* not read */
     bool acks_due : 1;   /* the window has answers */
     bool binary : 1;     /* it speaks holdfast.v1.bin, else JSON */
+    uint8_t calls;       /* without their answer yet */
 
     struct hf_ws ws;
     uint64_t received_ms; /* last byte from the peer */
@@ -243,7 +245,10 @@ struct hf_hub {
     struct hf_list young; /* connections in their handshake, the oldest first */
     uint32_t young_count, young_max;
     bool short_of_memory;
-    uint32_t room; /* connections that the descriptors allow; 0: unknown */
+    uint32_t room;                    /* connections that the descriptors allow; 0: unknown */
+    const struct hf_backend *backend; /* NULL: there is none */
+    struct hf_map asks;               /* token -> struct hf_ask *, of hooks.c */
+    uint64_t asks_begun;
     struct hf_list dirty_topics, stalled, pending, dead;
     struct hf_conns conns;
     struct hf_due due,
@@ -492,6 +497,12 @@ void hf_service_ordered(struct hf_hub *hub, uint64_t token, uint64_t session, in
  */
 int hf_grant(struct hf_hub *hub, uint64_t session, uint8_t act, uint16_t close_code,
              struct hf_str channel) HF_MUST_CHECK;
+
+/* ---- hooks.c ---- */
+/* Message `call`: it is sent to the backend, and its answer will be a `reply`. Nothing waits for it but the client. */
+void hf_hooks_call(struct hf_conn *c, const struct hf_msg *m);
+/* Everything that is asked, at the hub's end. */
+void hf_hooks_release(struct hf_hub *hub);
 
 /* ---- harm.c ---- */
 /* Whether a close code is one of enum hf_harm. */

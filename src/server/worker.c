@@ -7,6 +7,7 @@
 #include "server/certificates.h"
 #include "server/complaints.h"
 #include "server/drain.h"
+#include "server/hooks_http.h"
 #include "server/hub.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
@@ -53,8 +54,9 @@ struct worker {
     struct hf_watch api_listener;
     bool api_listening;
     void *api;
-    uint32_t tls_generation; /* of what sockets.tls is */
-    struct hf_auth *auth;    /* what the hub has */
+    struct hf_hooks_http *hooks; /* NULL: none is configured */
+    uint32_t tls_generation;     /* of what sockets.tls is */
+    struct hf_auth *auth;        /* what the hub has */
     uint32_t auth_generation;
     bool api_due; /* its descriptor is readable */
     bool listening;
@@ -505,6 +507,8 @@ static int timeout_ms(struct worker *w)
         at = w->accept_again_ms;
     if (w->drain_why != HF_DRAIN_NONE && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
+    if (w->hooks != NULL && hf_hooks_http_deadline_ms(w->hooks) < at)
+        at = hf_hooks_http_deadline_ms(w->hooks);
     if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
         at = hf_relays_deadline_ms(&w->relays);
     wait = hf_sockets_busy(&w->sockets) || at <= w->now.mono_ms ? 0 : (int)(at - w->now.mono_ms);
@@ -542,6 +546,8 @@ static void turn(struct worker *w)
     hf_sockets_read(&w->sockets);
     check_room(w);
     run_api(w);
+    if (w->hooks != NULL)
+        hf_hooks_http_run(w->hooks);
     hf_hub_turn(w->hub, w->now);
     hf_complaints_tick(&w->complaints, counters, w->now.mono_ms);
     hf_measure(counters, HF_MEASURE_LOOP_TURN, hf_now_read_us() - hf_now_us(w->now));
@@ -551,7 +557,7 @@ static void turn(struct worker *w)
  * The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken; never more than
  * measure_room() counts on, which knows of descriptors above a hole that this look does not see.
  */
-static uint32_t descriptors_for_clients(uint32_t workers)
+static uint32_t descriptors_for_clients(uint32_t workers, uint32_t for_backend)
 {
     struct rlimit limit;
     int lowest =
@@ -562,11 +568,27 @@ static uint32_t descriptors_for_clients(uint32_t workers)
         return 1;
     close(lowest);
     all = limit.rlim_cur - (rlim_t)lowest;
-    reserve = API_DESCRIPTORS + REFUSALS_AT_ONCE;
+    reserve = API_DESCRIPTORS + REFUSALS_AT_ONCE + for_backend;
     reserve = reserve < all / 4 ? reserve : all / 4;
     room = hf_capacity_room(workers, limit.rlim_cur);
     room = room < all - reserve ? room : all - reserve;
     return room == 0 ? 1 : room < UINT32_MAX ? (uint32_t)room : UINT32_MAX; /* 0 would be "unknown". */
+}
+
+static bool start_hooks(struct worker *w)
+{
+    const struct hf_worker_setup *setup = w->setup;
+    bool any = false;
+
+    for (int hook = 0; hook < HF_HOOKS; hook++)
+        any = any || setup->config->hooks.url[hook][0] != '\0';
+    if (!any)
+        return true;
+    w->hooks = hf_hooks_http_new(w->hub, w->loop, &w->now, &setup->config->hooks,
+                                 &setup->region->slots[setup->slot].counters);
+    if (w->hooks != NULL)
+        hf_hub_set_backend(w->hub, hf_hooks_http_backend(w->hooks));
+    return w->hooks != NULL;
 }
 
 static bool set_up(struct worker *w, const struct hf_transport *transport)
@@ -584,7 +606,7 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
         return false;
     hf_complaints_init(&w->complaints, &setup->region->slots[setup->slot].counters, w->now.mono_ms);
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
-    if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w))
+    if (hf_loop_add(w->loop, &w->wake, true) < 0 || !start_api(w) || !start_hooks(w))
         return false;
     for (size_t i = 0; i < setup->listen_count; i++)
         w->listeners[i] =
@@ -594,7 +616,9 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     w->auth = setup->auth;
     w->auth_generation = setup->auth_generation;
     hf_hub_set_auth(w->hub, w->auth);
-    hf_hub_set_room(w->hub, descriptors_for_clients(setup->region->config->workers));
+    hf_hub_set_room(w->hub,
+                    descriptors_for_clients(setup->region->config->workers,
+                                            w->hooks == NULL ? 0 : 2 * setup->config->hooks.concurrency));
     start_listening(w);
     return true;
 }
@@ -630,6 +654,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         setup->api->stop(w->api);
         hf_relays_release(&w->relays);
     }
+    hf_hooks_http_free(w->hooks);
     hf_hub_free(w->hub);
     hf_auth_free(w->auth);
     hf_memory_watch_release(&w->memory);

@@ -145,6 +145,27 @@
     X(KEY_RELOADS_MISSED, "key_reloads_missed_total", "",                                                    \
       "times that a worker could not load keys of tokens that the supervisor had found good")                \
     X(TLS_ON_PLAIN, "tls_on_plain_port_total", "", "connections that began with TLS on a port without")      \
+    X(HOOK_REQUESTS_CONNECT, "hook_requests_total", "{hook=\"connect\"}",                                    \
+      "requests sent to the application's backend, by hook")                                                 \
+    X(HOOK_REQUESTS_SUBSCRIBE, "hook_requests_total", "{hook=\"subscribe\"}", "")                            \
+    X(HOOK_REQUESTS_PUBLISH, "hook_requests_total", "{hook=\"publish\"}", "")                                \
+    X(HOOK_REQUESTS_CALL, "hook_requests_total", "{hook=\"call\"}", "")                                      \
+    X(HOOK_REQUESTS_DISCONNECT, "hook_requests_total", "{hook=\"disconnect\"}", "")                          \
+    X(HOOK_FAILED_DOWN, "hook_failures_total", "{cause=\"down\"}",                                           \
+      "requests to the backend that had no valid answer, by cause")                                          \
+    X(HOOK_FAILED_BROKEN, "hook_failures_total", "{cause=\"broken\"}", "")                                   \
+    X(HOOK_FAILED_TIMEOUT, "hook_failures_total", "{cause=\"timeout\"}", "")                                 \
+    X(HOOK_FAILED_TOO_LARGE, "hook_failures_total", "{cause=\"too_large\"}", "")                             \
+    X(HOOK_FAILED_INVALID, "hook_failures_total", "{cause=\"invalid\"}", "")                                 \
+    X(HOOK_FAILED_FULL, "hook_failures_total", "{cause=\"full\"}", "")                                       \
+    X(HOOK_FAILED_PAUSED, "hook_failures_total", "{cause=\"paused\"}", "")                                   \
+    X(HOOK_PAUSES, "hook_pauses_total", "",                                                                  \
+      "times that a hook's backend was left alone because requests had failed in a row")                     \
+    X(HOOK_LATE, "hook_answers_unclaimed_total", "", "answers of the backend whose connection had gone")     \
+    X(HOOK_DISCONNECTS_LOST, "hook_disconnects_lost_total", "",                                              \
+      "ended sessions of which the backend could not be told")                                               \
+    X(CALLS_REFUSED, "calls_refused_total", "",                                                              \
+      "calls refused because their connection had enough of them under way")                                 \
     X(CLOSE_1000, "closes_total", "{code=\"1000\"}", "connections ended, by close code")                     \
     X(CLOSE_1001, "closes_total", "{code=\"1001\"}", "")                                                     \
     X(CLOSE_1002, "closes_total", "{code=\"1002\"}", "")                                                     \

@@ -330,6 +330,14 @@ class Names:
             data['payload'] = json.loads(payload)
         return data
 
+    @staticmethod
+    def of_reply(fields):
+        raw = fields.pop('raw', False)
+        check(not raw, f'a backend answers JSON: {shorten(fields)}')
+        if 'payload' in fields:
+            fields['payload'] = json.loads(fields['payload'])
+        return fields
+
     def of_history(self, fields):
         cid = fields.pop('cid')
         if cid == 0:

@@ -135,6 +135,7 @@ SHAPES = {
     'presence': {'id': is_str, 'channel': is_str, 'members': list_of(is_member)},
     'join': {'channel': is_str, 'session': is_str, 'user': is_str, 'info?': is_any},
     'leave': {'channel': is_str, 'session': is_str, 'user': is_str, 'info?': is_any},
+    'reply': {'id': is_str, 'payload?': is_any, 'code?': is_str, 'reason?': is_str},
     'error': {'code': is_code, 'reason': is_str, 're?': is_str, 'id?': is_str, 'channel?': is_str, 'expected?': is_int},
 }
 

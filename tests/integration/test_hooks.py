@@ -1,0 +1,434 @@
+#!/usr/bin/python3
+"""The hooks: what a server asks of the application's backend, and what happens where that is slow, down, or answers nonsense."""
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from backend_fixture import Backend, Bytes, SECRET, Status
+from holdfast_binary import BinaryWs
+from holdfast_fixture import expect
+from holdfast_server import Server, free_port, kill_group, start_process
+from holdfast_test import check, check_equal, check_in, main, test, wait_until
+from raw_ws import RawWs
+
+JSON = ['holdfast.v1.json']
+
+
+def start(t, backend, *hooks, workers=1, arguments=(), **more):
+    """A server that asks this backend."""
+    return t.own(Server(workers=workers, arguments=arguments, **backend.keys(*hooks, **more))).start()
+
+
+def connect(t, server):
+    ws = t.own(RawWs.open(server.port, protocols=JSON))
+    ws.welcome = expect(ws, 'welcome')
+    return ws
+
+
+def call(ws, method='echo', payload=None, id='1'):
+    ws.send_text(json.dumps({'type': 'call', 'id': id, 'method': method, 'payload': payload}))
+
+
+def call_and_wait(ws, **options):
+    call(ws, **options)
+    return expect(ws, 'reply', id=options.get('id', '1'))
+
+
+def failures(server, cause):
+    return int(server.metrics()[f'holdfast_hook_failures_total{{cause="{cause}"}}'])
+
+
+class Gate:
+    """Answers wait until it is opened, and in the end anyway."""
+
+    def __init__(self, t, answer=None):
+        self.event, self.answer = threading.Event(), answer
+        t.cleanup(self.event.set)
+
+    def __call__(self, request):
+        self.event.wait(60)
+        return self.answer(request) if self.answer else {'payload': request['payload']}
+
+    def open(self):
+        self.event.set()
+
+
+# Calls
+
+@test
+def a_call_is_answered_by_the_backend(t):
+    backend = t.own(Backend())
+    backend.answers['call'] = lambda request: {'payload': {'you said': request['payload'], 'method': request['method']}}
+    server = start(t, backend, 'call')
+    ws = connect(t, server)
+    reply = call_and_wait(ws, method='grüße', payload={'n': [1, None, 'ü']})
+    check_equal(reply['payload'], {'you said': {'n': [1, None, 'ü']}, 'method': 'grüße'}, 'payload')
+    request = backend.of('call')[0]
+    check_equal(request['session'], ws.welcome['session'], 'session')
+    check('user' not in request, f'an anonymous session has no user: {request}')
+    check(abs(request['time'] / 1000 - time.time()) < 300, f'time: {request}')
+    check_equal(int(server.metrics()['holdfast_hook_requests_total{hook="call"}']), 1, 'counted')
+
+
+@test
+def payloads_go_through_as_they_are_written(t):
+    backend = t.own(Backend())
+    big = '123456789012345678901234567890.10'
+    raw = b'{"payload":[%s,"\\u0000",null]}' % big.encode()
+    backend.answers['call'] = lambda request: Status(200, raw)
+    server = start(t, backend, 'call')
+    ws = connect(t, server)
+    ws.send_text('{"type":"call","id":"1","method":"m","payload":%s}' % big)
+    check(f'"payload":[{big},"\\u0000",null]' in ws.recv_text(), 'the digits of a number stay')
+
+
+@test
+def the_binary_form_calls_too(t):
+    backend = t.own(Backend())
+    server = start(t, backend, 'call')
+    ws = t.own(BinaryWs.open(server.port, protocols=['holdfast.v1.bin']))
+    expect(ws, 'welcome')
+    call(ws, payload={'a': 1})
+    check_equal(expect(ws, 'reply', id='1')['payload'], {'a': 1}, 'payload')
+
+
+@test
+def requests_are_signed(t):
+    """backend_fixture.py checks each signature; that it sees a wrong one is shown here."""
+    from backend_fixture import signature_fault
+    backend = t.own(Backend())
+    server = start(t, backend, 'call')
+    call_and_wait(connect(t, server), payload='x' * 1000)
+    check_equal(backend.faults, [], 'faults')
+    check(signature_fault({'Holdfast-Timestamp': str(int(time.time())), 'Holdfast-Signature': '00'}, b'{}'), 'a wrong one is seen')
+    check_equal(server.log().count(SECRET), 0, 'the secret is in no log')
+
+
+@test
+def a_backend_may_refuse_a_call(t):
+    backend = t.own(Backend())
+    backend.answers['call'] = lambda request: {'code': 'no_such_room', 'reason': 'there is no room of that name'}
+    server = start(t, backend, 'call')
+    reply = call_and_wait(connect(t, server))
+    check_equal((reply['code'], reply['reason']), ('no_such_room', 'there is no room of that name'), 'its own code')
+    check('payload' not in reply, f'{reply}')
+
+
+@test
+def calls_run_beside_each_other_and_beside_the_rest(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = lambda request: gate(request) if request['method'] == 'slow' else {'payload': 'quick'}
+    server = start(t, backend, 'call')
+    ws = connect(t, server)
+    call(ws, method='slow', id='s', payload='late')
+    backend.wait('call')
+    check_equal(call_and_wait(ws, method='quick', id='q')['payload'], 'quick', 'another call overtakes it')
+    ws.send_text('{"type":"ping","id":"p"}')
+    expect(ws, 'pong', id='p')
+    gate.open()
+    expect(ws, 'reply', id='s', payload='late')
+
+
+@test
+def two_hundred_calls_at_a_time(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = gate
+    server = start(t, backend, 'call', concurrency=200, call_timeout='60s')
+    sockets = [connect(t, server) for _ in range(10)]
+    for i, ws in enumerate(sockets):
+        for n in range(20):
+            call(ws, id=str(n), payload=[i, n])
+    backend.wait('call', 200)
+    gate.open()
+    for i, ws in enumerate(sockets):
+        replies = {reply['id']: reply['payload'] for reply in (expect(ws, 'reply') for _ in range(20))}
+        check_equal(replies, {str(n): [i, n] for n in range(20)}, 'each has its own answer')
+
+
+@test
+def a_connection_has_so_many_calls(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = gate
+    server = start(t, backend, 'call', call_concurrency=2, call_timeout='60s')
+    ws = connect(t, server)
+    for n in range(3):
+        call(ws, id=str(n))
+    expect(ws, 'reply', id='2', code='limit')
+    check_equal(server.metric('holdfast_calls_refused_total'), 1, 'counted')
+    gate.open()
+    check_equal({expect(ws, 'reply')['id'] for _ in range(2)}, {'0', '1'}, 'the others are answered')
+    call_and_wait(ws, id='3', payload=None)
+
+
+@test
+def what_finds_no_room_is_told(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = gate
+    server = start(t, backend, 'call', concurrency=1, queue=1, call_timeout='60s')
+    ws = connect(t, server)
+    call(ws, id='0')
+    backend.wait('call')
+    call(ws, id='1')
+    call(ws, id='2')
+    expect(ws, 'reply', id='2', code='overloaded')
+    check_equal(failures(server, 'full'), 1, 'counted')
+    gate.open()
+    expect(ws, 'reply', id='0')
+    expect(ws, 'reply', id='1')
+    check_equal(len(backend.of('call')), 2, 'the refused one was not asked')
+
+
+@test
+def what_waits_too_long_for_its_turn_is_not_sent(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = gate
+    server = start(t, backend, 'call', concurrency=1, call_timeout='1s', failures=1000)
+    ws = connect(t, server)
+    call(ws, id='0')
+    backend.wait('call')
+    call(ws, id='1')
+    replies = {reply['id']: reply['code'] for reply in (expect(ws, 'reply') for _ in range(2))}
+    check_equal(replies['0'], 'timeout', 'the one that was under way')
+    # Its turn may come at the very moment at which its own time is over.
+    check_in(replies['1'], ('overloaded', 'timeout', 'unavailable'), 'the one that waited')
+
+
+@test
+def a_call_of_someone_who_has_gone_is_not_sent(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = gate
+    server = start(t, backend, 'call', concurrency=1, call_timeout='60s')
+    first, second = connect(t, server), connect(t, server)
+    call(first, id='0')
+    backend.wait('call')
+    call(second, id='never', method='never')
+    call(second, id='ping')
+    second.send_text('{"type":"ping","id":"p"}')
+    expect(second, 'pong', id='p')
+    second.rst()
+    wait_until(lambda: server.metric('holdfast_connections') == 1, 'it has gone')
+    gate.open()
+    expect(first, 'reply', id='0')
+    call_and_wait(first, id='1')
+    check_equal([request['method'] for request in backend.of('call')], ['echo', 'echo'], 'what was asked')
+    check_equal(server.metric('holdfast_hook_answers_unclaimed_total'), 2, 'nobody waited for two of them')
+
+
+@test
+def an_answer_finds_nobody_after_a_break(t):
+    """"A call is reported as uncertain": it is answered to nobody else."""
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = lambda request: gate(request) if request['method'] == 'slow' else {'payload': 1}
+    server = start(t, backend, 'call', call_timeout='60s')
+    ws = connect(t, server)
+    call(ws, method='slow', id='1')
+    backend.wait('call')
+    again = t.own(RawWs.open(server.port, protocols=[*JSON, f'hf.resume.{ws.welcome["ticket"]}']))
+    check_equal(expect(again, 'welcome')['resumed'], True, 'resumed')
+    gate.open()
+    wait_until(lambda: server.metric('holdfast_hook_answers_unclaimed_total') == 1, 'the answer came to nobody')
+    call_and_wait(again, id='2')
+
+
+@test
+def without_the_hook_a_call_is_not_offered(t):
+    server = t.own(Server(workers=1)).start()
+    ws = connect(t, server)
+    call(ws)
+    expect(ws, 'error', code='not_found', re='call', id='1')
+
+
+@test
+def the_example_answers(t):
+    """examples/backend.py, as its own text says."""
+    port, secret = free_port(), 'a-secret-of-the-example'
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'examples', 'backend.py')
+    process = start_process([sys.executable, path, str(port)], env={**os.environ, 'HOOKS_SECRET': secret}, stdout=subprocess.PIPE)
+    t.cleanup(lambda: kill_group(process))
+    check(process.stdout.readline(), 'it says that it listens')
+    server = t.own(Server(workers=1, hooks_secret=secret, hooks_call_url=f'http://127.0.0.1:{port}/')).start()
+    ws = connect(t, server)
+    check_equal(call_and_wait(ws, method='add', payload=[1, 2, 3.5])['payload'], 6.5, 'add')
+    check_equal(call_and_wait(ws, method='fly', id='2')['code'], 'no_such_method', 'what it has not')
+    other = t.own(Server(workers=1, hooks_secret='another-secret-of-ours', hooks_call_url=f'http://127.0.0.1:{port}/')).start()
+    check_equal(call_and_wait(connect(t, other))['code'], 'internal', 'it takes what is signed with its secret alone')
+
+
+@test
+def malformed_calls(t):
+    backend = t.own(Backend())
+    server = start(t, backend, 'call', workers=1)
+    ws = connect(t, server)
+    check_equal(call_and_wait(ws, method='')['code'], 'bad_message', 'no method')
+    check_equal(call_and_wait(ws, method='m' * 256)['code'], 'bad_message', 'a long one')
+    call(ws, payload='x' * 70000)
+    expect(ws, 'reply', id='1', code='too_large')
+    check_equal(backend.of('call'), [], 'nothing was asked')
+
+
+# A backend that is not well
+
+@test
+def a_backend_that_is_down(t):
+    backend = t.own(Backend(up=False))
+    server = start(t, backend, 'call', failures=3, pause='2s')
+    ws = connect(t, server)
+    for n in range(3):
+        check_equal(call_and_wait(ws, id=str(n))['code'], 'unavailable', 'code')
+    check_equal(failures(server, 'down'), 3, 'it was tried')
+    check_equal(server.metric('holdfast_hook_pauses_total'), 1, 'and is left alone now')
+    wait_until(lambda: 'event=hook_paused hook=call failures=3' in server.log(), 'the log says so')
+    check_equal(call_and_wait(ws, id='p')['code'], 'unavailable', 'answered at once')
+    check(failures(server, 'paused') >= 1, 'without being tried')
+    backend.start()
+
+    def answered():
+        return 'payload' in call_and_wait(ws, id='again', payload=1)
+    wait_until(answered, 'it is back', step_s=0.1)
+    check('event=hook_resumed hook=call' in server.log(), 'the log says that too')
+    check_equal(call_and_wait(ws, id='z', payload=2)['payload'], 2, 'and all is well')
+
+
+@test
+def a_backend_that_is_slow(t):
+    backend = t.own(Backend())
+    backend.answers['call'] = Gate(t)
+    server = start(t, backend, 'call', call_timeout='300ms', failures=1000)
+    reply = call_and_wait(connect(t, server))
+    check_equal(reply['code'], 'timeout', 'what became of it is unknown')
+    check_equal(failures(server, 'timeout'), 1, 'counted')
+
+
+@test
+def a_backend_that_swallows_connections(t):
+    """It neither takes nor refuses them: a listening socket whose queue is full."""
+    port = free_port()
+    deaf = socket.socket()
+    t.cleanup(deaf.close)
+    deaf.bind(('127.0.0.1', port))
+    deaf.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        t.cleanup(one.close)
+        one.setblocking(False)
+        one.connect_ex(('127.0.0.1', port))
+    backend = t.own(Backend(up=False))
+    backend.port = port
+    server = start(t, backend, 'call', call_timeout='500ms', failures=1000)
+    ws = connect(t, server)
+    call(ws)
+    ws.send_text('{"type":"ping","id":"p"}')
+    expect(ws, 'pong', id='p')  # The worker goes on meanwhile.
+    expect(ws, 'reply', id='1', code='unavailable')
+
+
+ILL = {
+    'no JSON': Status(200, b'hello'),
+    'a list': Status(200, b'[]'),
+    'nothing': Status(200, b''),
+    'neither': Status(200, b'{}'),
+    'both': Status(200, b'{"payload":1,"code":"x"}'),
+    'twice': Status(200, b'{"payload":1,"payload":2}'),
+    'a code that is none': Status(200, b'{"code":7}'),
+    'an empty code': Status(200, b'{"code":""}'),
+    'bytes that are no UTF-8': Status(200, b'{"payload":"\xff"}'),
+    'a rest': Status(200, b'{"payload":1}x'),
+    'another status': Status(404, b'{"payload":1}'),
+    'a redirect': Status(302, b'{"payload":1}'),
+    'an error': Status(500, b'{"payload":1}'),
+    'too much': Status(200, b'{"payload":"' + b'x' * 20000 + b'"}'),
+    'a deep one': Status(200, b'{"payload":' + b'[' * 2000 + b']' * 2000 + b'}'),
+}
+
+
+@test
+def a_backend_that_answers_nonsense(t):
+    backend = t.own(Backend())
+    server = start(t, backend, 'call', failures=1, answer='16KiB')
+    ws = connect(t, server)
+    for name, answer in ILL.items():
+        backend.answers['call'] = lambda request, answer=answer: answer
+        reply = call_and_wait(ws, id=name)
+        check_equal(reply['code'], 'internal', f'{name}: {reply}')
+    check_equal(failures(server, 'too_large'), 1, 'too much')
+    check_equal(failures(server, 'invalid'), len(ILL) - 1, 'the others')
+    check_equal(server.metric('holdfast_hook_pauses_total'), 0, 'it is there, so it is asked again')
+    check('event=hook_answer_invalid hook=call' in server.log(), 'in the log')
+
+
+@test
+def a_backend_that_closes_in_mid_answer(t):
+    backend = t.own(Backend())
+    cuts = {
+        'before': b'', 'in the head': b'HTTP/1.1 200 OK\r\nContent-Le',
+        'in the body': b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"payload":1}',
+        'no HTTP': b'\x00\x01\x02 what?\r\n\r\n',
+    }
+    server = start(t, backend, 'call', failures=1000)
+    ws = connect(t, server)
+    for name, data in cuts.items():
+        backend.answers['call'] = lambda request, data=data: Bytes(data)
+        reply = call_and_wait(ws, id=name)
+        # A head of which only the status has come is an answer without a body to libcurl, and as such is no valid one.
+        check_equal(reply['code'], 'internal' if name == 'in the head' else 'timeout', f'{name}: {reply}')
+    check_equal(failures(server, 'broken'), len(cuts) - 1, 'counted')
+    check_equal(len(backend.of('call')), len(cuts), 'a call is sent once, whatever becomes of it')
+
+
+@test
+def a_kept_connection_that_breaks_repeats_no_call(t):
+    backend = t.own(Backend())
+    backend.answers['call'] = lambda request: Bytes(b'') if request['method'] == 'cut' else {'payload': 1}
+    server = start(t, backend, 'call', failures=1000)
+    ws = connect(t, server)
+    call_and_wait(ws, id='0')
+    call_and_wait(ws, id='1')
+    check_equal(len(set(backend.peers)), 1, 'both went over one connection')
+    check_equal(call_and_wait(ws, id='2', method='cut')['code'], 'timeout', 'unknown')
+    check_equal(backend.peers[2], backend.peers[0], 'the same connection')
+    check_equal(len(backend.of('call')), 3, 'not sent again')
+
+
+@test
+def a_worker_dies_while_it_asks(t):
+    backend = t.own(Backend())
+    gate = Gate(t)
+    backend.answers['call'] = lambda request: gate(request) if request['method'] == 'slow' else {'payload': 1}
+    server = start(t, backend, 'call', workers=2, call_timeout='60s')
+    ws = connect(t, server)
+    call(ws, method='slow')
+    backend.wait('call')
+    pid = server.worker_of(ws.sock)
+    server.kill_worker(pid)
+    server.wait_workers(without=[pid])
+    gate.open()
+    again = t.own(RawWs.open(server.port, protocols=[*JSON, f'hf.resume.{ws.welcome["ticket"]}']))
+    check_equal(expect(again, 'welcome')['resumed'], True, 'resumed')
+    call_and_wait(again, id='2')
+    check_equal(len(backend.of('call')), 2, 'nobody asked again')
+
+
+@test
+def a_server_stops_while_it_asks(t):
+    backend = t.own(Backend())
+    backend.answers['call'] = Gate(t)
+    server = start(t, backend, 'call', call_timeout='60s', arguments=['--set', 'drain.timeout=100ms'])
+    ws = connect(t, server)
+    call(ws)
+    backend.wait('call')
+    server.stop()
+    check_equal(server.log_complaints(), [], 'the log')
+
+
+main()

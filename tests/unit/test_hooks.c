@@ -1,0 +1,426 @@
+/*
+ * test_hooks.c - the breaker, what is a valid answer of the backend, and a hub that asks a fake one.
+ */
+#include "server/backend.h"
+#include "server/breaker.h"
+#include "server/hook_answer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hub_fixture.h"
+
+/* ---- The breaker ---- */
+
+enum { FAILURES = 3, PAUSE_MS = 1000 };
+
+static enum hf_breaker_change let_fail(struct hf_breaker *b, uint64_t now_ms)
+{
+    return hf_breaker_failed(b, FAILURES, PAUSE_MS, now_ms);
+}
+
+static void open_breaker(struct hf_breaker *b, uint64_t now_ms)
+{
+    *b = (struct hf_breaker){.state = HF_BREAKER_CLOSED};
+    for (int i = 1; i < FAILURES; i++) {
+        assert_true(hf_breaker_admit(b, now_ms));
+        assert_int_equal(let_fail(b, now_ms), HF_BREAKER_SAME);
+    }
+    assert_true(hf_breaker_admit(b, now_ms));
+    assert_int_equal(let_fail(b, now_ms), HF_BREAKER_OPENED);
+}
+
+static void a_breaker_opens_after_failures_in_a_row(void **state)
+{
+    struct hf_breaker b = {.state = HF_BREAKER_CLOSED};
+
+    (void)state;
+    let_fail(&b, 0);
+    let_fail(&b, 0);
+    assert_int_equal(hf_breaker_answered(&b), HF_BREAKER_SAME); /* "in a row" */
+    let_fail(&b, 0);
+    let_fail(&b, 0);
+    assert_false(hf_breaker_refuses(&b, 0));
+    open_breaker(&b, 500);
+    assert_true(hf_breaker_refuses(&b, 500 + PAUSE_MS - 1));
+    assert_false(hf_breaker_admit(&b, 500 + PAUSE_MS - 1));
+}
+
+static void one_request_tries_behind_the_pause(void **state)
+{
+    struct hf_breaker b;
+
+    (void)state;
+    open_breaker(&b, 0);
+    assert_false(hf_breaker_refuses(&b, PAUSE_MS));
+    assert_true(hf_breaker_admit(&b, PAUSE_MS));
+    assert_false(hf_breaker_admit(&b, PAUSE_MS)); /* The others wait for what becomes of it. */
+    assert_int_equal(let_fail(&b, PAUSE_MS), HF_BREAKER_SAME);
+    assert_true(hf_breaker_refuses(&b, 2 * PAUSE_MS - 1));
+    assert_true(hf_breaker_admit(&b, 2 * PAUSE_MS));
+    assert_int_equal(hf_breaker_answered(&b), HF_BREAKER_HAS_CLOSED);
+    assert_true(hf_breaker_admit(&b, 2 * PAUSE_MS));
+    assert_true(hf_breaker_admit(&b, 2 * PAUSE_MS));
+}
+
+/* Requests that had begun before it opened come to their end while it is open. */
+static void late_results_count_too(void **state)
+{
+    struct hf_breaker b;
+
+    (void)state;
+    open_breaker(&b, 0);
+    assert_int_equal(let_fail(&b, 500), HF_BREAKER_SAME);
+    assert_false(hf_breaker_refuses(&b, PAUSE_MS)); /* A failure does not make the pause longer. */
+    assert_int_equal(hf_breaker_answered(&b), HF_BREAKER_HAS_CLOSED);
+    assert_false(hf_breaker_refuses(&b, 0));
+}
+
+/* ---- Answers ---- */
+
+struct answer_case {
+    enum hf_hook hook;
+    int status;
+    const char *body;
+    bool valid, allowed;
+    const char *label;
+};
+
+static void which_answers_are_valid(void **state)
+{
+    static const struct answer_case cases[] = {
+        {HF_HOOK_PUBLISH, 200, "{\"allow\":true}", true, true, NULL},
+        {HF_HOOK_PUBLISH, 200, " {\"more\":[1], \"\\u0061llow\" : true} ", true, true, NULL},
+        {HF_HOOK_PUBLISH, 200, "{\"allow\":false}", true, false, "forbidden"},
+        {HF_HOOK_PUBLISH, 200, "{\"allow\":false,\"code\":null,\"reason\":null}", true, false, "forbidden"},
+        {HF_HOOK_PUBLISH, 200, "{\"allow\":false,\"code\":\"rate\\u005flimited\"}", true, false,
+         "rate_limited"},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":\"not_found\",\"reason\":\"x\"}", true, false,
+         "not_found"},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":\"my_own\"}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":\"evicted\"}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":5}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"reason\":\"\"}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":\"true\"}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":1}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":null}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "true", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":true,\"allow\":true}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":true", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 204, "{\"allow\":true}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 500, "{\"allow\":true}", false, false, NULL},
+        {HF_HOOK_CONNECT, 200,
+         "{\"allow\":true,\"user\":\"a\",\"info\":{},\"claims\":{\"r\":1},\"channels\":[\"c\"]}", true, true,
+         NULL},
+        {HF_HOOK_CONNECT, 200, "{\"allow\":true,\"user\":\"\"}", false, false, NULL},
+        {HF_HOOK_CONNECT, 200, "{\"allow\":true,\"user\":\"\\ud800\"}", false, false, NULL},
+        {HF_HOOK_CONNECT, 200, "{\"allow\":true,\"claims\":[]}", false, false, NULL},
+        {HF_HOOK_CONNECT, 200, "{\"allow\":true,\"channels\":\"c\"}", false, false, NULL},
+        {HF_HOOK_CALL, 200, "{\"payload\":null}", true, true, NULL},
+        {HF_HOOK_CALL, 200, "{\"code\":\"my_own\",\"reason\":\"r\"}", true, false, "my_own"},
+        {HF_HOOK_CALL, 200, "{\"reason\":\"r\"}", false, false, NULL},
+        {HF_HOOK_CALL, 200, "{\"payload\":1,\"code\":\"x\"}", false, false, NULL},
+        {HF_HOOK_CALL, 200, "{\"payload\":1,\"code\":null}", true, true, NULL},
+    };
+    char body[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct answer_case *k = &cases[i];
+        struct hf_hook_answer a;
+        const char *why = NULL;
+        int err;
+
+        snprintf(body, sizeof(body), "%s", k->body);
+        err = hf_hook_answer_read(&a, k->hook, k->status, hf_str_from(body), &why);
+        if ((err == 0) != k->valid || (k->valid && a.allowed != k->allowed))
+            fail_msg("%s: err %d, allowed %d, %s", k->body, err, a.allowed, why == NULL ? "" : why);
+        if (!k->valid)
+            assert_non_null(why);
+        if (k->label != NULL)
+            assert_true(hf_str_eq(a.label, hf_str_from(k->label)));
+        if (k->valid && !k->allowed)
+            assert_true(a.reason.len > 0);
+    }
+}
+
+static void channels_of_an_answer(void **state)
+{
+    char body[] = "{\"allow\":true,\"channels\":[\"a\",\"\\u0062\",7]}";
+    struct hf_hook_answer a;
+    struct hf_str channel;
+    const char *why;
+
+    (void)state;
+    assert_int_equal(hf_hook_answer_read(&a, HF_HOOK_CONNECT, 200, hf_str_from(body), &why), 0);
+    assert_int_equal(hf_hook_answer_channel(&a.channels, &channel), 1);
+    assert_true(hf_str_eq(channel, HF_STR("a")));
+    assert_int_equal(hf_hook_answer_channel(&a.channels, &channel), 1);
+    assert_true(hf_str_eq(channel, HF_STR("b")));
+    assert_int_equal(hf_hook_answer_channel(&a.channels, &channel), HF_EBADMSG);
+}
+
+/* ---- A hub and a fake backend ---- */
+
+enum { REQUESTS_MAX = 64, BODY_MAX = 512, GOT_MAX = 1 << 16 };
+
+/* Notes what it is asked, and answers when the test says so. */
+static struct fake {
+    enum hf_backend_outcome outcome; /* of start() */
+    unsigned count, complaints;
+    struct {
+        enum hf_hook hook;
+        uint64_t token;
+        char body[BODY_MAX];
+    } requests[REQUESTS_MAX];
+} fake;
+
+static enum hf_backend_outcome fake_start(void *ctx, const struct hf_backend_request *request)
+{
+    (void)ctx;
+    assert_true(fake.count < REQUESTS_MAX && request->body.len < BODY_MAX);
+    if (fake.outcome != HF_BACKEND_STARTED)
+        return fake.outcome;
+    fake.requests[fake.count].hook = request->hook;
+    fake.requests[fake.count].token = request->token;
+    snprintf(fake.requests[fake.count++].body, BODY_MAX, "%.*s", (int)request->body.len, request->body.data);
+    return HF_BACKEND_STARTED;
+}
+
+static void fake_complain(void *ctx, enum hf_hook hook, const char *why)
+{
+    (void)ctx;
+    (void)hook;
+    assert_non_null(why);
+    fake.complaints++;
+}
+
+static const struct hf_backend fake_backend = {.start = fake_start, .complain = fake_complain};
+
+struct peer {
+    struct hf_conn *conn;
+    char got[GOT_MAX];
+    size_t len;
+    bool closed;
+};
+
+static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
+{
+    struct peer *p = *(struct peer **)socket;
+    long written = 0;
+
+    (void)ctx;
+    for (int i = 0; i < count; i++) {
+        assert_true(p->len + iov[i].iov_len < GOT_MAX);
+        memcpy(p->got + p->len, iov[i].iov_base, iov[i].iov_len);
+        p->len += iov[i].iov_len;
+        written += (long)iov[i].iov_len;
+    }
+    return written;
+}
+
+static void peer_pause(void *ctx, void *socket, bool paused)
+{
+    (void)ctx;
+    (void)socket;
+    (void)paused;
+}
+
+static void peer_finish(void *ctx, void *socket)
+{
+    (void)ctx;
+    (void)socket;
+}
+
+static void peer_close(void *ctx, void *socket)
+{
+    (void)ctx;
+    (*(struct peer **)socket)->closed = true;
+}
+
+static void wake_nobody(void *ctx, uint32_t slot)
+{
+    (void)ctx;
+    (void)slot;
+}
+
+static void seven(void *ctx, uint8_t *out, size_t len)
+{
+    (void)ctx;
+    memset(out, 7, len);
+}
+
+static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
+                                              .write = peer_write,
+                                              .pause = peer_pause,
+                                              .finish = peer_finish,
+                                              .close = peer_close,
+                                              .wake = wake_nobody,
+                                              .random = seven};
+
+static struct place place;
+
+/* A hub that asks for these hooks. */
+static void begin(unsigned hooks)
+{
+    place_init(&place, 1);
+    fake = (struct fake){.outcome = HF_BACKEND_STARTED};
+    for (int hook = 0; hook < HF_HOOKS; hook++)
+        if (hooks & 1u << hook)
+            snprintf(place.config.hooks.url[hook], HF_URL_MAX, "http://backend/");
+    hub_start(&place, 0, &transport);
+    hf_hub_set_backend(place.hub[0], &fake_backend);
+}
+
+static void turn(void)
+{
+    hf_hub_turn(place.hub[0], place.now);
+}
+
+static void peer_open(struct peer *p, const char *ticket)
+{
+    char request[1024];
+    size_t len = put_request(request, sizeof(request), ticket);
+
+    memset(p, 0, sizeof(*p));
+    p->conn = hf_hub_open(place.hub[0], "127.0.0.1:1", place.now);
+    assert_non_null(p->conn);
+    *(struct peer **)hf_hub_socket(p->conn) = p;
+    hf_hub_input(p->conn, (uint8_t *)request, len, place.now);
+    turn();
+}
+
+static void peer_say(struct peer *p, const char *text)
+{
+    uint8_t frame[1024];
+
+    hf_hub_input(p->conn, frame, put_text(frame, text), place.now);
+    turn();
+}
+
+static void answer(unsigned request, enum hf_backend_outcome outcome, const char *body)
+{
+    char text[BODY_MAX];
+    struct hf_backend_answer a = {outcome, 200, {NULL, 0}};
+
+    snprintf(text, sizeof(text), "%s", body);
+    a.body = hf_str_from(text);
+    hf_hub_backend_answered(place.hub[0], fake.requests[request].token, &a, place.now);
+    turn();
+}
+
+static bool got(struct peer *p, const char *text)
+{
+    return memmem(p->got, p->len, text, strlen(text)) != NULL;
+}
+
+#define ONLY(hook) (1u << HF_HOOK_##hook)
+
+static void calls_are_answered_in_any_order(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CALL));
+    peer_open(&p, "");
+    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":[1.50]}");
+    peer_say(&p, "{\"type\":\"call\",\"id\":\"b\",\"method\":\"m\",\"payload\":2}");
+    assert_int_equal(fake.count, 2);
+    assert_non_null(strstr(fake.requests[0].body, ",\"method\":\"m\",\"payload\":[1.50]}"));
+    assert_non_null(strstr(fake.requests[0].body, "{\"hook\":\"call\",\"id\":\""));
+    assert_int_equal(p.conn->calls, 2);
+    answer(1, HF_BACKEND_ANSWERED, "{\"payload\":\"two\"}");
+    assert_true(got(&p, "{\"type\":\"reply\",\"id\":\"b\",\"payload\":\"two\"}"));
+    assert_false(got(&p, "\"id\":\"a\""));
+    answer(0, HF_BACKEND_ANSWERED, "{\"payload\":\"one\"}");
+    assert_true(got(&p, "{\"type\":\"reply\",\"id\":\"a\",\"payload\":\"one\"}"));
+    assert_int_equal(p.conn->calls, 0);
+    place_release(&place);
+}
+
+static void what_a_call_is_told_where_the_backend_fails(void **state)
+{
+    static const struct {
+        enum hf_backend_outcome outcome;
+        const char *body, *code;
+    } cases[] = {{HF_BACKEND_DOWN, "", "unavailable"},          {HF_BACKEND_BROKEN, "", "timeout"},
+                 {HF_BACKEND_TIMEOUT, "", "timeout"},           {HF_BACKEND_FULL, "", "overloaded"},
+                 {HF_BACKEND_TOO_LARGE, "", "internal"},        {HF_BACKEND_ANSWERED, "nonsense", "internal"},
+                 {HF_BACKEND_ANSWERED, "{\"code\":\"x\"}", "x"}};
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CALL));
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char want[64];
+
+        peer_open(&p, "");
+        peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+        answer(i, cases[i].outcome, cases[i].body);
+        snprintf(want, sizeof(want), "\"id\":\"a\",\"code\":\"%s\",\"reason\":\"", cases[i].code);
+        assert_true(got(&p, want));
+        assert_int_equal(p.conn->calls, 0);
+    }
+    assert_int_equal(fake.complaints, 1);
+    fake.outcome = HF_BACKEND_FULL;
+    peer_say(&p, "{\"type\":\"call\",\"id\":\"z\",\"method\":\"m\",\"payload\":1}");
+    assert_true(got(&p, "\"id\":\"z\",\"code\":\"overloaded\""));
+    assert_int_equal(p.conn->calls, 0);
+    place_release(&place);
+}
+
+static void nobody_waits_when_the_connection_has_gone(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CALL));
+    peer_open(&p, "");
+    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+    assert_true(hf_hub_backend_wanted(place.hub[0], fake.requests[0].token));
+    hf_hub_lost(p.conn, true, place.now);
+    turn();
+    assert_false(hf_hub_backend_wanted(place.hub[0], fake.requests[0].token));
+    answer(0, HF_BACKEND_ANSWERED, "{\"payload\":1}");
+    assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_LATE), 1);
+    place_release(&place);
+}
+
+/* A hub that ends while it waits leaves nothing behind: the sanitizer looks. */
+static void a_hub_may_end_while_it_waits(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CALL));
+    peer_open(&p, "");
+    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+    assert_int_equal(fake.count, 1);
+    place_release(&place);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_breaker_opens_after_failures_in_a_row),
+        cmocka_unit_test(one_request_tries_behind_the_pause),
+        cmocka_unit_test(late_results_count_too),
+        cmocka_unit_test(which_answers_are_valid),
+        cmocka_unit_test(channels_of_an_answer),
+        cmocka_unit_test(calls_are_answered_in_any_order),
+        cmocka_unit_test(what_a_call_is_told_where_the_backend_fails),
+        cmocka_unit_test(nobody_waits_when_the_connection_has_gone),
+        cmocka_unit_test(a_hub_may_end_while_it_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
