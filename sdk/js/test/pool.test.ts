@@ -556,6 +556,21 @@ describe('a pool', () => {
     expect((await caught(pool.ping(3))).message).toMatch(/no member 3: they are numbered 0 to 2/);
   });
 
+  it('asks the next session what the last one did not answer', async () => {
+    const all = setup({ connections: 1 });
+    const { pool, server, world, of } = all;
+    await allUp(all);
+    server.publish('log', 'x');
+    const last = pool.members[0]?.session;
+    server.intercept = (connection, message) => ['history', 'ping'].includes(String(message['type'])) && connection.session?.id === last;
+    const answers = Promise.all([pool.history('log'), pool.ping(0)]);
+    await world.run(30);
+    of(0).close(4003);
+    await world.until(() => pool.statistics().all.replaced === 1);
+    await world.run(200);
+    expect((await Promise.race([answers, Promise.resolve(undefined)]))?.[0]).toMatchObject({ head: 1, messages: [{ payload: 'x' }] });
+  });
+
   it('waits with requests until a member is connected, and no longer than it may', async () => {
     const all = setup({}, (server) => (server.blackHole = true));
     const late = caught(all.pool.history('x'));
@@ -570,7 +585,7 @@ describe('a pool', () => {
   });
 
   it('does not repeat a call', async () => {
-    const all = setup({ connections: 1 });
+    const all = setup();
     const { pool, server, world, of } = all;
     await allUp(all);
     let calls = 0;
