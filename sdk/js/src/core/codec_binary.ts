@@ -134,21 +134,23 @@ class Reader {
     throw new Fault('short');
   }
 
-  take(): Uint8Array {
+  /** Step over what a length and so many bytes are. The answer is where the bytes begin. */
+  private sized(): number {
     const length = this.number();
     const from = this.at;
     if (length > this.end - from) throw new Fault('short');
     this.at += length;
+    return from;
+  }
+
+  take(): Uint8Array {
+    const from = this.sized();
     return this.bytes.subarray(from, this.at);
   }
 
   text(): string {
-    const { bytes } = this;
-    const length = this.number();
-    const from = this.at;
-    if (length > this.end - from) throw new Fault('short');
-    this.at += length;
-    return decodeText(bytes, from, this.at);
+    const from = this.sized();
+    return decodeText(this.bytes, from, this.at);
   }
 
   label(): string {
@@ -159,9 +161,9 @@ class Reader {
   }
 
   json(key: string): unknown {
-    const bytes = this.take();
+    const from = this.sized();
     try {
-      return JSON.parse(decodeText(bytes, 0, bytes.length));
+      return JSON.parse(decodeText(this.bytes, from, this.at));
     } catch {
       throw new Fault(key);
     }
@@ -324,21 +326,26 @@ function readRecord(reader: Reader): Members | string | undefined {
 /** What a record says, before its channel's number is looked up; or what is wrong with it, and whether that spoils all behind it. */
 export type DecodedRecord = { readonly members: Members } | { readonly fault: string; readonly framing: boolean };
 
-export function* decodeRecords(bytes: Uint8Array): Generator<DecodedRecord> {
-  const reader = new Reader(bytes);
-  if (bytes.length === 0) yield { fault: 'empty', framing: true };
+/** The next one whose type is known; undefined: there is none. */
+function nextRecord(reader: Reader): DecodedRecord | undefined {
+  if (reader.end === 0 && reader.at++ === 0) return { fault: 'empty', framing: true };
   while (reader.at < reader.end) {
-    let record: Members | string | undefined;
     try {
-      record = readRecord(reader);
+      const record = readRecord(reader);
+      if (typeof record === 'string') return { fault: record, framing: false };
+      if (record !== undefined) return { members: record };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      yield { fault: error.key, framing: true };
-      return;
+      reader.at = reader.end;
+      return { fault: error.key, framing: true };
     }
-    if (typeof record === 'string') yield { fault: record, framing: false };
-    else if (record !== undefined) yield { members: record };
   }
+  return undefined;
+}
+
+export function* decodeRecords(bytes: Uint8Array): Generator<DecodedRecord> {
+  const reader = new Reader(bytes);
+  for (let record = nextRecord(reader); record !== undefined; record = nextRecord(reader)) yield record;
 }
 
 /* --- encoding --- */
@@ -470,7 +477,8 @@ class BinaryCodec implements Codec {
       yield new WrongKind('a text message where binary was agreed on');
       return;
     }
-    for (const record of decodeRecords(data)) {
+    const reader = new Reader(data);
+    for (let record = nextRecord(reader); record !== undefined; record = nextRecord(reader)) {
       if ('fault' in record) yield new BadMessage(`a record of the server is malformed: ${record.fault}`);
       else yield this.named(record.members);
     }

@@ -156,6 +156,20 @@ function finishData(members: Members): string | undefined {
   return 'payload' in members ? undefined : '"payload" is missing';
 }
 
+/** What most messages are, found without walking the shape. False: it may still be good. */
+function isPlainData(members: Members): boolean {
+  const { channel, offset, id, payload, timestamp, from, payloadBase64 } = members;
+  return (
+    typeof channel === 'string' &&
+    isNumber(offset) &&
+    typeof id === 'string' &&
+    payload !== undefined &&
+    isNumber(timestamp) &&
+    (from === undefined || typeof from === 'string') &&
+    payloadBase64 === undefined
+  );
+}
+
 function decodeOne(data: string): ServerMessage | BadMessage {
   let members: unknown;
   try {
@@ -165,12 +179,17 @@ function decodeOne(data: string): ServerMessage | BadMessage {
   }
   if (!isMembers(members)) return new BadMessage('it is no JSON object');
   const type = members['type'] as ServerType;
+  if (type === 'data' && isPlainData(members)) return sized(members as unknown as DataMessage, data);
   if (typeof type !== 'string' || !Object.hasOwn(shapes, type)) return new BadMessage('its "type" is missing or unknown');
   const wrong = fault(members, shapes[type]) ?? deeperFault(members, type);
   if (wrong !== undefined) return new BadMessage(wrong);
   const message = members as unknown as ServerMessage;
-  // "In a `data` message `payload` is the last member, always": so its size is known without writing it again.
-  if (message.type === 'data') (message as DataMessage).bytes = data.length - data.indexOf('"payload') - 11;
+  return message.type === 'data' ? sized(message, data) : message;
+}
+
+/** "In a `data` message `payload` is the last member, always": so its size is known without writing it again. */
+function sized(message: DataMessage, data: string): DataMessage {
+  message.bytes = data.length - data.indexOf('"payload') - 11;
   return message;
 }
 
