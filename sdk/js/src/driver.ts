@@ -97,7 +97,7 @@ export class Driver {
     }
   }
 
-  /** The same for calls of the application's, of which more may follow at once: what they have to send goes out together. */
+  /** The same for calls of the application's, and messages, of which more may follow at once: what they have to send goes out together. */
   soon<T>(call: (now: number) => T): T {
     this.depth++;
     try {
@@ -182,7 +182,7 @@ export class Driver {
         },
         message: (data) => {
           if (mine())
-            this.run((at) => this.session.message(slot, typeof data === 'string' ? data : new Uint8Array(data), at));
+            this.soon((at) => this.session.message(slot, typeof data === 'string' ? data : new Uint8Array(data), at));
         },
         refused: (status, retryAfter) => {
           if (!mine()) return;

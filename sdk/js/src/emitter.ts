@@ -17,7 +17,9 @@ export class Emitter<Events> {
   }
 
   emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    for (const handler of [...(this.handlers.get(event) ?? [])]) call(handler as (event: Events[E]) => void, value);
+    const set = this.handlers.get(event);
+    if (set === undefined || set.size === 0) return; // The most, and for each message.
+    for (const handler of [...set]) call(handler as (event: Events[E]) => void, value);
   }
 }
 
