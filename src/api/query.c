@@ -10,6 +10,8 @@
 /* PROTOCOL.md, "Client to server": "`limit` (100, at most 1,000)"; the same holds for the list of channels. */
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
 
+enum { TOP_DEFAULT = 10, TOP_MAX = 100 }; /* of GET /api/top */
+
 static void refuse(struct hf_api_request *r, const char *reason)
 {
     hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, reason);
@@ -136,6 +138,17 @@ void hf_api_session(struct hf_api_request *r)
 void hf_api_stats(struct hf_api_request *r)
 {
     hf_api_answer_written(r, hf_service_stats(r->api->hub, &r->answer));
+}
+
+void hf_api_top(struct hf_api_request *r)
+{
+    struct hf_str limit = argument(r, "limit");
+    uint64_t n = TOP_DEFAULT;
+
+    if (limit.data != NULL && (hf_json_u53(limit, &n) < 0 || n < 1 || n > TOP_MAX))
+        refuse(r, "limit: must be 1 to 100");
+    else
+        hf_api_answer_written(r, hf_service_top(r->api->hub, n, &r->answer));
 }
 
 void hf_api_metrics(struct hf_api_request *r)

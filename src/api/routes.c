@@ -19,6 +19,7 @@ static const struct hf_api_route routes[] = {
     {"/api/sessions", "GET", HF_API_READ, 0, hf_api_sessions},
     {"/api/session", "GET", HF_API_READ, 0, hf_api_session},
     {"/api/stats", "GET", HF_API_READ, 0, hf_api_stats},
+    {"/api/top", "GET", HF_API_READ, 0, hf_api_top},
     {"/metrics", "GET", HF_API_READ, 0, hf_api_metrics},
     /* For load balancers and probes, which have no key; they tell nothing but this. */
     {"/healthz", "GET", HF_API_OPEN, 0, hf_api_healthz},

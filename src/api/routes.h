@@ -34,6 +34,7 @@ void hf_api_channels(struct hf_api_request *r);
 void hf_api_sessions(struct hf_api_request *r);
 void hf_api_session(struct hf_api_request *r);
 void hf_api_stats(struct hf_api_request *r);
+void hf_api_top(struct hf_api_request *r);
 void hf_api_metrics(struct hf_api_request *r);
 void hf_api_healthz(struct hf_api_request *r);
 void hf_api_readyz(struct hf_api_request *r);

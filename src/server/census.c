@@ -103,14 +103,29 @@ static void count_sessions(struct hf_hub *hub, struct hf_census *n)
     }
 }
 
+static uint64_t ring_peak(struct hf_hub *hub)
+{
+    uint64_t peak = 0;
+
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        struct hf_busy_second s;
+
+        if (hf_busy_read(&hub->region->slots[slot].busy, &s) == 0 && s.ring_peak_bytes > peak)
+            peak = s.ring_peak_bytes;
+    }
+    return peak;
+}
+
 struct hf_census hf_census_take(struct hf_hub *hub)
 {
     const struct hf_region_config *config = hub->region->config;
     struct hf_census n = {.log_capacity_bytes =
                               (uint64_t)hub->shards * config->segment_count * config->segment_bytes,
+                          .ring_capacity_bytes = config->ring_bytes,
                           .started_ms = hub->region->header->started_ms};
 
     count_sessions(hub, &n);
+    n.ring_peak_bytes = ring_peak(hub);
     for (uint32_t shard = 0; shard < hub->shards; shard++) {
         n.channels += atomic_load(&hub->channels[shard].shm->live);
         n.log_bytes += hf_log_used_bytes(&hub->logs[shard]);

@@ -40,7 +40,9 @@ struct hf_census {
     uint64_t sessions, sessions_waiting; /* all, and those without a connection */
     uint64_t channels;
     uint64_t log_bytes, log_capacity_bytes; /* of messages in the shared logs, and what these have room for */
-    uint64_t started_ms;                    /* of the server; wall clock */
+    uint64_t ring_peak_bytes,
+        ring_capacity_bytes; /* the fullest ring of the last second, and what each has room for */
+    uint64_t started_ms;     /* of the server; wall clock */
 };
 
 struct hf_census hf_census_take(struct hf_hub *hub);

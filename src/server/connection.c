@@ -172,6 +172,8 @@ void hf_conn_set_blocked(struct hf_conn *c, bool blocked)
     if (c->blocked != blocked)
         hf_gauge_add(c->hub->counters, HF_GAUGE_BLOCKED, blocked ? 1 : -1);
     c->blocked = blocked;
+    if (blocked)
+        hf_busy_watch(c);
 }
 
 void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
@@ -183,6 +185,7 @@ void hf_conn_drop(struct hf_conn *c, uint16_t code_for_statistics)
     if (c->phase == HF_CONN_OPEN)
         count_close(c, code_for_statistics, cause_of(code_for_statistics));
     hf_conn_set_blocked(c, false);
+    hf_busy_unwatch(c);
     hf_detach(c, false);
     hf_stall_free(c);
     hf_admission_left(c);

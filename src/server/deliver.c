@@ -209,6 +209,7 @@ static void delivered(struct hf_hub *hub, const struct item *it, uint64_t offset
     uint64_t first = offset - count + 1;
 
     hf_count(hub->counters, HF_COUNT_DELIVERIES, count);
+    hf_busy_count(&hub->busy, s->topic->cid, HF_BUSY_DELIVERIES, count);
     if (s->latest && first > s->cursor.next_offset)
         hf_count(hub->counters, HF_COUNT_SKIPPED, first - s->cursor.next_offset);
     if (!s->catching_up && it->run == NULL)

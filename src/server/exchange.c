@@ -353,6 +353,8 @@ static bool handle_publish(struct hf_hub *hub, uint32_t from, struct hf_ring *ri
     err = hub->engine->ops->publish(hub->engine, shard, &p, hash, hub->now, &result);
     if (err == HF_EAGAIN)
         return false;
+    if (err == 0 && !result.repeated)
+        hf_busy_count(&hub->busy, result.cid, HF_BUSY_PUBLISHES, 1);
     if (wants_answer)
         answer_publish(hub, from, request, &p, text_len, err, &result);
     return true;
@@ -569,12 +571,21 @@ bool hf_exchange_busy(const struct hf_hub *hub)
     return hub->retell_count > 0;
 }
 
+/* What this turn has left in the rings to that worker. */
+static void note_fill(struct hf_hub *hub, uint32_t to)
+{
+    for (int each = 0; each < HF_RING_CLASSES && hf_region_talks(hub->region, hub->slot, to); each++)
+        hf_busy_ring(&hub->busy,
+                     hf_ring_used(hf_region_ring(hub->region, (enum hf_ring_class)each, hub->slot, to)));
+}
+
 void hf_exchange_ring_bells(struct hf_hub *hub)
 {
     for (uint32_t word = 0; word < HF_WORKER_WORDS; word++) {
         for (uint64_t bits = hub->bells[word]; bits != 0; bits &= bits - 1) {
             uint32_t to = word * 64 + (uint32_t)__builtin_ctzll(bits);
 
+            note_fill(hub, to);
             if (hf_region_ring_bell(hub->region, hub->slot, to))
                 hub->transport->wake(hub->transport->ctx, to);
         }

@@ -131,6 +131,7 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
         return NULL;
     }
     ring_all_bells(hub);
+    hf_busy_begin(hub);
     hub->orphans_left = hub->interest_left = atomic_load(&hub->self->starts) > 1;
     atomic_store(&hub->self->state, HF_SLOT_RUNNING);
     return hub;
@@ -383,6 +384,7 @@ void hf_hub_turn(struct hf_hub *hub, struct hf_now now)
     hf_deliver_mark(hub);
     flush_due(hub);
     hf_runs_forget(&hub->runs);
+    hf_busy_turn(hub);
     unpin(hub);
     hf_compressed_turn_ended(hub->compressed);
     hf_exchange_ring_bells(hub);

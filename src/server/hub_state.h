@@ -15,6 +15,7 @@
 #include "channel/cursor.h"
 #include "engine/engine.h"
 #include "server/backend.h"
+#include "server/busy.h"
 #include "server/compressed.h"
 #include "server/conns.h"
 #include "server/due.h"
@@ -172,6 +173,7 @@ struct hf_conn {
     bool too_big : 1;   /* a message beyond all bounds came: close 1009 follows the last answer */
     bool finished : 1;  /* finish() was called */
     bool spread : 1;    /* spread_ms holds, and there has been no heartbeat yet */
+    bool watched : 1;   /* in hub->busy */
     uint8_t bad_messages;
     uint32_t heartbeat_ms;
     uint32_t opened_ms; /* the low bits of when it became OPEN */
@@ -287,6 +289,7 @@ struct hf_hub {
     struct hf_loan loan;
     struct hf_paces paces;
     struct hf_rules_walk rules_walk;
+    struct hf_busy busy;
     uint32_t
         slice_subs; /* how many subscribers of large channels are made due in one turn: HF_SLICE_SUBS, less in tests */
 };

@@ -80,6 +80,11 @@ static void put_census(struct hf_hub *hub, struct hf_buf *out)
     put_gauge(out, "channels", "channels", n.channels);
     put_gauge(out, "log_bytes", "bytes of messages in the shared logs", n.log_bytes);
     put_gauge(out, "log_capacity_bytes", "bytes that the shared logs have room for", n.log_capacity_bytes);
+    put_gauge(out, "ring_peak_bytes",
+              "the most that waited in a ring between workers at the end of a turn, in the last second",
+              n.ring_peak_bytes);
+    put_gauge(out, "ring_capacity_bytes", "bytes that each ring between workers has room for",
+              n.ring_capacity_bytes);
     put_head(out, "worker_restarts_total", "counter", "workers that were replaced");
     put_value(out, "worker_restarts_total", hf_census_restarts(hub, HF_ALL_WORKERS));
     put_head(out, "start_time_seconds", "gauge", "when the server was started, seconds since 1970");

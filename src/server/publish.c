@@ -36,6 +36,8 @@ static enum hf_forward forward_here(struct hf_hub *hub, uint32_t shard, const st
 
     if (err == HF_ELIMIT)
         return HF_FORWARD_REFUSED;
+    if (err == 0 && !out->repeated)
+        hf_busy_count(&hub->busy, out->cid, HF_BUSY_PUBLISHES, 1);
     return err < 0 ? HF_FORWARD_WAIT : HF_FORWARD_DONE;
 }
 

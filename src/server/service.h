@@ -128,6 +128,9 @@ bool hf_service_kill_worker(struct hf_hub *hub, struct hf_str session);
 /* Which of the worker slots this one is, from 0. */
 uint32_t hf_service_slot(const struct hf_hub *hub);
 
+/* Append GET /api/top: of the busiest channels and the slowest connections at most limit each. Returns 0, HF_ENOMEM or the buffer's error. */
+int hf_service_top(struct hf_hub *hub, uint64_t limit, struct hf_buf *out);
+
 /* Append GET /api/stats, {"workers":[{"slot":0,"pid":...,...}],"total":{...}}, and GET /metrics. */
 int hf_service_stats(struct hf_hub *hub, struct hf_buf *out);
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out);

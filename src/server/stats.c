@@ -117,6 +117,8 @@ static void put_total(struct hf_hub *hub, const struct hf_census *n, struct hf_b
     put_number(out, ",\"channels\":", n->channels);
     put_number(out, ",\"log_bytes\":", n->log_bytes);
     put_number(out, ",\"log_capacity_bytes\":", n->log_capacity_bytes);
+    put_number(out, ",\"ring_peak_bytes\":", n->ring_peak_bytes);
+    put_number(out, ",\"ring_capacity_bytes\":", n->ring_capacity_bytes);
     put_number(out, ",\"restarts\":", hf_census_restarts(hub, HF_ALL_WORKERS));
     put_counted(hub, HF_ALL_WORKERS, out);
     put_histograms(hub, HF_ALL_WORKERS, out);

@@ -5,6 +5,7 @@
 #ifndef HF_SHM_REGION_H
 #define HF_SHM_REGION_H
 
+#include "shm/busy.h"
 #include "shm/channels.h"
 #include "shm/counters.h"
 #include "shm/gate.h"
@@ -66,6 +67,7 @@ struct hf_slot {
     _Alignas(64) _Atomic uint64_t
         talks[HF_WORKER_WORDS]; /* bit of each worker for whom it ever made rings; the worker */
     _Alignas(64) struct hf_counters counters;
+    _Alignas(64) struct hf_busy_shm busy;
 };
 
 struct hf_region_header {

@@ -209,6 +209,11 @@ int hf_service_stats(struct hf_hub *hub, struct hf_buf *out)
     return hf_buf_puts(out, "{\"workers\":[],\"total\":{}}");
 }
 
+int hf_service_top(struct hf_hub *hub, uint64_t limit, struct hf_buf *out)
+{
+    return hf_buf_putf(out, "{\"limit\":%u}", (unsigned)limit);
+}
+
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
 {
     return hf_buf_puts(out, "holdfast_connections 0\n");
@@ -1152,6 +1157,8 @@ static void operation_is_told(void **state)
 
     (void)state;
     assert_body(request("GET", "/api/stats", "", ""), 200, "{\"workers\":[],\"total\":{}}");
+    assert_body(request("GET", "/api/top", "", ""), 200, "{\"limit\":10}");
+    assert_body(request("GET", "/api/top?limit=100", "", ""), 200, "{\"limit\":100}");
     r = request("GET", "/metrics", "", "");
     assert_non_null(strstr(r.head, "Content-Type: text/plain; version=0.0.4"));
     assert_body(r, 200, "holdfast_connections 0\n");
