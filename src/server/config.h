@@ -19,7 +19,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 83,
+    HF_CONFIG_KEYS = 86,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
@@ -36,6 +36,7 @@ enum {
 };
 
 enum hf_tls_version { HF_TLS_1_2, HF_TLS_1_3 };
+enum hf_seccomp_mode { HF_SECCOMP_AUTO, HF_SECCOMP_ON, HF_SECCOMP_OFF };
 enum hf_log_format { HF_LOG_LOGFMT, HF_LOG_JSON };
 enum hf_socket_mode { HF_SOCKET_0600, HF_SOCKET_0660, HF_SOCKET_0666 };
 enum hf_proxy_says { HF_PROXY_SAYS_NOTHING, HF_PROXY_SAYS_X_FORWARDED_FOR, HF_PROXY_SAYS_FORWARDED };
@@ -187,6 +188,9 @@ struct hf_config {
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
 
     struct hf_hooks_config hooks;
+    char process_user[256];  /* process.user: who to be once the sockets are bound; "": as it was started */
+    char process_group[256]; /* process.group; "": the user's own */
+    enum hf_seccomp_mode process_seccomp; /* process.seccomp: auto, on, off; default auto */
 
     uint32_t
         drain_timeout_ms; /* drain.timeout, 60 s; 0 to 10 min: from SIGTERM to the last close at the most */

@@ -15,6 +15,7 @@ static const char *const level_names[] = {"debug", "info", "warning", "error", N
 static const char *const version_names[] = {"1.2", "1.3", NULL};
 static const char *const format_names[] = {"logfmt", "json", NULL};
 
+static const char *const seccomp_names[] = {"auto", "on", "off", NULL};
 static const char *const mode_names[] = {"0600", "0660", "0666", NULL};
 static const char *const says_names[] = {"none", "x-forwarded-for", "forwarded", NULL};
 
@@ -211,6 +212,13 @@ const struct hf_config_key hf_config_keys[] = {
      .about = "Calls of one connection that are not answered yet; what comes beyond is answered `limit`"},
     {"hooks.disconnect.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_DISCONNECT]), .initial = "none",
      .about = "Where to tell that a session has ended"},
+
+    {"process.user", HF_CONFIG_CIPHERS, AT(process_user), .initial = "", .initial_text = "whoever starts it",
+     .about = "User that a server started as root becomes, for good, when its sockets are bound and its certificates read; a name or a number"},
+    {"process.group", HF_CONFIG_CIPHERS, AT(process_group), .initial = "", .initial_text = "the user's own",
+     .about = "Group that it becomes"},
+    {"process.seccomp", HF_CONFIG_CHOICE, AT(process_seccomp), .names = seccomp_names, .initial = "auto",
+     .about = "Workers may make those system calls only that serving takes; `auto`: where the kernel can, `on`: or the server does not start"},
 
     {"drain.timeout", DURATION(drain_timeout_ms, 0, 10 * MINUTE_MS), .initial = "60s",
      .about = "Time from SIGTERM until the last connection is closed, at the most: the drain is over when all have left, or when the time that admission.rate asks for is up"},

@@ -8,9 +8,11 @@
 #include "server/auth.h"
 #include "server/capacity.h"
 #include "server/certificates.h"
+#include "server/confine.h"
 #include "server/drain.h"
 #include "server/logger.h"
 #include "server/notify.h"
+#include "server/privileges.h"
 #include "server/rolling.h"
 #include "server/worker.h"
 #include "shm/memory.h"
@@ -73,6 +75,7 @@ struct supervisor {
     struct hf_inherited inherited; /* sockets that the service manager has opened */
     bool shared_sockets;           /* clients come by some of those */
     struct hf_notify notify;
+    struct hf_privileges privileges;
     bool sockets_scattered; /* they do not: whoever started us had closed some low descriptors */
     int wake_fds[HF_WORKERS_MAX];
     const char *unix_path; /* of the API's socket, once it is ours; NULL: none */
@@ -415,6 +418,55 @@ static int open_sockets(struct supervisor *s)
     for (uint32_t slot = 0; status == 0 && slot < s->config->workers; slot++)
         s->slots[slot].api_fd = fds[slot];
     return status == 0 ? check_all_taken(s) : status;
+}
+
+/* The API's socket belongs to whom we become, as if he had made it. */
+static int drop_privileges(struct supervisor *s)
+{
+    char error[300];
+
+    if (geteuid() == 0 && !s->privileges.wanted)
+        hf_log(HF_LOG_WARNING, "running_as_root",
+               hf_kv_text("advice", "set process.user: serving takes no rights once the sockets are bound"));
+    if (s->privileges.wanted && s->unix_path != NULL &&
+        chown(s->unix_path, s->privileges.uid, s->privileges.gid) < 0)
+        return cannot_start("give the API's socket to process.user", "", strerror(errno));
+    if (hf_privileges_drop(&s->privileges, error, sizeof(error)) < 0)
+        return cannot_start("become process.user", "", error);
+    if (s->privileges.wanted)
+        hf_log(HF_LOG_INFO, "privileges_dropped", hf_kv_u64("uid", s->privileges.uid),
+               hf_kv_u64("gid", s->privileges.gid));
+    return 0;
+}
+
+/* What would stop the workers must stop the start. */
+static int check_seccomp(const struct supervisor *s)
+{
+    int status = 0;
+    pid_t child;
+
+    if (s->config->process_seccomp != HF_SECCOMP_ON)
+        return 0;
+    if (!hf_confine_possible())
+        return cannot_start("filter system calls", "process.seccomp",
+                            "this is a sanitizer's build, which needs more of them: set it to auto or off");
+    child = fork(); /* The filter is for ever: somebody else tries it. */
+    if (child == 0)
+        _exit(hf_confine() == 0 ? 0 : errno);
+    if (child < 0 || waitpid(child, &status, 0) != child || status == 0)
+        return child < 0 ? cannot_start("fork", "", strerror(errno)) : 0;
+    return cannot_start("filter system calls", "process.seccomp",
+                        WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "the kernel ends who tries");
+}
+
+static int find_privileges(struct supervisor *s)
+{
+    char error[300];
+
+    return hf_privileges_find(&s->privileges, s->config->process_user, s->config->process_group, error,
+                              sizeof(error)) < 0
+               ? cannot_start("start", "", error)
+               : check_seccomp(s);
 }
 
 static int open_descriptors(struct supervisor *s)
@@ -943,7 +995,11 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     if (status == 0)
         status = load_keys(s);
     if (status == 0)
+        status = find_privileges(s);
+    if (status == 0)
         status = open_sockets(s);
+    if (status == 0)
+        status = drop_privileges(s);
     if (status == 0)
         status = map_memory(s);
     if (status == 0)

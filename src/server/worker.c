@@ -6,6 +6,7 @@
 #include "server/capacity.h"
 #include "server/certificates.h"
 #include "server/complaints.h"
+#include "server/confine.h"
 #include "server/drain.h"
 #include "server/hooks_http.h"
 #include "server/hub.h"
@@ -623,6 +624,16 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     return true;
 }
 
+/* From here on nothing of the kernel but what serving takes. Returns false where that must be, and cannot. */
+static bool confine(enum hf_seccomp_mode mode)
+{
+    if (mode == HF_SECCOMP_OFF || (mode == HF_SECCOMP_AUTO && !hf_confine_possible()) || hf_confine() == 0)
+        return true;
+    hf_log(mode == HF_SECCOMP_ON ? HF_LOG_ERROR : HF_LOG_WARNING, "seccomp_missing",
+           hf_kv_errno("error", errno));
+    return mode != HF_SECCOMP_ON;
+}
+
 int hf_worker_run(const struct hf_worker_setup *setup)
 {
     struct worker *w = calloc(1, sizeof(*w));
@@ -644,6 +655,8 @@ int hf_worker_run(const struct hf_worker_setup *setup)
         hf_log(HF_LOG_ERROR, "worker_failed", hf_kv_errno("error", errno));
         return 1;
     }
+    if (!confine(setup->config->process_seccomp))
+        return 1;
     hf_log(HF_LOG_INFO, "worker_started", hf_kv_u64("slot", setup->slot));
     while (!drained(w))
         turn(w);

@@ -3,13 +3,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 from holdfast_client import Client
-from holdfast_server import Command, SERVERS, Server, start_process, url_of
-from holdfast_test import DEADLINE_S, PATIENCE, check, check_equal, check_in, main, test, wait_until
+from holdfast_server import HOLDFAST, Command, Server, start_process, url_of
+from holdfast_test import DEADLINE_S, PATIENCE, Skip, check, check_equal, check_in, main, test, wait_until
 from raw_ws import Closed, ConnectionEnded, RawWs
 
 LOAD = os.environ.get('DEPLOY_LOAD', 'build/bench/deploy_load')
@@ -137,7 +139,7 @@ def newcomers_are_told_that_the_server_drains(t):
         response = t.own(RawWs(mine.port)).upgrade()
         check_equal(response.status, 503, 'status of a new connection')
         check('retry-after' in response.headers, f'Retry-After: {response}')
-    check_equal(mine.api('GET', '/readyz').status, 503, 'GET /readyz')
+    check_equal({mine.api('GET', '/readyz').status for _ in range(8)}, {503}, 'GET /readyz')
     mine.terminate()
     mine.wait_exit()
 
@@ -244,6 +246,103 @@ def killed_worker_does_not_stop_the_replacing(t):
     for c in clients:
         c.reconnect()
         check_equal(c.welcome['resumed'], True, 'resumed')
+
+
+# Privileges and system calls
+
+def status_of(pid):
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+
+
+def as_root():
+    if os.geteuid() != 0:
+        raise Skip('only root can become somebody else')
+
+
+def refused(t, *settings):
+    """Standard error of a server that must not start."""
+    mine = t.own(Server(workers=1, arguments=[word for setting in settings for word in ('--set', setting)]))
+    mine.start(ready=False)
+    check_equal(mine.wait_exit(), 2, 'exit status')
+    return mine.log()
+
+
+@test
+def root_becomes_somebody_else_for_good(t):
+    as_root()
+    for settings, uid, gid in ((['process.user=nobody'], 65534, 65534), (['process.user=12345', 'process.group=nogroup'], 12345, 65534),
+                               (['process.user=12345'], 12345, 12345)):
+        mine = start(t, workers=2, arguments=[word for setting in settings for word in ('--set', setting)])
+        for pid in [mine.process.pid, *mine.wait_workers()]:
+            status = status_of(pid)
+            check_equal((status['Uid'].split(), status['Gid'].split()), ([str(uid)] * 4, [str(gid)] * 4), f'who process {pid} is')
+            check_equal(status['CapEff'].strip('0'), '', 'capabilities')
+            check('0' not in status['Groups'].split(), f'groups: {status["Groups"]}')
+        mine.publish('room', 'hello')
+        os.kill(mine.process.pid, signal.SIGHUP)
+        victim = mine.wait_workers()[0]
+        mine.kill_worker(victim)
+        mine.wait_workers(without=[victim])
+        check_equal(mine.api('GET', '/healthz').status, 200, 'it serves on')
+        mine.stop()
+
+
+@test
+def api_socket_belongs_to_whom_it_becomes(t):
+    as_root()
+    folder = tempfile.TemporaryDirectory(prefix='holdfast-socket-')
+    t.cleanup(folder.cleanup)
+    mine = Server(workers=1, arguments=['--set', f'api.listen=unix:{folder.name}/api', '--set', 'process.user=nobody'])
+    at = mine.arguments.index('--api')
+    del mine.arguments[at:at + 2]
+    t.own(mine).start(ready=False)
+    wait_until(lambda: events(mine, 'ready'), 'it serves')
+    st = os.stat(f'{folder.name}/api')
+    check_equal((st.st_uid, oct(st.st_mode & 0o777)), (65534, '0o600'), 'owner and mode')
+
+
+@test
+def strangers_are_refused(t):
+    as_root()
+    check_in('there is no such user', refused(t, 'process.user=nobody-of-that-name'), 'the reason')
+    check_in('there is no such group', refused(t, 'process.group=nobody-of-that-name'), 'the reason')
+
+
+@test
+def who_is_not_root_cannot_become_another_one(t):
+    as_root()
+    mine = Server(workers=1, arguments=['--set', 'process.user=daemon'])
+    mine.arguments = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', *mine.arguments]
+    if not shutil.which('setpriv') or not os.access(HOLDFAST, os.X_OK):
+        raise Skip('no setpriv(1) here')
+    t.own(mine).start(ready=False)
+    check_equal(mine.wait_exit(), 2, 'exit status')
+    check_in('only root can become somebody else', mine.log(), 'the reason')
+
+
+@test
+def root_that_stays_root_is_warned(t):
+    as_root()
+    mine = start(t, workers=1)
+    check_equal(len(events(mine, 'running_as_root')), 1, 'lines that say so')
+
+
+@test
+def workers_are_confined_as_configured(t):
+    for mode in ('auto', 'on', 'off'):
+        mine = Server(workers=1, arguments=['--set', f'process.seccomp={mode}'])
+        t.own(mine).start(ready=False)
+        wait_until(lambda: events(mine, 'worker_started') or mine.process.poll() is not None, 'it has begun, or not')
+        if mode == 'on' and mine.process.poll() is not None:
+            check_in("sanitizer's build", mine.log(), 'only such a build refuses it here')
+            continue
+        mode_of_worker = status_of(mine.wait_workers()[0])['Seccomp']
+        if mode == 'off':
+            check_equal(mode_of_worker, '0', 'Seccomp of a worker when it is off')
+        elif mode == 'on':
+            check_equal(mode_of_worker, '2', 'Seccomp of a worker when it is on')
+        mine.stop()
 
 
 # Deploy under load
