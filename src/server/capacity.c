@@ -38,6 +38,14 @@ static uint64_t read_sys(const char *path, unsigned n, uint64_t unknown)
     return value;
 }
 
+static uint64_t count_local_ports(void)
+{
+    static const char path[] = "/proc/sys/net/ipv4/ip_local_port_range";
+    uint64_t first = read_sys(path, 0, 0), last = read_sys(path, 1, 0);
+
+    return first == 0 || last < first ? 0 : last - first + 1;
+}
+
 void hf_limits_read(struct hf_limits *limits)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -51,6 +59,8 @@ void hf_limits_read(struct hf_limits *limits)
                                  .file_max = read_sys("/proc/sys/fs/file-max", 0, UINT64_MAX),
                                  .backlog = read_sys("/proc/sys/net/core/somaxconn", 0, UINT64_MAX),
                                  .tcp_pages = read_sys("/proc/sys/net/ipv4/tcp_mem", 2, 0)};
+    limits->conntrack = read_sys("/proc/sys/net/netfilter/nf_conntrack_max", 0, 0);
+    limits->local_ports = count_local_ports();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY)
         limits->descriptors = files.rlim_max;
 }
@@ -190,8 +200,10 @@ void hf_capacity_lacks(const struct hf_config *config, const struct hf_limits *l
             (unsigned long long)(plan->files + plan->files / 4));
 }
 
-static bool advise_backlog(const struct hf_limits *limits, char *out, size_t cap)
+static bool advise_backlog(const struct hf_config *config, const struct hf_limits *limits, char *out,
+                           size_t cap)
 {
+    (void)config;
     if (limits->backlog >= BACKLOG_WANTED)
         return false;
     snprintf(out, cap,
@@ -216,12 +228,51 @@ static bool advise_memory(const struct hf_config *config, const struct hf_limits
     return true;
 }
 
+/* Behind a packet filter that follows connections, one that finds no place in its table is dropped without a word. */
+static bool advise_conntrack(const struct hf_config *config, const struct hf_limits *limits, char *out,
+                             size_t cap)
+{
+    uint64_t wanted = config->connections_max + (uint64_t)config->connections_max / 4;
+
+    if (limits->conntrack == 0 || wanted <= limits->conntrack)
+        return false;
+    snprintf(out, cap,
+             "net.netfilter.nf_conntrack_max is %llu, and limits.connections is %u: beyond it the packet "
+             "filter drops "
+             "new connections without a word; sysctl -w net.netfilter.nf_conntrack_max=%llu, or do not "
+             "follow those to "
+             "the server's ports (notrack)",
+             (unsigned long long)limits->conntrack, config->connections_max, (unsigned long long)wanted);
+    return true;
+}
+
+/* A connection of a proxy takes a port of its own for each address that it connects to. */
+static bool advise_ports(const struct hf_config *config, const struct hf_limits *limits, char *out,
+                         size_t cap)
+{
+    uint64_t room = limits->local_ports * (config->listen_count + config->tls_listen_count);
+
+    if (limits->local_ports == 0 || config->proxy_trusted_count == 0 || config->connections_max <= room)
+        return false;
+    snprintf(out, cap,
+             "net.ipv4.ip_local_port_range has %llu ports: a proxy that is set like this machine opens at "
+             "most %llu "
+             "connections to the addresses of listen, and limits.connections is %u; widen it (1024 65535) "
+             "where the "
+             "proxy runs, or give the server more addresses to listen on",
+             (unsigned long long)limits->local_ports, (unsigned long long)room, config->connections_max);
+    return true;
+}
+
+typedef bool advise(const struct hf_config *config, const struct hf_limits *limits, char *out, size_t cap);
+
 bool hf_capacity_advice(const struct hf_config *config, const struct hf_limits *limits, unsigned i, char *out,
                         size_t cap)
 {
-    bool backlog = advise_backlog(limits, out, cap);
+    static advise *const all[] = {advise_backlog, advise_memory, advise_conntrack, advise_ports};
 
-    if (i == 0 && backlog)
-        return true;
-    return i == (backlog ? 1u : 0u) && advise_memory(config, limits, out, cap);
+    for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+        if (all[k](config, limits, out, cap) && i-- == 0)
+            return true;
+    return false;
 }

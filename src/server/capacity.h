@@ -28,6 +28,10 @@ struct hf_limits {
     uint64_t nr_open;     /* fs.nr_open: what that limit can be raised to */
     uint64_t file_max;    /* fs.file-max: open files of the whole system */
     uint64_t backlog;     /* net.core.somaxconn */
+    uint64_t
+        conntrack; /* net.netfilter.nf_conntrack_max: connections that the packet filter can follow; 0: it follows none, or unknown */
+    uint64_t
+        local_ports; /* net.ipv4.ip_local_port_range: ports that this machine has for connections that it opens; 0: unknown */
     uint64_t tcp_pages; /* net.ipv4.tcp_mem, the last: pages that all sockets' buffers may take; 0: unknown */
 };
 

@@ -146,6 +146,31 @@ static void the_machine_is_read(void **state)
                 limits.backlog >= 1);
 }
 
+/* "connections that the packet filter can follow", "ports that this machine has" */
+static void the_ways_to_the_server_are_looked_at(void **state)
+{
+    struct hf_limits limits = machine;
+    struct hf_config c = config_of(2, 100000);
+    char text[512];
+
+    (void)state;
+    limits.conntrack = 125000;
+    limits.local_ports = 28232;
+    assert_false(hf_capacity_advice(&c, &limits, 0, text, sizeof(text)));
+    limits.conntrack--;
+    assert_true(hf_capacity_advice(&c, &limits, 0, text, sizeof(text)));
+    assert_non_null(strstr(text, "nf_conntrack_max=125000"));
+    /* Ports are scarce for a proxy alone, and each address to listen on has them once. */
+    c.proxy_trusted_count = 1;
+    assert_true(hf_capacity_advice(&c, &limits, 1, text, sizeof(text)));
+    assert_non_null(strstr(text, "28232 ports"));
+    assert_false(hf_capacity_advice(&c, &limits, 2, text, sizeof(text)));
+    c.listen_count = 4;
+    assert_false(hf_capacity_advice(&c, &limits, 1, text, sizeof(text)));
+    c = config_of(2, 0);
+    assert_false(hf_capacity_advice(&c, &limits, 0, text, sizeof(text)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +179,7 @@ int main(void)
         cmocka_unit_test(what_is_promised_is_what_fits),
         cmocka_unit_test(what_is_missing_is_told),
         cmocka_unit_test(advice_is_given_where_it_works_and_is_tight),
+        cmocka_unit_test(the_ways_to_the_server_are_looked_at),
         cmocka_unit_test(the_machine_is_read),
     };
 
