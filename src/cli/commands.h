@@ -13,5 +13,6 @@ int hf_cli_sub(int argc, char **argv);
 int hf_cli_history(int argc, char **argv);
 int hf_cli_ping(int argc, char **argv);
 int hf_cli_bench(int argc, char **argv);
+int hf_cli_token(int argc, char **argv);
 
 #endif
