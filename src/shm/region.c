@@ -36,7 +36,8 @@ static struct hf_region_header layout(const struct hf_region_config *c)
     h.channels_bytes = page_up(hf_channels_bytes(channels_per_shard(c)));
     h.sessions_at = h.channels_at + h.channels_bytes * c->shards;
     h.gate_at = h.sessions_at + page_up(hf_sessions_bytes(c->sessions_max, c->workers));
-    h.journals_at = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
+    h.handout_at = h.gate_at + page_up(hf_gate_bytes(c->address_cells, c->workers));
+    h.journals_at = h.handout_at + page_up(hf_handout_bytes(c->handout_bytes));
     h.journal_stride = page_up(hf_journal_bytes());
     h.hints_at = h.journals_at + h.journal_stride * c->workers;
     h.bytes = h.hints_at + page_up(sizeof(struct hf_hints)) * c->workers;
@@ -62,6 +63,7 @@ void hf_region_format(void *memory, const struct hf_region_config *config)
     }
     hf_sessions_format(hf_region_sessions(&r), config->sessions_max, config->workers);
     hf_gate_format(hf_region_gate(&r), config->address_cells, config->workers, config->gate_secret);
+    hf_handout_format(hf_region_handout(&r), config->handout_bytes);
 }
 
 int hf_region_open(struct hf_region *r, void *memory)
@@ -122,6 +124,11 @@ struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t s
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r)
 {
     return at(r, r->header->sessions_at);
+}
+
+struct hf_handout *hf_region_handout(const struct hf_region *r)
+{
+    return at(r, r->header->handout_at);
 }
 
 struct hf_gate_shm *hf_region_gate(const struct hf_region *r)

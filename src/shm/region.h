@@ -9,6 +9,7 @@
 #include "shm/channels.h"
 #include "shm/counters.h"
 #include "shm/gate.h"
+#include "shm/handout.h"
 #include "shm/hints.h"
 #include "shm/journal.h"
 #include "shm/log.h"
@@ -26,6 +27,7 @@ struct hf_region_config {
     uint32_t ring_bytes;                   /* of each ring's data, a power of two */
     uint64_t gate_secret;                  /* random, never told to anybody */
     uint32_t address_cells;                /* of the gate's tables; 0: addresses are not counted */
+    uint32_t handout_bytes;                /* of what the supervisor hands out: the configuration */
     uint64_t boot_id;                      /* random; names this server's life */
 };
 
@@ -74,7 +76,7 @@ struct hf_region_header {
     uint64_t magic;
     struct hf_region_config config;
     uint64_t slots_at, rings_at, ring_stride, tallies_at, tallies_stride, shards_at, log_bytes, channels_at,
-        channels_bytes, sessions_at, gate_at, journals_at, journal_stride, hints_at, bytes;
+        channels_bytes, sessions_at, gate_at, handout_at, journals_at, journal_stride, hints_at, bytes;
     uint64_t started_ms;       /* of the server, wall clock; the supervisor, before any worker */
     _Atomic uint32_t followed; /* somebody has ever followed the subscribers of a channel; any worker */
     /* All three: the supervisor. A worker that sees another generation than it has loads the certificates anew. */
@@ -83,6 +85,7 @@ struct hf_region_header {
     /* The same for the keys of tokens. */
     _Atomic uint32_t auth_generation;
     _Atomic uint32_t auth_reloads, auth_reloads_failed;
+    _Atomic uint32_t config_reloads, config_reloads_failed; /* of the configuration; the supervisor */
     _Atomic uint64_t harmed_ms
         [3]; /* when the demo did its last harm of each kind, monotonic; any worker, by compare-and-swap */
 };
@@ -113,6 +116,7 @@ struct hf_log_shm *hf_region_log(const struct hf_region *r, uint32_t shard);
 struct hf_channels_shm *hf_region_channels(const struct hf_region *r, uint32_t shard);
 struct hf_sessions_shm *hf_region_sessions(const struct hf_region *r);
 struct hf_gate_shm *hf_region_gate(const struct hf_region *r);
+struct hf_handout *hf_region_handout(const struct hf_region *r);
 struct hf_journal_shm *hf_region_journal(const struct hf_region *r, uint32_t slot);
 /* What a worker tells of changes among the subscribers of followed channels. */
 struct hf_hints *hf_region_hints(const struct hf_region *r, uint32_t slot);
