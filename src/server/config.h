@@ -188,9 +188,10 @@ struct hf_config {
     uint32_t idempotency_keys_max; /* idempotency.keys, 100,000; 0 to 10,000,000 */
 
     struct hf_hooks_config hooks;
-    char process_user[256];  /* process.user: who to be once the sockets are bound; "": as it was started */
-    char process_group[256]; /* process.group; "": the user's own */
-    enum hf_seccomp_mode process_seccomp; /* process.seccomp: auto, on, off; default auto */
+    char process_user
+        [HF_CONFIG_TEXT_MAX]; /* process.user: who to be once the sockets are bound; "": as it was started */
+    char process_group[HF_CONFIG_TEXT_MAX]; /* process.group; "": the user's own */
+    enum hf_seccomp_mode process_seccomp;   /* process.seccomp: auto, on, off; default auto */
 
     uint32_t
         drain_timeout_ms; /* drain.timeout, 60 s; 0 to 10 min: from SIGTERM to the last close at the most */

@@ -213,9 +213,9 @@ const struct hf_config_key hf_config_keys[] = {
     {"hooks.disconnect.url", HF_CONFIG_URL, AT(hooks.url[HF_HOOK_DISCONNECT]), .initial = "none",
      .about = "Where to tell that a session has ended"},
 
-    {"process.user", HF_CONFIG_CIPHERS, AT(process_user), .initial = "", .initial_text = "whoever starts it",
+    {"process.user", HF_CONFIG_TEXT, AT(process_user), .initial = "", .initial_text = "whoever starts it",
      .about = "User that a server started as root becomes, for good, when its sockets are bound and its certificates read; a name or a number"},
-    {"process.group", HF_CONFIG_CIPHERS, AT(process_group), .initial = "", .initial_text = "the user's own",
+    {"process.group", HF_CONFIG_TEXT, AT(process_group), .initial = "", .initial_text = "the user's own",
      .about = "Group that it becomes"},
     {"process.seccomp", HF_CONFIG_CHOICE, AT(process_seccomp), .names = seccomp_names, .initial = "auto",
      .about = "Workers may make those system calls only that serving takes; `auto`: where the kernel can, `on`: or the server does not start"},
