@@ -576,7 +576,7 @@ static void note_fill(struct hf_hub *hub, uint32_t to)
 {
     for (int each = 0; each < HF_RING_CLASSES && hf_region_talks(hub->region, hub->slot, to); each++)
         hf_busy_ring(&hub->busy,
-                     hf_ring_used(hf_region_ring(hub->region, (enum hf_ring_class)each, hub->slot, to)));
+                     hf_ring_waiting(hf_region_ring(hub->region, (enum hf_ring_class)each, hub->slot, to)));
 }
 
 void hf_exchange_ring_bells(struct hf_hub *hub)

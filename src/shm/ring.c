@@ -158,3 +158,12 @@ uint64_t hf_ring_used(struct hf_ring *r)
     return atomic_load_explicit(&r->head, memory_order_acquire) -
            atomic_load_explicit(&r->tail, memory_order_acquire);
 }
+
+/* What stands between tail and head is not written over by anybody but us. */
+uint64_t hf_ring_waiting(struct hf_ring *r)
+{
+    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    uint64_t used = atomic_load_explicit(&r->head, memory_order_relaxed) - tail;
+
+    return used > 0 && header_at(r, tail)->len == FILLER ? used - run_length(r, tail) : used;
+}

@@ -57,7 +57,9 @@ uint64_t hf_ring_position(struct hf_ring *r);
 /* Consumer: whether the producer waits for room and there is some now; clears the mark. The caller then wakes the producer. */
 bool hf_ring_producer_due(struct hf_ring *r);
 bool hf_ring_empty(struct hf_ring *r);
-/* Bytes in use, for statistics. */
+/* Bytes in use. */
 uint64_t hf_ring_used(struct hf_ring *r);
+/* Producer: the same without the way back to the beginning, which is no sign of a consumer that is behind. For statistics. */
+uint64_t hf_ring_waiting(struct hf_ring *r);
 
 #endif
