@@ -12,6 +12,7 @@ int hf_cli_pub(int argc, char **argv);
 int hf_cli_sub(int argc, char **argv);
 int hf_cli_history(int argc, char **argv);
 int hf_cli_ping(int argc, char **argv);
+int hf_cli_top(int argc, char **argv);
 int hf_cli_bench(int argc, char **argv);
 int hf_cli_token(int argc, char **argv);
 

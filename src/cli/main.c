@@ -17,6 +17,7 @@ static const struct {
     {"history", "write what a channel keeps to standard output", hf_cli_history},
     {"ping", "measure the way to a server and back", hf_cli_ping},
     {"token", "make and look into tokens, and make keys of the HTTP API", hf_cli_token},
+    {"top", "show what a server does, as it does it", hf_cli_top},
     {"bench", "put load on a server and measure", hf_cli_bench},
 };
 
