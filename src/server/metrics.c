@@ -77,6 +77,8 @@ static void put_census(struct hf_hub *hub, struct hf_buf *out)
 
     put_gauge(out, "sessions", "sessions, with a connection or waiting for one", n.sessions);
     put_gauge(out, "sessions_waiting", "sessions without a connection", n.sessions_waiting);
+    put_gauge(out, "sessions_max", "the most sessions that there may be: session.max",
+              hub->region->config->sessions_max);
     put_gauge(out, "channels", "channels", n.channels);
     put_gauge(out, "log_bytes", "bytes of messages in the shared logs", n.log_bytes);
     put_gauge(out, "log_capacity_bytes", "bytes that the shared logs have room for", n.log_capacity_bytes);
