@@ -215,8 +215,9 @@ static void put_addresses(struct hf_buf *out, const struct hf_config *c)
                     : c->api_tls                            ? "https://"
                                                             : "http://",
                     c->api_listen,
-                    c->api_key[0] != '\0' || c->api_key_count > 0 ? " (with a key)"
-                                          : " (from this machine only: no api.key is set)");
+                    c->api_key[0] != '\0' || c->api_key_count > 0
+                        ? " (with a key)"
+                        : " (from this machine only: no api.key is set)");
     if (c->demo) {
         hf_buf_putf(out, "    demo      %s://", c->api_tls ? "https" : "http");
         put_reachable(out, c->api_listen);
