@@ -440,7 +440,7 @@ def bash_completes_commands_options_and_keys(t):
     check_equal(sorted(complete_in_bash('sub', '--heartbeat-')), ['--heartbeat-memory', '--heartbeat-tolerance'], 'options with a word between')
     check_equal(complete_in_bash('pub', '--heartbeat-memory', f'{ROOT}/READ'), [f'{ROOT}/README.md'], 'a file')
     check_equal(complete_in_bash('bench', 'fan'), ['fanout'], 'a mode')
-    check_equal(complete_in_bash('serve', '--set', 'api.k'), ['api.key='], 'a key')
+    check_equal(complete_in_bash('serve', '--set', 'api.k'), ['api.key=', 'api.keys='], 'keys')
 
 
 @test
