@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -147,16 +148,45 @@ static int check_options(struct serve *s, int argc, char **argv)
     return files > 1 ? usage("--config may be given once", "") : 0;
 }
 
+/* Make the configuration of all that was given. Returns 0, or a negative enum hf_err with s->error. */
 static int configure(struct serve *s, int argc, char **argv)
 {
     int err = 0;
+
+    s->listens = false;
 
     hf_config_default(&s->config);
     for (enum pass pass = PASS_FILE; pass < PASSES && err == 0; pass++)
         err = apply_pass(s, pass, argc, argv);
     if (err == 0)
         err = hf_config_check(&s->config, s->error, sizeof(s->error));
-    return err < 0 ? usage(s->error, "") : 0;
+    return err;
+}
+
+/* --- again, on SIGHUP --- */
+
+struct again {
+    int argc;
+    char **argv;
+};
+
+static int read_again(void *ctx, struct hf_config *out, char *error, size_t error_cap)
+{
+    struct again *again = ctx;
+    struct serve *s = calloc(1, sizeof(*s));
+    int err;
+
+    if (s == NULL) {
+        snprintf(error, error_cap, "%s", strerror(ENOMEM));
+        return HF_ENOMEM;
+    }
+    err = configure(s, again->argc, again->argv);
+    if (err < 0)
+        snprintf(error, error_cap, "%s", s->error);
+    else
+        *out = s->config;
+    free(s);
+    return err;
 }
 
 /* --- what it prints --- */
@@ -238,7 +268,7 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
 
 /* --- */
 
-static int serve(const struct hf_config *config)
+static int serve(const struct hf_config *config, const struct hf_config_source *source)
 {
     struct hf_buf ready;
     int status;
@@ -249,8 +279,8 @@ static int serve(const struct hf_config *config)
     hf_buf_init(&ready, TEXT_MAX);
     put_ready_text(&ready, config);
     hf_buf_put(&ready, "", 1);
-    status =
-        ready.failed ? HF_EXIT_FAILED : hf_supervisor_run(config, &hf_api_http, (const char *)ready.data);
+    status = ready.failed ? HF_EXIT_FAILED
+                          : hf_supervisor_run(config, &hf_api_http, (const char *)ready.data, source);
     hf_buf_release(&ready);
     return status;
 }
@@ -258,6 +288,7 @@ static int serve(const struct hf_config *config)
 int hf_cli_serve(int argc, char **argv)
 {
     struct serve s = {.request = REQUEST_SERVE};
+    struct again again = {argc, argv};
     int status = check_options(&s, argc, argv);
 
     if (status != 0)
@@ -266,6 +297,7 @@ int hf_cli_serve(int argc, char **argv)
         return print(help_head, hf_config_help);
     if (s.request == REQUEST_REFERENCE)
         return print("", hf_config_describe);
-    status = configure(&s, argc, argv);
-    return status != 0 ? status : serve(&s.config);
+    if (configure(&s, argc, argv) < 0)
+        return usage(s.error, "");
+    return serve(&s.config, &(struct hf_config_source){read_again, &again});
 }

@@ -73,6 +73,8 @@ struct hf_engine_ops {
                    struct hf_now now, struct hf_published *out);
     /* Now and then, a bounded piece of work: forget idle channels and old keys. */
     void (*tick)(struct hf_engine *e, struct hf_now now);
+    /* The configuration has changed: hf_engine_config.channel_idle_ms is this now. */
+    void (*set_channel_idle)(struct hf_engine *e, uint32_t channel_idle_ms);
     void (*free)(struct hf_engine *e);
 };
 

@@ -438,6 +438,11 @@ static void memory_tick(struct hf_engine *base, struct hf_now now)
             forget_idle_channels(e, &e->shards[i], now);
 }
 
+static void memory_set_channel_idle(struct hf_engine *base, uint32_t channel_idle_ms)
+{
+    memory_engine(base)->config.channel_idle_ms = channel_idle_ms;
+}
+
 static void memory_free(struct hf_engine *base)
 {
     struct memory_engine *e = memory_engine(base);
@@ -460,6 +465,7 @@ static const struct hf_engine_ops memory_ops = {
     .open = memory_open,
     .publish = memory_publish,
     .tick = memory_tick,
+    .set_channel_idle = memory_set_channel_idle,
     .free = memory_free,
 };
 

@@ -35,16 +35,21 @@ static const struct hf_refusal refused_rate = {HF_COUNT_REFUSED_RATE, 503, HF_CO
 static const struct hf_refusal refused_address = {HF_COUNT_REFUSED_ADDRESS, 429, HF_CODE_LIMIT,
                                                   "this address has as many connections as it may"};
 
-void hf_admission_init(struct hf_hub *hub)
+void hf_admission_configure(struct hf_hub *hub)
 {
     const struct hf_config *config = hub->config;
     uint32_t burst = config->admission_burst != 0 ? config->admission_burst : config->admission_rate;
 
-    hub->gate = hf_region_gate(hub->region);
     hub->gate_config =
         (struct hf_gate_config){.rate = config->admission_rate, .burst = burst < 2 ? 2 : burst};
     hub->young_max = (config->handshakes_max + hub->workers - 1) / hub->workers;
+}
+
+void hf_admission_init(struct hf_hub *hub)
+{
+    hub->gate = hf_region_gate(hub->region);
     hf_list_init(&hub->young);
+    hf_admission_configure(hub);
 }
 
 /* ---- Addresses ---- */

@@ -32,6 +32,8 @@ extern const struct hf_refusal hf_refused_draining, hf_refused_sessions, hf_refu
 
 /* The hub's part of the gate, at its start. */
 void hf_admission_init(struct hf_hub *hub);
+/* Again from the configuration, which has changed. */
+void hf_admission_configure(struct hf_hub *hub);
 
 /* A valid request: what a trusted proxy says of its client becomes the connection's address. */
 void hf_admission_name(struct hf_conn *c, const struct hf_handshake *h);

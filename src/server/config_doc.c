@@ -43,6 +43,7 @@ static const char intro[] =
     "- With `--set` a list is written with commas; `none` is the empty list.\n"
     "- A certificate is a PEM file, with its chain behind it; in one text with its key's file it is "
     "`CERTIFICATE:KEY`. Without a key both are in one file.\n"
+    "- Keys with ↻ change on SIGHUP, without a restart: see below.\n"
     "- Better write `api.key` and `hooks.secret` into the file than on the command line, where other users "
     "of the machine can "
     "read it.\n"
@@ -62,6 +63,27 @@ static const char intro[] =
     "other addresses than loopback ones need "
     "`auth.keys`, or `auth.anonymous`; "
     "each `hooks.….url` needs `hooks.secret`.\n";
+
+static const char reload_text[] =
+    "\n"
+    "## Reloading\n"
+    "\n"
+    "SIGHUP to the supervisor reads everything anew: the file, the certificates and the keys of tokens; what "
+    "the command line says stays above the "
+    "file. It is taken as a whole or not at all. Whatever "
+    "is wrong with a part of it leaves all of the old in force and is logged as `config_kept`, "
+    "`certificates_kept` or `keys_kept` with the reason.\n"
+    "\n"
+    "- Each key that has changed is logged: `config_changed key=… from=… to=…`; one without ↻ as "
+    "`config_needs_restart`, each time until "
+    "there is one. At the end comes `config_reloaded` with their numbers, "
+    "or `nothing_to_reload`.\n"
+    "- The workers get the new configuration from the supervisor, whole, between two turns of their loops; "
+    "one that starts later begins with it.\n"
+    "- What counts for a connection from its beginning (its heartbeat interval) holds for new ones. "
+    "Subscriptions that the rules allow "
+    "no longer end with `unsubscribed forbidden`.\n"
+    "- `config_reloads_total{result}` counts them.\n";
 
 static const char namespaces_intro[] = "\n"
                                        "Each pattern in it is a channel's name, or the beginning of names "
@@ -105,7 +127,8 @@ static void describe_row(struct hf_buf *out, const struct hf_config_key *key)
     char allowed[96];
 
     hf_config_key_allowed(key, allowed, sizeof(allowed));
-    hf_buf_putf(out, "| `%s` | %s | %s | %s |\n", key->name, initial_of(key), allowed, key->about);
+    hf_buf_putf(out, "| `%s`%s | %s | %s | %s |\n", key->name, key->live ? " ↻" : "", initial_of(key),
+                allowed, key->about);
 }
 
 static void describe_namespaces(struct hf_buf *out)
@@ -137,6 +160,7 @@ void hf_config_describe(struct hf_buf *out)
         if (key->kind == HF_CONFIG_NAMESPACES)
             describe_namespaces(out);
     }
+    hf_buf_puts(out, reload_text);
 }
 
 static void help_key(struct hf_buf *out, const char *indent, const struct hf_config_key *key)

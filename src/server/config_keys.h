@@ -31,7 +31,9 @@ enum hf_config_kind {
 struct hf_config_key {
     const char *name; /* parts separated by dots: the nesting in the file */
     enum hf_config_kind kind;
-    size_t offset;            /* in struct hf_config */
+    size_t offset, size; /* in struct hf_config */
+    bool
+        live; /* a reload may change it: who uses it looks at the configuration each time, or in hf_hub_reconfigured() */
     size_t count_offset;      /* of a list: where its size_t count is */
     uint32_t min, max;        /* of the three kinds of numbers */
     const char *const *names; /* of a choice: by value, NULL behind the last */
@@ -127,6 +129,11 @@ int hf_config_origin_append(struct hf_config *c, struct hf_str value, char *erro
 
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);
+
+/* Append a value as a file would have it; of a list with commas between. A secret is hidden, and of keys only the names are shown. */
+void hf_config_key_put(const struct hf_config_key *key, const struct hf_config *c, struct hf_buf *out);
+/* Whether that is all of the value. */
+bool hf_config_is_shown(const struct hf_config_key *key);
 
 /* Write a number as a file would have it: "25s", "64KiB", "1024". */
 void hf_config_number_text(enum hf_config_kind kind, uint32_t n, char *out, size_t cap);

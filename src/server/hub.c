@@ -137,6 +137,14 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     return hub;
 }
 
+void hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now)
+{
+    hub->now = now;
+    hf_admission_configure(hub);
+    hub->engine->ops->set_channel_idle(hub->engine, channel_idle_ms(hub->config));
+    hf_rules_changed(hub);
+}
+
 static void free_dead(struct hf_hub *hub)
 {
     struct hf_list *node;

@@ -82,6 +82,9 @@ void hf_hub_progress(struct hf_conn *conn, struct hf_now now);
 
 /* So late it is, for the calls of service.h that come next. */
 void hf_hub_set_now(struct hf_hub *hub, struct hf_now now);
+/* What its configuration says has changed: as far as a key may change at run time, it holds from now on. */
+void hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now);
+
 /* One turn: see above. */
 void hf_hub_turn(struct hf_hub *hub, struct hf_now now);
 /* When the next turn is due at the latest, monotonic ms; `now` where work is left already. */

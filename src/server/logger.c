@@ -82,6 +82,12 @@ void hf_logger_open(int fd, enum hf_log_level level, enum hf_log_format format)
     open_anew();
 }
 
+void hf_logger_set(enum hf_log_level level, enum hf_log_format format)
+{
+    hf_log_threshold = level;
+    logger.format = format;
+}
+
 void hf_logger_identify(int worker)
 {
     logger.worker = worker;

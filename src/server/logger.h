@@ -53,13 +53,17 @@ struct hf_log_field {
  */
 void hf_logger_open(int fd, enum hf_log_level level, enum hf_log_format format);
 
+/* Level and form from now on, to where it writes already. */
+void hf_logger_set(enum hf_log_level level, enum hf_log_format format);
+
 /* Close what hf_logger_open opened; back to the state before the first call. */
 void hf_logger_close(void);
 
 /* Who writes: slot of the worker, or -1 for the supervisor. To be called after each fork, in the child: the pid is taken here. */
 void hf_logger_identify(int worker);
 
-extern enum hf_log_level hf_log_threshold; /* read by hf_log_enabled() only, written by hf_logger_open() */
+extern enum hf_log_level
+    hf_log_threshold; /* read by hf_log_enabled() only, written by hf_logger_open() and _set() */
 
 static inline bool hf_log_enabled(enum hf_log_level level)
 {

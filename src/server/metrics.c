@@ -53,6 +53,16 @@ static void put_histogram(const struct hf_hub *hub, enum hf_measure which, struc
     hf_buf_putf(out, "\nholdfast_%s_count %llu\n", name->metric, count);
 }
 
+static void put_config(const struct hf_hub *hub, struct hf_buf *out)
+{
+    const struct hf_region_header *h = hub->region->header;
+
+    put_head(out, "config_reloads_total", "counter", "times that the configuration was read anew, by result");
+    hf_buf_putf(out, "holdfast_config_reloads_total{result=\"ok\"} %u\n", atomic_load(&h->config_reloads));
+    hf_buf_putf(out, "holdfast_config_reloads_total{result=\"failed\"} %u\n",
+                atomic_load(&h->config_reloads_failed));
+}
+
 /* What the supervisor counts, and what follows from the time. */
 static void put_tls(const struct hf_hub *hub, struct hf_buf *out)
 {
@@ -172,6 +182,7 @@ int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out)
         put_gauge(out, hf_gauge_names[i].metric, hf_gauge_names[i].help,
                   hf_census_gauge(hub, HF_ALL_WORKERS, (enum hf_gauge)i));
     put_census(hub, out);
+    put_config(hub, out);
     put_tls(hub, out);
     for (int i = 0; i < HF_MEASURES; i++)
         put_histogram(hub, (enum hf_measure)i, out);

@@ -5,6 +5,7 @@
 #define HF_SERVER_SUPERVISOR_H
 
 #include "server/config.h"
+#include "server/config_reload.h"
 
 #include <sys/socket.h>
 
@@ -26,8 +27,10 @@ struct hf_api_ops {
 
 /*
  * Serve until SIGTERM or SIGINT and return the exit status: 0 after a drain, 1 where serving failed later, 2 where it could not start (port in use,
- * descriptors, memory), with one clear line on standard error. ready_text: printed to standard error once all workers serve, NULL: nothing.
+ * descriptors, memory), with one clear line on standard error. ready_text: printed to standard error once all workers serve, NULL: nothing. source: where the configuration is
+ * read anew on SIGHUP.
  */
-int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api, const char *ready_text);
+int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api, const char *ready_text,
+                      const struct hf_config_source *source);
 
 #endif

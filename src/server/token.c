@@ -127,6 +127,7 @@ static void take(struct hf_conn *c, const struct hf_msg *m, struct hf_identity *
     c->identity = fresh;
     hf_count(c->hub->counters, HF_COUNT_TOKENS_REFRESHED, 1);
     hf_conn_schedule(c);
+    hf_rules_enforce(c);
 }
 
 void hf_token_refresh(struct hf_conn *c, const struct hf_msg *m)

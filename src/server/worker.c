@@ -44,7 +44,10 @@ struct listener {
 };
 
 struct worker {
-    const struct hf_worker_setup *setup;
+    const struct hf_worker_setup *setup; /* &own */
+    struct hf_worker_setup own;          /* with &config */
+    struct hf_config config;             /* as the supervisor handed it out last */
+    uint64_t config_version;
     struct hf_hub *hub;
     struct hf_loop *loop;
     struct hf_now now;
@@ -371,6 +374,19 @@ static bool start_api(struct worker *w)
     return hf_loop_add(w->loop, &w->api_watch, true) == 0;
 }
 
+/* The supervisor has handed out another configuration, which it has found good. Between two turns nobody looks at a part of it. */
+static void follow_config(struct worker *w)
+{
+    struct hf_handout *handout = hf_region_handout(w->setup->region);
+
+    if (!hf_handout_newer(handout, w->config_version))
+        return;
+    w->config_version = hf_handout_get(handout, &w->config);
+    hf_logger_set(w->config.log_level, w->config.log_format);
+    hf_hub_reconfigured(w->hub, w->now);
+    hf_log(HF_LOG_DEBUG, "config_followed", hf_kv_u64("version", w->config_version));
+}
+
 /* The supervisor has found the certificates' files good; should they be bad by now, the old ones stay in force. */
 static void follow_reload(struct worker *w)
 {
@@ -382,6 +398,7 @@ static void follow_reload(struct worker *w)
     if (generation == w->tls_generation)
         return;
     w->tls_generation = generation;
+    follow_config(w); /* It was handed out before the generation was raised. */
     if (hf_certificates_load(w->setup->config, w->setup->tls_secret, false, &tls, error, sizeof(error)) < 0) {
         hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_TLS_RELOADS_MISSED, 1);
         hf_log(HF_LOG_ERROR, "certificates_kept", hf_kv_text("why", error));
@@ -402,6 +419,7 @@ static void follow_keys(struct worker *w)
     if (generation == w->auth_generation)
         return;
     w->auth_generation = generation;
+    follow_config(w);
     if (hf_auth_load(w->setup->config, &auth, error, sizeof(error)) < 0) {
         hf_count(&w->setup->region->slots[w->setup->slot].counters, HF_COUNT_KEY_RELOADS_MISSED, 1);
         hf_log(HF_LOG_ERROR, "keys_kept", hf_kv_text("why", error));
@@ -540,6 +558,7 @@ static void turn(struct worker *w)
     hf_hub_set_now(w->hub, w->now);
     if (w->accept_again_ms != 0 && w->now.mono_ms >= w->accept_again_ms)
         end_pause(w);
+    follow_config(w);
     follow_reload(w);
     follow_shed(w);
     follow_keys(w);
@@ -650,7 +669,11 @@ int hf_worker_run(const struct hf_worker_setup *setup)
 
     if (w == NULL)
         return 1;
-    w->setup = setup;
+    w->config = *setup->config;
+    w->config_version = setup->config_version;
+    w->own = *setup;
+    w->own.config = &w->config;
+    w->setup = &w->own;
     if (!set_up(w, &transport)) {
         hf_log(HF_LOG_ERROR, "worker_failed", hf_kv_errno("error", errno));
         return 1;

@@ -23,6 +23,7 @@ struct hf_worker_setup {
     struct hf_tls *tls;        /* as the supervisor has checked it; NULL: no certificate is configured */
     uint32_t tls_generation;   /* which it is */
     const uint8_t *tls_secret; /* of the session tickets */
+    uint64_t config_version;   /* which config is: hf_region_handout() */
     struct hf_auth
         *auth; /* likewise: the keys of tokens; NULL: none is configured. The worker's from now on */
     uint32_t auth_generation;
