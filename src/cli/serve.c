@@ -88,13 +88,15 @@ static int add_listen(struct serve *s, const char *address)
     return hf_config_add_listen(&s->config, address, "--listen", s->error, sizeof(s->error));
 }
 
-/* config.h: "embedded defaults, a YAML file, --set and the short options, in this order", in whatever order they were given. */
-enum pass { PASS_FILE, PASS_SET, PASS_SHORT, PASSES };
+/* config.h: "embedded defaults, a YAML file, the environment, --set and the short options, in this order", in whatever order they were given. */
+enum pass { PASS_FILE, PASS_ENVIRONMENT, PASS_SET, PASS_SHORT, PASSES };
 
 static int apply(struct serve *s, enum pass pass, int option, const char *value)
 {
     if (pass == PASS_FILE)
         return option == OPT_CONFIG ? hf_config_load(&s->config, value, s->error, sizeof(s->error)) : 0;
+    if (pass == PASS_ENVIRONMENT)
+        return 0; /* No option has a part in it. */
     if (pass == PASS_SET)
         return option == OPT_SET ? hf_config_set(&s->config, value, "--set", s->error, sizeof(s->error)) : 0;
     switch (option) {
@@ -119,6 +121,8 @@ static int apply_pass(struct serve *s, enum pass pass, int argc, char **argv)
 {
     int option, err = 0;
 
+    if (pass == PASS_ENVIRONMENT)
+        return hf_config_environment(&s->config, environ, s->error, sizeof(s->error));
     optind = 0; /* glibc: begin anew. */
     while (err == 0 && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1)
         err = apply(s, pass, option, optarg);
@@ -268,6 +272,14 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
 
 /* --- */
 
+/* No error: a container's platform may put names of its own there, as Kubernetes does for a service that is called holdfast. */
+static void tell_unknown(void *ctx, struct hf_str name, const char *nearest)
+{
+    (void)ctx;
+    hf_log(HF_LOG_WARNING, "environment_unknown", hf_kv_str("variable", name),
+           hf_kv_text("did_you_mean", nearest));
+}
+
 static int serve(const struct hf_config *config, const struct hf_config_source *source)
 {
     struct hf_buf ready;
@@ -275,6 +287,7 @@ static int serve(const struct hf_config *config, const struct hf_config_source *
 
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
+    hf_config_environment_unknown(environ, tell_unknown, NULL);
     signal(SIGPIPE, SIG_IGN); /* A reader of standard error that went away must not end the server. */
     hf_buf_init(&ready, TEXT_MAX);
     put_ready_text(&ready, config);

@@ -1,5 +1,5 @@
 /*
- * config.h - the configuration of `holdfast serve`: embedded defaults, a YAML file, --set and the short options, in this order.
+ * config.h - the configuration of `holdfast serve`: embedded defaults, a YAML file, the environment, --set and the short options, in this order.
  * The struct is plain and filled before any worker starts; nobody changes it afterwards.
  */
 #ifndef HF_SERVER_CONFIG_H
@@ -212,6 +212,15 @@ int hf_config_load(struct hf_config *c, const char *path, char *error, size_t er
 /* Apply "key=value" ("heartbeat.interval=5s"); `origin` names where it stood, for the error ("--set"). As hf_config_load. */
 int hf_config_set(struct hf_config *c, const char *assignment, const char *origin, char *error,
                   size_t error_cap) HF_MUST_CHECK;
+
+/* Apply the variables HOLDFAST_KEY (HOLDFAST_HEARTBEAT_INTERVAL=5s) of an environment such as environ; others are passed over. As hf_config_set. */
+int hf_config_environment(struct hf_config *c, char *const *environment, char *error,
+                          size_t error_cap) HF_MUST_CHECK;
+
+/* Tell of each variable HOLDFAST_... that is no key's, and which one may have been meant ("": none is near). */
+void hf_config_environment_unknown(char *const *environment,
+                                   void (*tell)(void *ctx, struct hf_str name, const char *nearest),
+                                   void *ctx);
 
 /* What only shows when all is known: interval within min and max, segment size against message size … As hf_config_load. */
 int hf_config_check(const struct hf_config *c, char *error, size_t error_cap) HF_MUST_CHECK;

@@ -127,6 +127,9 @@ int hf_config_auth_key_append(struct hf_config *c, struct hf_str value, char *er
 int hf_config_api_key_append(struct hf_config *c, struct hf_str value, char *error, size_t cap) HF_MUST_CHECK;
 int hf_config_origin_append(struct hf_config *c, struct hf_str value, char *error, size_t cap) HF_MUST_CHECK;
 
+/* Write the name of the variable that sets this key: HOLDFAST_HEARTBEAT_INTERVAL. */
+void hf_config_variable(const char *key, char *out, size_t cap);
+
 /* Write what is allowed: "100ms to 1h", "true or false". */
 void hf_config_key_allowed(const struct hf_config_key *key, char *out, size_t cap);
 

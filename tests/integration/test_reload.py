@@ -134,6 +134,22 @@ def the_command_line_stays_above_the_file(t):
 
 
 @test
+def the_environment_stands_between_file_and_command_line(t):
+    names = {'HOLDFAST_HISTORY_MESSAGES': '3', 'HOLDFAST_HEARTBEAT_INTERVAL': '30s', 'HOLDFAST_HISTORY_MESSAGE': '9'}
+    os.environ.update(names)
+    for name in names:
+        t.cleanup(lambda name=name: os.environ.pop(name))
+    on = Configured(t, 'history: {messages: 100}\n', workers=1, heartbeat_interval='20s')
+    ws = t.own(RawWs.open(on.server.port, protocols=['holdfast.v1.json']))
+    check_equal(ws.recv_json()['heartbeat']['interval'], 20000, 'the command line over the environment')
+    on.reload('history: {messages: 50}\n')
+    for n in range(5):
+        on.server.publish('room', n)
+    check_equal(len(on.server.post('/api/history', {'channel': 'room'})['messages']), 3, 'the environment over the file')
+    check('event=environment_unknown variable=HOLDFAST_HISTORY_MESSAGE did_you_mean=HOLDFAST_HISTORY_MESSAGES' in on.server.log(), 'told')
+
+
+@test
 def a_worker_that_starts_later_has_the_newest(t):
     on = Configured(t, OPEN, workers=2)
     on.reload(A_ONLY)

@@ -1,4 +1,4 @@
-/* What of a configuration that is read anew takes effect, and how the changes are told. */
+/* What of a configuration that is read anew takes effect, and how the changes are told; and the environment, which is read with it. */
 #include "server/config_reload.h"
 
 #include "server/config_keys.h"
@@ -191,6 +191,61 @@ static void a_text_of_a_value_is_that_value(void **state)
     }
 }
 
+/* ---- The environment ---- */
+
+static void note_unknown(void *ctx, struct hf_str name, const char *nearest)
+{
+    size_t used = strlen(told);
+
+    (void)ctx;
+    snprintf(told + used, sizeof(told) - used, "%.*s (%s)\n", (int)name.len, name.data, nearest);
+}
+
+static void variables_are_keys(void **state)
+{
+    char *const environment[] = {(char[]){"PATH=/bin"},
+                                 (char[]){"HOLDFAST_HEARTBEAT_INTERVAL=5s"},
+                                 (char[]){"HOLDFAST_LIMITS_CONNECTIONS_PER_ADDRESS=7"},
+                                 (char[]){"HOLDFAST_LISTEN=127.0.0.1:1,[::1]:2"},
+                                 (char[]){"HOLDFAST_PORT=tcp://10.0.0.1:80"},
+                                 (char[]){"HOLDFAST_HEARTBET_INTERVAL=6s"},
+                                 (char[]){"HOLDFASTX=1"},
+                                 (char[]){"HOLDFAST_heartbeat_min=1s"},
+                                 NULL};
+    char *const bad[] = {(char[]){"HOLDFAST_WORKERS=many"}, NULL};
+    char *const in_file[] = {(char[]){"HOLDFAST_NAMESPACES=a"}, NULL};
+    char error[512];
+
+    (void)state;
+    assert_int_equal(hf_config_environment(&wanted, environment, error, sizeof(error)), 0);
+    assert_int_equal(wanted.heartbeat_interval_ms, 5000);
+    assert_int_equal(wanted.heartbeat_min_ms, 10000);
+    assert_int_equal(wanted.address_connections_max, 7);
+    assert_int_equal(wanted.listen_count, 2);
+    hf_config_environment_unknown(environment, note_unknown, NULL);
+    assert_string_equal(told, "HOLDFAST_PORT ()\n"
+                              "HOLDFAST_HEARTBET_INTERVAL (HOLDFAST_HEARTBEAT_INTERVAL)\n"
+                              "HOLDFAST_heartbeat_min (HOLDFAST_HEARTBEAT_MIN)\n");
+    assert_int_equal(hf_config_environment(&wanted, bad, error, sizeof(error)), HF_EINVAL);
+    assert_string_equal(
+        error, "environment: HOLDFAST_WORKERS: 'many' is not a whole number; allowed is 1 to 256, or auto");
+    assert_int_equal(hf_config_environment(&wanted, in_file, error, sizeof(error)), HF_EINVAL);
+}
+
+static void no_two_keys_have_one_variable(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++)
+        for (size_t j = 0; j < i; j++) {
+            char a[64], b[64];
+
+            hf_config_variable(hf_config_keys[i].name, a, sizeof(a));
+            hf_config_variable(hf_config_keys[j].name, b, sizeof(b));
+            assert_string_not_equal(a, b);
+            assert_true(strlen(a) < sizeof(a) - 1);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +256,8 @@ int main(void)
         cmocka_unit_test_setup(namespaces_are_told_one_by_one, begin),
         cmocka_unit_test_setup(each_key_is_whole, begin),
         cmocka_unit_test_setup(a_text_of_a_value_is_that_value, begin),
+        cmocka_unit_test_setup(variables_are_keys, begin),
+        cmocka_unit_test_setup(no_two_keys_have_one_variable, begin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
