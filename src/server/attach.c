@@ -628,7 +628,7 @@ void hf_detach(struct hf_conn *c, bool end)
         return;
     hf_conns_unbind(&hub->conns, c->session->number);
     if (end && hf_session_end(&hub->sessions, c->session, c->generation, hub->now.mono_ms))
-        hf_presence_ended(hub, c->session);
+        hf_presence_session_changed(hub, c->session);
     if (!end)
         hf_session_park(&hub->sessions, c->session, c->generation, hub->now.mono_ms);
     c->session = NULL;

@@ -22,19 +22,17 @@ static struct hf_session_sub *cell_of(const struct hf_sessions *t, const struct 
 /* For a session that is ours, without a connection. */
 static int add_cell(struct hf_hub *hub, struct hf_session *s, const struct hf_topic *t)
 {
+    uint64_t latest = hf_rules_latest(hub, hf_topic_name(t)) ? HF_SUB_LATEST : 0;
     uint32_t count;
     struct hf_session_sub *cell = cell_of(&hub->sessions, s, t->cid, &count);
-    uint64_t flags = HF_SUB_GRANTED;
 
     if (cell != NULL) {
-        atomic_store(&cell->cid, atomic_load(&cell->cid) | HF_SUB_GRANTED);
+        atomic_fetch_or(&cell->cid, HF_SUB_GRANTED);
         return 0;
     }
-    if (hf_rules_latest(hub, hf_topic_name(t)))
-        flags |= HF_SUB_LATEST;
     if (count >= hub->config->session_subscriptions_max ||
-        hf_session_sub_add(&hub->sessions, s, t->cid | flags, atomic_load(&t->channel->head),
-                           hub->now.mono_ms) == NULL)
+        hf_session_sub_add(&hub->sessions, s, t->cid | HF_SUB_GRANTED | latest,
+                           atomic_load(&t->channel->head), hub->now.mono_ms) == NULL)
         return HF_ELIMIT;
     hf_presence_changed(hub, t->channel, t->cid, s->number);
     return 0;
@@ -96,20 +94,8 @@ static int subscribe_parked(struct hf_hub *hub, struct hf_session *s, uint64_t s
     return err;
 }
 
-static int end_parked(struct hf_hub *hub, struct hf_session *s, uint64_t state, uint16_t close_code)
+static int for_connected(struct hf_conn *c, uint8_t act, struct hf_str channel)
 {
-    if (!hf_service_ends_session(close_code))
-        return 0;
-    if (!hf_session_end_parked(&hub->sessions, s, state))
-        return HF_EAGAIN;
-    hf_presence_ended(hub, s);
-    return 0;
-}
-
-static int for_connected(struct hf_conn *c, uint8_t act, uint16_t close_code, struct hf_str channel)
-{
-    if (act == HF_ACT_DISCONNECT)
-        return hf_service_end_local(c->hub, c->session->number, close_code);
     if (c->phase != HF_CONN_OPEN)
         return HF_EAGAIN;
     return act == HF_ACT_SUBSCRIBE ? hf_dispatch_grant(c, channel) : hf_dispatch_revoke(c, channel);
@@ -121,17 +107,18 @@ int hf_grant(struct hf_hub *hub, uint64_t session, uint8_t act, uint16_t close_c
     struct hf_session *s;
     uint64_t state;
 
-    if (c != NULL)
-        return for_connected(c, act, close_code, channel);
+    if (c != NULL && act != HF_ACT_DISCONNECT)
+        return for_connected(c, act, channel);
     s = hf_sessions_get(&hub->sessions, session);
-    if (s == NULL)
+    if (s == NULL || hf_state_phase(atomic_load(&s->state)) == HF_SESSION_ENDED)
         return HF_ENOTFOUND;
+    if (act == HF_ACT_DISCONNECT)
+        return hf_service_end_local(hub, session, close_code);
     hf_attach_orphan(hub, s);
     state = atomic_load(&s->state);
     switch (hf_state_phase(state)) {
     case HF_SESSION_PARKED:
-        return act == HF_ACT_DISCONNECT ? end_parked(hub, s, state, close_code)
-                                        : subscribe_parked(hub, s, state, act, channel);
+        return subscribe_parked(hub, s, state, act, channel);
     case HF_SESSION_LIVE:
         return HF_EAGAIN;
     default:

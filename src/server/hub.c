@@ -214,7 +214,7 @@ static void session_gone(void *ctx, struct hf_session *s)
 {
     struct hf_hub *hub = ctx;
 
-    hf_presence_ended(hub, s);
+    hf_presence_session_changed(hub, s);
     hf_count(hub->counters, HF_COUNT_SESSIONS_EXPIRED, 1);
     /* One that was ended before was written down then. */
     if (hub->now.mono_ms - atomic_load(&s->parked_ms) >= hub->config->session_ttl_ms)

@@ -1,9 +1,10 @@
 /*
  * presence.c - the channels that this worker follows, and how it finds their members.
  */
-#include "server/presence_state.h"
+#include "server/presence.h"
 
 #include "base/assert.h"
+#include "server/presence_state.h"
 #include "shm/crash.h"
 #include "wire/items.h"
 
@@ -35,7 +36,7 @@ void hf_presence_changed(struct hf_hub *hub, const struct hf_channel *channel, h
     hub->bells[hub->slot / 64] &= ~(UINT64_C(1) << (hub->slot % 64)); /* We look without one. */
 }
 
-void hf_presence_ended(struct hf_hub *hub, const struct hf_session *s)
+void hf_presence_session_changed(struct hf_hub *hub, const struct hf_session *s)
 {
     uint64_t number = s->number;
     struct hf_session_sub *cell;

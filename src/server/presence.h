@@ -34,8 +34,8 @@ enum {
 
 /* A session has begun or ended a subscription. */
 void hf_presence_changed(struct hf_hub *hub, const struct hf_channel *channel, hf_cid cid, uint64_t session);
-/* A session has ended, by its own wish, the backend's, or time. Its home says so once more before it is freed. */
-void hf_presence_ended(struct hf_hub *hub, const struct hf_session *s);
+/* A session has ended, by its own wish, the backend's, or time (its home says so once more before it is freed); or its user's info is another. */
+void hf_presence_session_changed(struct hf_hub *hub, const struct hf_session *s);
 
 /* ---- Questions ---- */
 
@@ -56,6 +56,8 @@ void hf_presence_put_member(struct hf_buf *out, enum hf_encoding encoding,
 /* This subscription is to be told of joins and leaves. Where that cannot be (as above), its client is told. */
 void hf_presence_watch(struct hf_sub *s);
 void hf_presence_unwatch(struct hf_sub *s);
+/* It may not any more: its client is told, and the session forgets that it wanted to. */
+void hf_presence_forbid(struct hf_sub *s);
 /* It has just been sent the members: events from before then are not told any more. */
 void hf_presence_caught_up(struct hf_sub *s);
 

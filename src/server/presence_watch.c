@@ -171,6 +171,14 @@ void hf_presence_end_watch(struct hf_follow *f)
     }
 }
 
+void hf_presence_forbid(struct hf_sub *s)
+{
+    hf_presence_unwatch(s);
+    atomic_fetch_and(&s->cell->cid, ~HF_SUB_PRESENCE);
+    hf_rules_count_refusal(s->conn->hub, HF_RIGHT_PRESENCE);
+    complain(s, HF_CODE_FORBIDDEN, hf_rules_reason(HF_RIGHT_PRESENCE));
+}
+
 void hf_presence_caught_up(struct hf_sub *s)
 {
     struct hf_follow *f;

@@ -79,6 +79,12 @@ static void end_subscription(struct hf_conn *c, struct hf_sub *s)
     hf_sub_remove(s);
 }
 
+/* The subscription may stay, but without joins and leaves. */
+static bool may_watch(const struct hf_conn *c, const struct hf_sub *s)
+{
+    return hf_rules_judge(c, HF_RIGHT_PRESENCE, hf_topic_name(s->topic)) != HF_DENY;
+}
+
 /* Returns how many subscriptions were looked at. */
 static uint32_t enforce(struct hf_conn *c)
 {
@@ -90,6 +96,8 @@ static uint32_t enforce(struct hf_conn *c)
         if ((atomic_load(&s->cell->cid) & HF_SUB_GRANTED) == 0 &&
             hf_rules_judge(c, HF_RIGHT_SUBSCRIBE, hf_topic_name(s->topic)) == HF_DENY)
             end_subscription(c, s);
+        else if (s->watches && !may_watch(c, s))
+            hf_presence_forbid(s);
     }
     return looked;
 }

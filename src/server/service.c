@@ -241,7 +241,7 @@ static int end_parked(struct hf_hub *hub, struct hf_session *s, uint64_t state, 
         return 0;
     if (!hf_session_end_parked(&hub->sessions, s, state))
         return HF_EAGAIN;
-    hf_presence_ended(hub, s);
+    hf_presence_session_changed(hub, s);
     hf_journal_session_over(hub, s, code);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "server/token.h"
 
 #include "server/jwt.h"
+#include "server/presence.h"
 #include "shm/sessions.h"
 #include "ws/handshake.h"
 
@@ -102,8 +103,12 @@ bool hf_token_owns(const struct hf_conn *c, const struct hf_session *s)
 
 int hf_token_sign_session(struct hf_conn *c, const struct hf_identity *identity)
 {
-    return hf_session_identity_set(&c->hub->sessions, c->session, hf_identity_user(identity),
-                                   hf_identity_info(identity), c->hub->now.mono_ms);
+    int err = hf_session_identity_set(&c->hub->sessions, c->session, hf_identity_user(identity),
+                                      hf_identity_info(identity), c->hub->now.mono_ms);
+
+    if (err == 0)
+        hf_presence_session_changed(c->hub, c->session);
+    return err;
 }
 
 /* ---- A fresh token ---- */
