@@ -115,6 +115,7 @@ def json_and_text_tell_the_same(t):
 @test
 def the_shape_of_the_stats(t):
     mine = t.own(Server(workers=2).start())
+    wait_until(lambda: all(worker['running'] for worker in stats(mine)['workers']), 'both workers run')
     answer = stats(mine)
     check_equal(sorted(answer), ['serverId', 'started', 'time', 'total', 'version', 'workers'], 'members')
     check(answer['started'] <= answer['time'], f'started {answer["started"]} before {answer["time"]}')

@@ -105,6 +105,12 @@ def api_of(server):
     return f'http://127.0.0.1:{server.api_port}'
 
 
+def wait_running(server, key):
+    """Its workers, all of them."""
+    headers = {'Authorization': f'Bearer {key}'}
+    wait_until(lambda: all(worker['running'] for worker in server.api('GET', '/api/stats', headers=headers).json['workers']), 'all workers run')
+
+
 def run_top(*arguments, env=None, deadline_s=DEADLINE_S * 2):
     done = subprocess.run([HOLDFAST, 'top', *arguments], capture_output=True, text=True, timeout=deadline_s, check=False,
                           env={**os.environ, **(env or {})})
@@ -119,7 +125,7 @@ def a_live_view_under_load(t):
         ws.send_json({'type': 'subscribe', 'channel': 'market/eur'})
     t.own(Load(server, ['market/eur', 'market/eur', 'chat/1']))
     top = t.own(Terminal('--api', api_of(server), '-i', '0.5'))
-    frame = top.frame_with(r'market/eur.*SLOW SESSIONS', 'a frame with the busiest channel')
+    frame = top.frame_with(r'runs.*runs.*market/eur.*SLOW SESSIONS', 'a frame with both workers and the busiest channel')
     print('# the screen of `holdfast top` under load, 80 x 24:')
     for line in frame:
         print(f'#   |{line}')
@@ -158,13 +164,14 @@ def a_dead_worker_is_seen(t):
     top = t.own(Terminal('--api', api_of(server), '-i', '0.2'))
     top.frame_with('health: good', 'all is well')
     server.kill_worker(server.worker_pids()[0])
-    wait_until(lambda: top.read() or re.search(rb'health: [^\033]*worker', top.bytes), 'the health line tells of it')
+    wait_until(lambda: top.read() or re.search(rb'health: (?!good)[^\033]*worker', top.bytes), 'the health line tells of it')
 
 
 @test(deadline=120)
 def once_is_plain_text(t):
     server = t.own(Server(workers=2, api_key='secret').start(ready=False))
     wait_until(lambda: server.api('GET', '/healthz').status == 200, 'the API answers')
+    wait_running(server, 'secret')
     c = t.own(Client(server.port)).connect()
     c.subscribe('a', wait=True)
     status, out, err = run_top('--once', '-i', '0.3', '--api', api_of(server), env={'HOLDFAST_API_KEY': 'secret'})
