@@ -222,7 +222,7 @@ static int allow_examined(scmp_filter_ctx f)
     struct scmp_arg_cmp reads = SCMP_A1(SCMP_CMP_MASKED_EQ, WRITES, O_RDONLY),
                         reads_at = SCMP_A2(SCMP_CMP_MASKED_EQ, WRITES, O_RDONLY),
                         thread = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD),
-                        asks = SCMP_A2(SCMP_CMP_EQ, 0), names = SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME);
+                        asks = SCMP_A2(SCMP_CMP_EQ, 0, 0), names = SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0);
     int err = rule(f, SCMP_ACT_ALLOW, "open", 1, &reads);
 
     if (err == 0)
@@ -234,7 +234,7 @@ static int allow_examined(scmp_filter_ctx f)
     if (err == 0)
         err = rule(f, SCMP_ACT_ALLOW, "prctl", 1, &names);
     for (size_t i = 0; err == 0 && i < sizeof(families) / sizeof(families[0]); i++) {
-        struct scmp_arg_cmp family = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]);
+        struct scmp_arg_cmp family = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0);
 
         err = rule(f, SCMP_ACT_ALLOW, "socket", 1, &family);
     }
