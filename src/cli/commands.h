@@ -15,5 +15,6 @@ int hf_cli_ping(int argc, char **argv);
 int hf_cli_top(int argc, char **argv);
 int hf_cli_bench(int argc, char **argv);
 int hf_cli_token(int argc, char **argv);
+int hf_cli_check(int argc, char **argv);
 
 #endif

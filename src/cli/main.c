@@ -15,6 +15,7 @@ static const struct {
     {"pub", "publish a message, or each line of standard input", hf_cli_pub},
     {"sub", "write the messages of channels to standard output", hf_cli_sub},
     {"history", "write what a channel keeps to standard output", hf_cli_history},
+    {"check", "see whether a configuration is good", hf_cli_check},
     {"ping", "measure the way to a server and back", hf_cli_ping},
     {"token", "make and look into tokens, and make keys of the HTTP API", hf_cli_token},
     {"top", "show what a server does, as it does it", hf_cli_top},

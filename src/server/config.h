@@ -233,4 +233,7 @@ int hf_config_add_listen(struct hf_config *c, const char *address, const char *o
 void hf_config_describe(struct hf_buf *out);
 void hf_config_help(struct hf_buf *out);
 
+/* Append a YAML file that has every key with its default, commented out with one '#', and what it is for with "# ". */
+void hf_config_example(struct hf_buf *out);
+
 #endif

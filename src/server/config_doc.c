@@ -64,6 +64,12 @@ static const char intro[] =
     "allowed is 100ms to 1h\n"
     "```\n"
     "\n"
+    "`holdfast check FILE` says so without a start: it reads the file and the environment as the server "
+    "does, prints every key that would be in force "
+    "with where it comes from, and warns of what "
+    "this machine lacks for it. Exit status 0: good, also with warnings; 2: bad. "
+    "`packaging/holdfast.example.yaml` has every key with its default (`holdfast check --example`).\n"
+    "\n"
     "Some must fit each other: `heartbeat.min` ≤ `heartbeat.interval` ≤ `heartbeat.max`, and "
     "`memory.segment` ≥ 4 × `limits.message` + 64KiB; "
     "`proxy.protocol` needs `proxy.trusted`; `demo.enabled` needs loopback addresses, or `demo.remote`; "
@@ -186,5 +192,51 @@ void hf_config_help(struct hf_buf *out)
         for (size_t k = 0; hf_config_keys[i].kind == HF_CONFIG_NAMESPACES && k < HF_CONFIG_NAMESPACE_KEYS;
              k++)
             help_key(out, "      ", &hf_config_namespace_keys[k]);
+    }
+}
+
+static const char example_intro[] =
+    "# Every key of `holdfast serve` with its default, made by `holdfast check --example`. Take away the # "
+    "before what you\n"
+    "# change, and before the section above it; `holdfast check FILE` tells whether it is good.\n";
+
+static const char example_namespaces[] =
+    "#namespaces:\n"
+    "#  \"chat:*\":\n"
+    "#    allow: {subscribe: user, publish: [\"chat:${user}:*\", claim:moderates]}\n"
+    "#    history: {messages: 100, age: 1h}\n"
+    "#    limits: {publish_rate: 5}\n"
+    "#  \"*\": {allow: none}\n";
+
+/* Its default in a form that a file takes; a text may need quotes. */
+static void put_default(struct hf_buf *out, const struct hf_config_key *key)
+{
+    const char *value = key->initial != NULL ? key->initial : key->kind == HF_CONFIG_COUNT ? "12000" : "none";
+    bool is_text = key->kind == HF_CONFIG_SECRET || key->kind == HF_CONFIG_TEXT || value[0] == '\0';
+
+    hf_buf_putf(out, is_text ? "\"%s\"" : "%s", value);
+}
+
+void hf_config_example(struct hf_buf *out)
+{
+    hf_buf_puts(out, example_intro);
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++) {
+        const struct hf_config_key *key = &hf_config_keys[i];
+        size_t n = strcspn(key->name, ".");
+        bool in_section = key->name[n] == '.';
+
+        if (i == 0 || !same_section(hf_config_keys[i - 1].name, key->name)) {
+            hf_buf_puts(out, "\n");
+            if (in_section)
+                hf_buf_putf(out, "#%.*s:\n", (int)n, key->name);
+        }
+        hf_buf_putf(out, "%s# %s\n", in_section ? "  " : "", key->about);
+        if (key->kind == HF_CONFIG_NAMESPACES) {
+            hf_buf_puts(out, example_namespaces);
+            continue;
+        }
+        hf_buf_putf(out, in_section ? "#  %s: " : "#%s: ", in_section ? key->name + n + 1 : key->name);
+        put_default(out, key);
+        hf_buf_puts(out, "\n");
     }
 }

@@ -7,7 +7,7 @@ import threading
 
 from holdfast_client import Client
 from holdfast_fixture import expect
-from holdfast_server import Server
+from holdfast_server import Server, run_holdfast
 from holdfast_test import check, check_equal, main, test, wait_until
 from raw_ws import RawWs
 
@@ -147,6 +147,37 @@ def the_environment_stands_between_file_and_command_line(t):
         on.server.publish('room', n)
     check_equal(len(on.server.post('/api/history', {'channel': 'room'})['messages']), 3, 'the environment over the file')
     check('event=environment_unknown variable=HOLDFAST_HISTORY_MESSAGE did_you_mean=HOLDFAST_HISTORY_MESSAGES' in on.server.log(), 'told')
+
+
+@test
+def check_tells_what_would_be_in_force(t):
+    folder = tempfile.TemporaryDirectory(prefix='holdfast-test-')
+    t.cleanup(folder.cleanup)
+    path = os.path.join(folder.name, 'a.yaml')
+
+    def look(text):
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        return run_holdfast('check', path)
+    os.environ['HOLDFAST_HISTORY_AGE'] = '1h'
+    os.environ['HOLDFAST_HISTORY_AGES'] = '1h'
+    for name in ('HOLDFAST_HISTORY_AGE', 'HOLDFAST_HISTORY_AGES'):
+        t.cleanup(lambda name=name: os.environ.pop(name))
+    status, out, err = look('history: {messages: 5}\nnamespaces:\n  "a:*": {allow: {subscribe: user}}\n')
+    check_equal(status, 0, 'exit status')
+    for line in ('history.messages: 5  # line 1', 'history.age: 1h  # environment', 'history.bytes: 1MiB  # default',
+                 '  "a:*": {allow: {subscribe: user, publish: none, history: none, presence: none}, presence: true, mode: all}'):
+        check(line in out.splitlines(), f'it prints {line}: {out}')
+    check(f'warning: {path}:3: namespaces.a:* has rules for users, and without auth.keys nobody has a name' in err, err)
+    check('warning: the variable HOLDFAST_HISTORY_AGES names no key; did you mean HOLDFAST_HISTORY_AGE?' in err, err)
+    status, out, err = look('history: {message: 5}\n')
+    check_equal((status, out), (2, ''), 'a bad file')
+    check_equal(err, f'holdfast check: {path}:1: history.message: unknown key; did you mean history.messages?\n', 'what it says')
+    status, _, err = look('heartbeat: {interval: 1h}\n')
+    check(status == 2 and f'{path}:1: heartbeat.interval: 1h is not between' in err, f'what does not go together: {status} {err}')
+    check_equal(run_holdfast('check')[0], 2, 'without a file')
+    check_equal(run_holdfast('check', path, path)[0], 2, 'with two')
+    check_equal(run_holdfast('check', '--no')[0], 2, 'an unknown option')
 
 
 @test

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -191,6 +192,54 @@ static void a_text_of_a_value_is_that_value(void **state)
     }
 }
 
+/* ---- The example ---- */
+
+/* packaging/holdfast.example.yaml is what `holdfast check --example` prints; without its #s it is a file that sets every key to its default. */
+static void the_example_is_current_and_loads(void **state)
+{
+    char path[512], error[512], *text = NULL, name[] = "/tmp/hf-test-example-XXXXXX";
+    const char *root = getenv("HF_SOURCE_ROOT");
+    struct hf_buf expected;
+    FILE *f, *out;
+    size_t len = 0;
+    int fd;
+
+    (void)state;
+    assert_non_null(root);
+    snprintf(path, sizeof(path), "%s/packaging/holdfast.example.yaml", root);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_true(getdelim(&text, &len, '\0', f) > 0);
+    fclose(f);
+    hf_buf_init(&expected, 1 << 20);
+    hf_config_example(&expected);
+    hf_buf_put(&expected, "", 1);
+    assert_false(expected.failed);
+    assert_string_equal(text, (const char *)expected.data);
+    hf_buf_release(&expected);
+    fd = mkstemp(name);
+    assert_true(fd >= 0);
+    out = fdopen(fd, "w");
+    assert_non_null(out);
+    for (char *rest = text, *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL;) {
+        bool is_key =
+            line[0] == '#' && ((line[1] >= 'a' && line[1] <= 'z') || (line[1] == ' ' && line[2] == ' '));
+
+        fprintf(out, "%s\n", line + is_key);
+    }
+    fclose(out);
+    if (hf_config_load(&wanted, name, error, sizeof(error)) < 0)
+        fail_msg("%s", error);
+    unlink(name);
+    free(text);
+    for (size_t i = 0; i < HF_CONFIG_KEYS; i++)
+        if (wanted.lines[i] == 0)
+            fail_msg("it has no %s", hf_config_keys[i].name);
+    wanted.admission_rate = running.admission_rate; /* That of this machine's CPUs. */
+    memset(&wanted.namespaces, 0, sizeof(wanted.namespaces));
+    assert_changes(0, 0, "");
+}
+
 /* ---- The environment ---- */
 
 static void note_unknown(void *ctx, struct hf_str name, const char *nearest)
@@ -256,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup(namespaces_are_told_one_by_one, begin),
         cmocka_unit_test_setup(each_key_is_whole, begin),
         cmocka_unit_test_setup(a_text_of_a_value_is_that_value, begin),
+        cmocka_unit_test_setup(the_example_is_current_and_loads, begin),
         cmocka_unit_test_setup(variables_are_keys, begin),
         cmocka_unit_test_setup(no_two_keys_have_one_variable, begin),
     };
