@@ -459,6 +459,34 @@ static void beyond_that_it_is_told_to_ask(void **state)
     expect(w, event("leave", c), 1);
 }
 
+/* ---- Who may ---- */
+
+static void who_may_not_any_more_is_told_no_more(void **state)
+{
+    struct hf_namespaces *list = &f->place.config.namespaces;
+    struct peer *w = watcher(0), *c;
+    struct hf_namespace *ns;
+    const char *why;
+    uint64_t flags;
+
+    (void)state;
+    assert_int_equal(hf_namespaces_add(list, HF_STR("room"), &ns, &why), 0);
+    assert_int_equal(hf_namespace_allow(list, ns, HF_RIGHT_SUBSCRIBE, HF_STR("all"), &why), 0);
+    assert_int_equal(hf_namespace_allow(list, ns, HF_RIGHT_PRESENCE, HF_STR("none"), &why), 0);
+    hf_rules_changed(f->place.hub[0]);
+    expect(w, "{\"type\":\"error\",\"code\":\"forbidden\"", 1);
+    expect(w, "\"re\":\"presence\",\"channel\":\"room\"", 1);
+    flags = atomic_load(&only_cell(w)->cid);
+    assert_int_equal(flags & HF_SUB_PRESENCE, 0);
+    c = member(0, "room");
+    turns(1000);
+    assert_int_equal(times(w, event("join", c)), 0);
+    say(w, "{\"type\":\"presence\",\"id\":\"5\",\"channel\":\"room\"}");
+    expect(w, "\"re\":\"presence\",\"id\":\"5\"", 1);
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"room\",\"presence\":true}");
+    expect(c, "{\"type\":\"error\",\"code\":\"forbidden\"", 1);
+}
+
 /* ---- Nobody follows for ever ---- */
 
 static void what_nobody_asks_about_is_forgotten(void **state)
@@ -603,6 +631,7 @@ int main(void)
         HUB_TEST(a_watcher_moves),
         HUB_TEST(one_that_does_not_read_gets_all_of_the_last),
         HUB_TEST(beyond_that_it_is_told_to_ask),
+        HUB_TEST(who_may_not_any_more_is_told_no_more),
         HUB_TEST(what_nobody_asks_about_is_forgotten),
         HUB_TEST(all_sessions_of_a_user),
         HUB_TEST(a_parked_session_keeps_its_time),
