@@ -8,6 +8,8 @@
  *   draining, connections, descriptors, rate, sessions, memory, takeover                 503, Retry-After
  *   address      its address has as many connections as it may                           429, Retry-After
  *   attempt      a newer attempt of the session was taken                                409
+ *   backend      the application's backend does not want it                               401, 403, or as it says
+ *   hook         that could not be asked                                                  503, Retry-After
  *   proxy_header a proxy's header is malformed                                           the end, without a word
  * Each cause is a label of holdfast_handshakes_refused_total. PROTOCOL.md: "to a client that sends Origin the server answers
  * 429 and 503 as 101, reconnect {after, code} and close 1013".

@@ -3,6 +3,7 @@
  * (takeover). PROTOCOL.md "Opening" and "Resume".
  */
 #include "server/admission.h"
+#include "server/hook_answer.h"
 #include "server/hub_state.h"
 #include "server/origin.h"
 #include "server/presence.h"
@@ -21,6 +22,7 @@ enum {
     TICKET_TEXT = HF_TICKET_BYTES / 3 * 4, /* base64url without padding */
     TAKE_POLL_MS = 50,                     /* how often a session that is asked for is looked at */
     SESSION_TEXT = 16,
+    ASK_GRACE_MS = 1000,
     REFUSALS_BYTES_MAX = 8192, /* 32 of some 130 bytes */
 };
 
@@ -329,12 +331,20 @@ static bool bind_session(struct hf_conn *c, struct hf_session *s, uint64_t gener
     return true;
 }
 
+static const struct hf_refusal refused_meanwhile = {
+    HF_COUNT_REFUSED_HOOK, 503, HF_CODE_UNAVAILABLE,
+    "the session has ended meanwhile, and the application was not asked for a new one"};
+
 static void attach_new(struct hf_conn *c, const struct hf_upgrade *u, const struct welcome *w)
 {
     struct hf_hub *hub = c->hub;
     uint8_t random[20];
     struct hf_session *s;
 
+    if (hub->granted == NULL && hf_hooks_guard(hub)) {
+        refuse_busy(c, u, &refused_meanwhile);
+        return;
+    }
     hub->transport->random(hub->transport->ctx, random, sizeof(random));
     s = hf_sessions_add(&hub->sessions, random);
     if (s == NULL || !bind_session(c, s, 1, 0)) {
@@ -501,6 +511,7 @@ static void try_resume(struct hf_conn *c)
         attach_instead(c, u, s);
         return;
     }
+    hf_hooks_remember(c, s);
     if (!hf_token_owns(c, s)) {
         attach_stranger(c, u);
         return;
@@ -566,10 +577,97 @@ static bool admit(struct hf_conn *c, const struct hf_handshake *h, enum hf_gate_
     return verdict.fault == HF_TOKEN_GOOD;
 }
 
+/* Whoever may come in does. */
+static void let_in(struct hf_conn *c)
+{
+    if (!c->upgrade->ticket_given) {
+        attach_new(c, c->upgrade, &(struct welcome){0});
+        return;
+    }
+    c->deadline_ms = c->hub->now.mono_ms + HF_TAKE_TIMEOUT_MS;
+    try_resume(c);
+}
+
+static void let_in_by(struct hf_conn *c, const struct hf_hook_answer *answer)
+{
+    c->hub->granted = answer;
+    let_in(c);
+    c->hub->granted = NULL;
+}
+
+/* What a browser cannot see of a refusal it is told by a close code: 4002 makes its client ask for a token, behind 4003 it stays away. */
+static void reject_browser(struct hf_conn *c, enum hf_code code, const char *reason)
+{
+    hf_count(c->hub->counters, HF_COUNT_REFUSED_BACKEND, 1);
+    accept_upgrade(c, c->upgrade);
+    /* RFC 6455 section 5.5: control frames "MUST have a payload length of 125 bytes or less". */
+    hf_conn_close(c, code == HF_CODE_UNAUTHORIZED ? HF_CLOSE_TOKEN_EXPIRED : HF_CLOSE_ENDED,
+                  strlen(reason) <= 123 ? reason : "refused by the application");
+}
+
+static void reject(struct hf_conn *c, enum hf_code code, const char *reason, bool busy)
+{
+    bool for_now = code == HF_CODE_RATE_LIMITED || code == HF_CODE_LIMIT || code == HF_CODE_OVERLOADED ||
+                   code == HF_CODE_UNAVAILABLE || code == HF_CODE_TIMEOUT;
+    struct hf_refusal why = {busy ? HF_COUNT_REFUSED_HOOK : HF_COUNT_REFUSED_BACKEND,
+                             code == HF_CODE_RATE_LIMITED ? 429 : 503, code, reason};
+
+    if (busy || for_now)
+        refuse_busy(c, c->upgrade, &why);
+    else if (c->upgrade->from_browser)
+        reject_browser(c, code, reason);
+    else
+        hf_conn_refuse(c, why.cause, code == HF_CODE_UNAUTHORIZED ? 401 : 403, code, reason, 0);
+}
+
+/* The end of ASKING. */
+static void asked(struct hf_conn *c)
+{
+    if (c->phase != HF_CONN_TAKING)
+        upgraded(c);
+}
+
+void hf_attach_admitted(struct hf_conn *c, const struct hf_hook_answer *answer)
+{
+    let_in_by(c, answer);
+    asked(c);
+    if (c->phase == HF_CONN_OPEN && c->generation == 1) /* A session that is resumed has its subscriptions. */
+        hf_hooks_grant(c, answer);
+    if (c->phase == HF_CONN_OPEN)
+        hf_conn_resume_input(c);
+}
+
+void hf_attach_rejected(struct hf_conn *c, enum hf_code code, const char *reason, bool busy)
+{
+    reject(c, code, reason, busy);
+    asked(c);
+}
+
+/* Ask the backend where it wants to be asked. Returns true where it need not be, or cannot be and that counts as yes. */
+static bool ask_backend(struct hf_conn *c, const struct hf_handshake *h)
+{
+    enum hf_code code;
+    const char *reason;
+
+    switch (hf_hooks_connect(c, h, kind_of(c, c->upgrade) == HF_GATE_RESUME, &code, &reason)) {
+    case HF_ASKED_ALLOWED:
+        return true;
+    case HF_ASKED_REFUSED:
+        reject(c, code, reason, true);
+        return false;
+    case HF_ASKED_WAIT:
+        break;
+    }
+    hf_young_end(c);
+    c->phase = HF_CONN_ASKING;
+    c->deadline_ms = c->hub->now.mono_ms + c->hub->config->hooks.timeout_ms + ASK_GRACE_MS;
+    hf_conn_schedule(c);
+    return false;
+}
+
 static void attach(struct hf_conn *c, const struct hf_handshake *h)
 {
     struct hf_upgrade *u = c->upgrade;
-    bool ticket_given = false;
     const char *wrong;
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
@@ -594,25 +692,19 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
                        "there is nothing here: connect to /ws", 0);
         return;
     }
-    wrong = read_request(u, h, &ticket_given);
+    wrong = read_request(u, h, &u->ticket_given);
     if (wrong != NULL) {
         hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
         return;
     }
-    if (!admit(c, h, kind_of(c, u)))
-        return;
-    if (!ticket_given) {
-        attach_new(c, u, &(struct welcome){0});
-        return;
-    }
-    c->deadline_ms = c->hub->now.mono_ms + HF_TAKE_TIMEOUT_MS;
-    try_resume(c);
+    if (admit(c, h, kind_of(c, u)) && ask_backend(c, h))
+        let_in_by(c, &(struct hf_hook_answer){.allowed = true});
 }
 
 void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h)
 {
     attach(c, h);
-    if (c->phase != HF_CONN_TAKING)
+    if (c->phase != HF_CONN_TAKING && c->phase != HF_CONN_ASKING)
         upgraded(c);
 }
 

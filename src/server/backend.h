@@ -42,6 +42,8 @@ struct hf_backend {
     void *ctx;
     /* Returns STARTED, or at once DOWN or FULL: then no answer follows. */
     enum hf_backend_outcome (*start)(void *ctx, const struct hf_backend_request *request);
+    /* Whether some hundred more can be started now. */
+    bool (*has_room)(void *ctx);
     /* An answer to this hook was no valid one: say so where somebody reads it. why: English, static. */
     void (*complain)(void *ctx, enum hf_hook hook, const char *why);
 };

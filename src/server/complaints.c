@@ -20,6 +20,8 @@ static const struct {
     {HF_COUNT_REFUSED_MEMORY, "handshakes_refused", "memory"},
     {HF_COUNT_REFUSED_TAKEOVER, "handshakes_refused", "takeover"},
     {HF_COUNT_REFUSED_ATTEMPT, "handshakes_refused", "attempt"},
+    {HF_COUNT_REFUSED_BACKEND, "handshakes_refused", "backend"},
+    {HF_COUNT_REFUSED_HOOK, "handshakes_refused", "hook"},
     {HF_COUNT_REFUSED_PROXY_HEADER, "handshakes_refused", "proxy_header"},
     {HF_COUNT_REFUSED_ORIGIN, "handshakes_refused", "origin"},
     {HF_COUNT_TOKEN_MISSING, "tokens_refused", "missing"},

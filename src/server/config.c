@@ -229,6 +229,23 @@ static int namespace_conflict(const struct hf_config *c, const struct hf_namespa
     return HF_EINVAL;
 }
 
+/* What is left to the backend, subscribe or publish, needs a hook by which it is asked. */
+static int check_backend_rule(const struct hf_config *c, const struct hf_namespace *ns, enum hf_right right,
+                              char *error, size_t cap)
+{
+    enum hf_hook hook = right == HF_RIGHT_SUBSCRIBE ? HF_HOOK_SUBSCRIBE : HF_HOOK_PUBLISH;
+    char key[24], what[WHAT_MAX];
+    bool meant = false;
+
+    for (int i = 0; i < HF_RULES_MAX; i++)
+        meant = meant || ns->allow[right][i].kind == HF_RULE_BACKEND;
+    if (!meant || c->hooks.url[hook][0] != '\0')
+        return 0;
+    snprintf(key, sizeof(key), "allow.%s", hf_right_name(right));
+    snprintf(what, sizeof(what), "'backend' has nobody to ask: set hooks.%s.url", hf_right_name(right));
+    return namespace_conflict(c, ns, key, what, error, cap);
+}
+
 static int check_namespace(const struct hf_config *c, const struct hf_namespace *ns, char *error, size_t cap)
 {
     char has[24], most[24], what[WHAT_MAX];
@@ -240,14 +257,9 @@ static int check_namespace(const struct hf_config *c, const struct hf_namespace 
                  most);
         return namespace_conflict(c, ns, "limits.message", what, error, cap);
     }
-    for (int right = 0; right < HF_RIGHTS; right++)
-        for (int i = 0; i < HF_RULES_MAX; i++)
-            if (ns->allow[right][i].kind == HF_RULE_BACKEND) {
-                snprintf(what, sizeof(what), "allow.%s", hf_right_name((enum hf_right)right));
-                return namespace_conflict(c, ns, what, "'backend' has nobody to ask: there is no hook for it",
-                                          error, cap);
-            }
-    return 0;
+    if (check_backend_rule(c, ns, HF_RIGHT_SUBSCRIBE, error, cap) < 0)
+        return HF_EINVAL;
+    return check_backend_rule(c, ns, HF_RIGHT_PUBLISH, error, cap);
 }
 
 static int check_namespaces(const struct hf_config *c, char *error, size_t cap)

@@ -19,6 +19,8 @@ enum {
     OUT_BYTES_MAX =
         64u << 20, /* control output: bounded by HF_OUT_SOFT_BYTES and one answer; this is the last resort */
     HTTP_REQUEST_TIMEOUT = 408,
+    EARLY_BYTES_MAX =
+        4096, /* kept of what a client sends while the backend is asked whether it may come in */
 };
 
 /* ---- Life ---- */
@@ -446,7 +448,7 @@ static void take_handshake(struct hf_conn *c)
         return;
     }
     hf_attach_begin(c, &h);
-    if (c->phase == HF_CONN_OPEN || c->phase == HF_CONN_TAKING)
+    if (c->phase == HF_CONN_OPEN || c->phase == HF_CONN_TAKING || c->phase == HF_CONN_ASKING)
         drop_waiting(c, (size_t)used);
     if (c->phase == HF_CONN_OPEN)
         hf_conn_resume_input(c);
@@ -504,6 +506,11 @@ void hf_hub_input(struct hf_conn *c, uint8_t *data, size_t len, struct hf_now no
         if (used < len)
             keep_rest(c, data + used, len - used);
         set_paused(c, !takes_input(c));
+        return;
+    case HF_CONN_ASKING: /* It is read on, so that its end is seen; not much of it. */
+        keep_rest(c, data, len);
+        if (c->phase == HF_CONN_ASKING && c->in->len > EARLY_BYTES_MAX)
+            set_paused(c, true);
         return;
     case HF_CONN_TAKING:
         keep_rest(c, data, len);
@@ -601,6 +608,9 @@ void hf_conn_timer(struct hf_conn *c)
         hf_count(c->hub->counters, HF_COUNT_HANDSHAKES_TIMED_OUT, 1);
         hf_conn_refuse(c, HF_COUNT_REFUSED_TIMEOUT, HTTP_REQUEST_TIMEOUT, HF_CODE_TIMEOUT,
                        "the upgrade request was not complete in time", 0);
+        break;
+    case HF_CONN_ASKING: /* The backend's answer comes earlier, whatever it is: this is the last resort. */
+        hf_attach_rejected(c, HF_CODE_UNAVAILABLE, "the application's backend did not answer in time", true);
         break;
     case HF_CONN_TAKING:
         hf_count(c->hub->counters, HF_COUNT_RESUMES_FAILED, 1);

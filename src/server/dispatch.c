@@ -191,8 +191,9 @@ static void subscribe_again(struct hf_conn *c, const struct hf_msg *m, struct hf
 static struct hf_sub *add_sub(struct hf_conn *c, struct hf_topic *t, uint64_t flags)
 {
     struct hf_hub *hub = c->hub;
-    struct hf_session_sub *cell = hf_session_sub_add(&hub->sessions, c->session, t->cid | flags,
-                                                     atomic_load(&t->channel->head), hub->now.mono_ms);
+    struct hf_session_sub *cell =
+        hf_session_sub_add(&hub->sessions, c->session, t->cid | flags | (c->granting ? HF_SUB_GRANTED : 0),
+                           atomic_load(&t->channel->head), hub->now.mono_ms);
     struct hf_sub *s = cell == NULL ? NULL : hf_sub_add(c, t, cell, (flags & HF_SUB_LATEST) != 0);
 
     if (s == NULL && cell != NULL)
@@ -211,25 +212,42 @@ static void send_forbidden(struct hf_conn *c, const struct hf_msg *about, enum h
     hf_send_error(c, about, HF_CODE_FORBIDDEN, hf_rules_reason(right));
 }
 
-/* Whether a subscription may be made, or made anew; if not, the client is told. A standing one is ended when it may no longer be. */
-static bool may_subscribe(struct hf_conn *c, const struct hf_msg *m, const struct hf_sub *standing)
+/* Whether the backend allows a subscription; REFUSED: the client was told. */
+static enum hf_asked ask_backend(struct hf_conn *c, const struct hf_msg *m)
 {
-    if (standing == NULL && !hf_rules_allow(c, HF_RIGHT_SUBSCRIBE, m->channel)) {
+    const char *reason;
+    enum hf_code code;
+    enum hf_asked asked = hf_hooks_ask(c, HF_HOOK_SUBSCRIBE, m, &code, &reason);
+
+    if (asked == HF_ASKED_REFUSED) {
+        hf_rules_count_refusal(c->hub, HF_RIGHT_SUBSCRIBE);
+        hf_send_error(c, m, code, reason);
+    }
+    return asked;
+}
+
+/* Whether a subscription may be made, or made anew; REFUSED: the client was told. A standing one is ended when it may no longer be, and what the backend gives needs no right. */
+static enum hf_asked may_subscribe(struct hf_conn *c, const struct hf_msg *m, const struct hf_sub *standing)
+{
+    enum hf_verdict verdict =
+        standing != NULL || c->granting ? HF_ALLOW : hf_rules_judge(c, HF_RIGHT_SUBSCRIBE, m->channel);
+
+    if (verdict == HF_DENY) {
         send_forbidden(c, m, HF_RIGHT_SUBSCRIBE);
-        return false;
+        return HF_ASKED_REFUSED;
     }
     if ((m->has & HF_HAS_LAST) && !hf_rules_allow(c, HF_RIGHT_HISTORY, m->channel)) {
         send_forbidden(c, m, HF_RIGHT_HISTORY);
-        return false;
+        return HF_ASKED_REFUSED;
     }
     if (m->presence && !hf_rules_allow(c, HF_RIGHT_PRESENCE, m->channel)) {
         send_forbidden(c, m, HF_RIGHT_PRESENCE);
-        return false;
+        return HF_ASKED_REFUSED;
     }
-    return true;
+    return verdict == HF_ASK_BACKEND ? ask_backend(c, m) : HF_ASKED_ALLOWED;
 }
 
-/* Returns false where it must wait; *opening: for the owner's answer. */
+/* Returns false where it must wait: for room, for the backend, or (*opening) for the owner's answer. */
 static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
 {
     struct hf_sub *s = hf_sub_find(c, m->channel);
@@ -237,8 +255,14 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
     struct hf_topic *t;
     bool latest;
 
-    if (!may_subscribe(c, m, s))
+    switch (may_subscribe(c, m, s)) {
+    case HF_ASKED_ALLOWED:
+        break;
+    case HF_ASKED_REFUSED:
         return true;
+    case HF_ASKED_WAIT:
+        return false;
+    }
     if (s != NULL) {
         subscribe_again(c, m, s);
         return true;

@@ -18,6 +18,7 @@ struct hf_hook_answer {
     enum hf_code code; /* refused: `code`; where it is not one of PROTOCOL.md's (of a call: anything) NONE */
     struct hf_str label;   /* refused: `code` as it was written, else the default's name */
     struct hf_str reason;  /* refused: never empty */
+    struct hf_str granted; /* for hooks.c: the channels as records; empty where there are none */
     struct hf_str payload; /* CALL: raw JSON value */
     struct hf_str user, info, claims,
         channels; /* CONNECT: data NULL where absent; info any raw JSON value, claims a raw object, channels a raw array */

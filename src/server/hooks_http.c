@@ -416,6 +416,13 @@ static enum hf_backend_outcome start(void *ctx, const struct hf_backend_request 
     return outcome == HF_BACKEND_FULL ? refuse_at_once(h, outcome) : outcome;
 }
 
+static bool has_room(void *ctx)
+{
+    const struct hf_hooks_http *h = ctx;
+
+    return h->queued <= h->config->queue_max / 2;
+}
+
 static void complain(void *ctx, enum hf_hook hook, const char *why)
 {
     struct hf_hooks_http *h = ctx;
@@ -548,7 +555,7 @@ struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop
     h = calloc(1, sizeof(*h));
     if (h == NULL)
         return NULL;
-    h->backend = (struct hf_backend){.ctx = h, .start = start, .complain = complain};
+    h->backend = (struct hf_backend){.ctx = h, .start = start, .has_room = has_room, .complain = complain};
     h->hub = hub;
     h->loop = loop;
     h->now = now;

@@ -215,6 +215,7 @@ static void session_gone(void *ctx, struct hf_session *s)
     struct hf_hub *hub = ctx;
 
     hf_presence_session_changed(hub, s);
+    hf_hooks_ended(hub, s);
     hf_count(hub->counters, HF_COUNT_SESSIONS_EXPIRED, 1);
     /* One that was ended before was written down then. */
     if (hub->now.mono_ms - atomic_load(&s->parked_ms) >= hub->config->session_ttl_ms)
@@ -225,16 +226,22 @@ static void upkeep(struct hf_hub *hub)
 {
     uint64_t now_ms = hub->now.mono_ms, ttl_ms = hub->config->session_ttl_ms;
     struct hf_session_expiry when;
+    uint32_t most;
 
     if (now_ms < hub->upkeep_ms)
         return;
+    hub->engine->ops->tick(hub->engine, hub->now);
+    if (!hf_hooks_room(
+            hub)) { /* The backend is being told of those that ended before: the others are kept so long. */
+        hub->upkeep_ms = now_ms + EXPIRE_MORE_MS;
+        return;
+    }
     when = (struct hf_session_expiry){.now_ms = now_ms,
                                       .expired_before_ms = now_ms > ttl_ms ? now_ms - ttl_ms : 0,
                                       .settled_ms = hf_region_settled_ms(hub->region, now_ms),
                                       .tombstone_until_ms = now_ms + hub->config->session_tombstone_ms};
-    hub->engine->ops->tick(hub->engine, hub->now);
-    if (hf_sessions_expire(&hub->sessions, EXPIRE_PER_UPKEEP, &when, session_gone, hub) >=
-        EXPIRE_PER_UPKEEP / 2)
+    most = hf_hooks_tells_ends(hub) ? HF_SESSIONS_PER_CHUNK : EXPIRE_PER_UPKEEP;
+    if (hf_sessions_expire(&hub->sessions, most, &when, session_gone, hub) >= most / 2)
         hub->upkeep_ms = now_ms + EXPIRE_MORE_MS;
     else
         hub->upkeep_ms = now_ms + (hf_sessions_expiring(&hub->sessions) ? HF_UPKEEP_MS : HF_IDLE_MS);

@@ -60,12 +60,20 @@ enum {
 };
 
 /*
- * HANDSHAKE -> TAKING   the request names a session that another worker holds
- * HANDSHAKE, TAKING -> OPEN     101 is in the output
+ * HANDSHAKE -> ASKING   the application's backend is asked whether it may come in
+ * HANDSHAKE, ASKING -> TAKING   the request names a session that another worker holds
+ * HANDSHAKE, ASKING, TAKING -> OPEN     101 is in the output
  * any       -> CLOSING  the last bytes (a close frame, an HTTP refusal) are in the output; input is ignored
  * any       -> DEAD     the transport is closed; freed at the end of the turn
  */
-enum hf_conn_phase { HF_CONN_HANDSHAKE, HF_CONN_TAKING, HF_CONN_OPEN, HF_CONN_CLOSING, HF_CONN_DEAD };
+enum hf_conn_phase {
+    HF_CONN_HANDSHAKE,
+    HF_CONN_ASKING,
+    HF_CONN_TAKING,
+    HF_CONN_OPEN,
+    HF_CONN_CLOSING,
+    HF_CONN_DEAD
+};
 
 struct hf_topic;
 struct hf_presence_state;
@@ -115,6 +123,10 @@ struct hf_stall {
     bool opening;          /* the owner was asked to make the channel, and has not answered */
     int open_err;          /* its answer, if that was no */
     const char *malformed; /* it is to be refused, for this reason */
+    uint64_t ask;          /* the request to the backend whose answer it waits for, in no list; 0: none */
+    bool judged;           /* that has come: */
+    enum hf_code refused;  /* NONE: it is allowed */
+    char reason[HF_LABEL_BYTES_MAX + 1];
 };
 
 /* The cids that a client of the binary form was told last and has no subscription of: a ring. */
@@ -132,6 +144,7 @@ struct hf_upgrade {
     /* What the request asks for. */
     char key[HF_WS_KEY_LEN];
     bool named, binary, from_browser, has_ticket, has_attempt;
+    bool ticket_given; /* of whatever kind */
     uint8_t ticket[HF_TICKET_BYTES];
     uint64_t attempt;
     struct hf_deflate_terms deflate;
@@ -172,6 +185,7 @@ struct hf_conn {
     bool pinged : 1;    /* a heartbeat went out since the last receipt */
     bool too_big : 1;   /* a message beyond all bounds came: close 1009 follows the last answer */
     bool finished : 1;  /* finish() was called */
+    bool granting : 1;  /* what is carried out are the subscriptions that the backend has given it */
     bool spread : 1;    /* spread_ms holds, and there has been no heartbeat yet */
     bool watched : 1;   /* in hub->busy */
     uint8_t bad_messages;
@@ -249,7 +263,10 @@ struct hf_hub {
     bool short_of_memory;
     uint32_t room;                    /* connections that the descriptors allow; 0: unknown */
     const struct hf_backend *backend; /* NULL: there is none */
-    struct hf_map asks;               /* token -> struct hf_ask *, of hooks.c */
+    const struct hf_hook_answer
+        *granted;       /* of the connection that is being let in; NULL: none was asked for */
+    uint64_t asked;     /* what the present message has to wait for; 0: nothing */
+    struct hf_map asks; /* token -> struct hf_ask *, of hooks.c */
     uint64_t asks_begun;
     struct hf_list dirty_topics, stalled, pending, dead;
     struct hf_conns conns;
@@ -351,6 +368,10 @@ void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h);
 /* Another worker has given the session up (or cannot be asked any more). */
 void hf_attach_taken(struct hf_conn *c);
 struct hf_refusal;
+struct hf_hook_answer;
+/* The backend lets the connection in; or it does not, or cannot be asked (busy). */
+void hf_attach_admitted(struct hf_conn *c, const struct hf_hook_answer *answer);
+void hf_attach_rejected(struct hf_conn *c, enum hf_code code, const char *reason, bool busy);
 /* End the wait of a TAKING connection. */
 void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why);
 /* Part from the session: it is parked, or ended for good. */
@@ -363,6 +384,8 @@ void hf_attach_orphan(struct hf_hub *hub, struct hf_session *s);
 /* ---- inbound.c ---- */
 /* A message in the connection's encoding; text is valid UTF-8. data may be written to. */
 void hf_dispatch(struct hf_conn *c, uint8_t *data, size_t len);
+/* Subscribe to these channels, for the backend has said so: records of `subscribe`, borrowed. Before anything of the client's. */
+void hf_dispatch_granted(struct hf_conn *c, struct hf_str records);
 /* Try the stalled message again, and go on with what is behind it. Returns whether nothing waits any more. */
 bool hf_dispatch_retry(struct hf_conn *c);
 /* The client knows the cid of a channel that it is not (any more) subscribed to. Not remembered where memory is short: it is then `not_found`. */
@@ -504,6 +527,31 @@ int hf_grant(struct hf_hub *hub, uint64_t session, uint8_t act, uint16_t close_c
 /* ---- hooks.c ---- */
 /* Message `call`: it is sent to the backend, and its answer will be a `reply`. Nothing waits for it but the client. */
 void hf_hooks_call(struct hf_conn *c, const struct hf_msg *m);
+enum hf_asked { HF_ASKED_ALLOWED, HF_ASKED_REFUSED, HF_ASKED_WAIT };
+/*
+ * Ask the backend whether a connection may come in, if it wants to be asked. WAIT: hf_attach_admitted() or hf_attach_rejected() will be called. REFUSED: it cannot be asked,
+ * *code and *reason (static) say why.
+ */
+enum hf_asked hf_hooks_connect(struct hf_conn *c, const struct hf_handshake *h, bool resume,
+                               enum hf_code *code, const char **reason);
+/* Whether a new session needs the backend's word. */
+bool hf_hooks_guard(const struct hf_hub *hub);
+/* The user that the backend has given a session is its connection's too, where tokens do not say whose it is. */
+void hf_hooks_remember(struct hf_conn *c, const struct hf_session *s);
+/* Subscribe a new session to the channels that the backend has named. */
+void hf_hooks_grant(struct hf_conn *c, const struct hf_hook_answer *answer);
+/*
+ * Ask the backend whether a message of c may be carried out: a `subscribe` (HF_HOOK_SUBSCRIBE) or a `data` (HF_HOOK_PUBLISH). WAIT: the message is to wait, as for room; when it is
+ * tried again, the same call gives the answer. REFUSED: *code, and *reason (good until the next message), say why.
+ */
+enum hf_asked hf_hooks_ask(struct hf_conn *c, enum hf_hook hook, const struct hf_msg *m, enum hf_code *code,
+                           const char **reason);
+/* A session has ended, and is about to be forgotten: its backend is told. */
+void hf_hooks_ended(struct hf_hub *hub, const struct hf_session *s);
+/* Whether the backend is told of ended sessions. */
+bool hf_hooks_tells_ends(const struct hf_hub *hub);
+/* Whether there is room to tell of some hundred, if it is. */
+bool hf_hooks_room(const struct hf_hub *hub);
 /* Everything that is asked, at the hub's end. */
 void hf_hooks_release(struct hf_hub *hub);
 

@@ -186,6 +186,15 @@ static bool handle(struct hf_conn *c, const struct hf_msg *m, const char *malfor
     return hf_carry_out(c, m, stalled, seq_added, opening);
 }
 
+/* What the message that has just been tried waits for. */
+static uint64_t take_asked(struct hf_hub *hub)
+{
+    uint64_t asked = hub->asked;
+
+    hub->asked = 0;
+    return asked;
+}
+
 /* A message, and the records behind it. Returns whether these may be taken now. */
 static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malformed, struct records *records)
 {
@@ -200,7 +209,9 @@ static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malforme
     s->seq_added = seq_added;
     s->opening = opening;
     s->malformed = malformed;
-    hf_list_add_tail(&c->hub->stalled, &s->link);
+    s->ask = take_asked(c->hub);
+    if (s->ask == 0)
+        hf_list_add_tail(&c->hub->stalled, &s->link);
     return false;
 }
 
@@ -263,7 +274,7 @@ static void take_records(struct hf_conn *c, struct records *records)
         records->rest = reader.rest;
         if (got == 0)
             return;
-        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, 1);
+        hf_count(c->hub->counters, HF_COUNT_MESSAGES_IN, !c->granting);
         if (got < 0)
             m = (struct hf_msg){0};
         if (got < 0 || hf_binary_decode(&m, &record, false, &fault) < 0)
@@ -291,7 +302,15 @@ static bool go_on(struct hf_conn *c)
         take_records(c, &records);
     free(records.kept);
     free(s);
+    c->granting = c->granting && c->stall != NULL;
     return c->stall == NULL;
+}
+
+void hf_dispatch_granted(struct hf_conn *c, struct hf_str granted)
+{
+    c->granting = true;
+    take_records(c, &(struct records){.rest = granted});
+    c->granting = c->stall != NULL;
 }
 
 bool hf_dispatch_retry(struct hf_conn *c)
@@ -312,5 +331,8 @@ bool hf_dispatch_retry(struct hf_conn *c)
         return true; /* The connection has ended meanwhile, and the stall with it. */
     s->seq_added = seq_added;
     s->opening = opening;
+    s->ask = take_asked(c->hub);
+    if (s->ask != 0)
+        hf_list_del(&s->link); /* The answer puts it back. */
     return done && go_on(c);
 }

@@ -22,6 +22,12 @@ const char *hf_refusal_reason(enum hf_code code)
         return "this session publishes more than it may";
     case HF_CODE_FORBIDDEN:
         return hf_rules_reason(HF_RIGHT_PUBLISH);
+    case HF_CODE_UNAVAILABLE:
+        return "the application's backend, which is asked for this channel, cannot be reached";
+    case HF_CODE_OVERLOADED:
+        return "too many requests to the application's backend, which is asked for this channel, wait";
+    case HF_CODE_INTERNAL:
+        return "the application's backend, which is asked for this channel, gave no valid answer";
     default:
         return "refused";
     }
@@ -355,15 +361,33 @@ static bool is_fresh(const struct hf_conn *c, const struct hf_msg *m, const stru
                : stall == NULL;
 }
 
-/* Why it is refused; HF_CODE_NONE: it is not. */
-static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
-                               bool seq_added)
+/* What the backend says of a publish that the rules leave to it. */
+static enum hf_code ask_backend(struct hf_conn *c, const struct hf_msg *m, bool *wait)
 {
+    enum hf_code code = HF_CODE_NONE;
+    const char *reason;
+
+    *wait = hf_hooks_ask(c, HF_HOOK_PUBLISH, m, &code, &reason) == HF_ASKED_WAIT;
+    return code;
+}
+
+/* Why it is refused; HF_CODE_NONE: it is not, or has to wait for the backend. */
+static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
+                               bool seq_added, bool *wait)
+{
+    enum hf_code code;
+    bool ask = false;
+
     if (m->payload.len > c->hub->config->message_bytes_max)
         return HF_CODE_TOO_LARGE;
     if (stall != NULL && stall->open_err < 0)
         return HF_CODE_LIMIT;
-    return is_fresh(c, m, stall, seq_added) ? hf_rules_publish(c, m) : HF_CODE_NONE;
+    if (stall != NULL && stall->judged) /* It has had its tokens of the rates. */
+        return stall->refused;
+    if (!is_fresh(c, m, stall, seq_added))
+        return HF_CODE_NONE;
+    code = hf_rules_publish(c, m, &ask);
+    return ask && code == HF_CODE_NONE ? ask_backend(c, m, wait) : code;
 }
 
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
@@ -372,12 +396,15 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
     struct hf_publish p = publish_of(c, m);
     struct hf_published result;
     enum hf_code code;
+    bool wait = false;
 
     *seq_added = stall != NULL && stall->seq_added;
     *opening = false;
     code = *seq_added ? HF_CODE_NONE : refused_before(c, m);
     if (code == HF_CODE_NONE)
-        code = refusal_of(c, m, stall, *seq_added);
+        code = refusal_of(c, m, stall, *seq_added, &wait);
+    if (wait)
+        return false;
     if (code != HF_CODE_NONE)
         return hf_publish_refuse(c, m, code, hf_refusal_reason(code), *seq_added);
     if ((m->has & HF_HAS_SEQ) && !*seq_added) {

@@ -240,13 +240,19 @@ bool hf_rules_latest(const struct hf_hub *hub, struct hf_str channel)
     return ns != NULL && ns->mode == HF_NAMESPACE_LATEST;
 }
 
-enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m)
+enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *ask)
 {
     const struct hf_config *config = c->hub->config;
     const struct hf_namespace *ns = namespace_of(c->hub, m->channel);
     struct hf_who w = who(c);
 
-    if (hf_namespace_judge(&config->namespaces, ns, HF_RIGHT_PUBLISH, &w, m->channel) != HF_ALLOW) {
+    switch (hf_namespace_judge(&config->namespaces, ns, HF_RIGHT_PUBLISH, &w, m->channel)) {
+    case HF_ALLOW:
+        break;
+    case HF_ASK_BACKEND:
+        *ask = true;
+        break;
+    case HF_DENY:
         hf_rules_count_refusal(c->hub, HF_RIGHT_PUBLISH);
         return HF_CODE_FORBIDDEN;
     }

@@ -73,9 +73,9 @@ bool hf_rules_latest(const struct hf_hub *hub, struct hf_str channel);
 
 /*
  * A client's publish, which is to be applied now: HF_CODE_NONE, or the code of its refusal (`forbidden`, `too_large`, `rate_limited`), which is counted but for what
- * hf_publish_refuse() counts. It takes a token of the rates.
+ * hf_publish_refuse() counts. It takes a token of the rates. *ask: it is for the backend to say whether it is allowed (unchanged where it is not).
  */
-enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m);
+enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *ask);
 
 void hf_paces_init(struct hf_paces *p);
 void hf_paces_release(struct hf_paces *p);

@@ -47,6 +47,8 @@
     X(TOKEN_USER, "tokens_refused_total", "{cause=\"user\"}", "")                                            \
     X(TOKEN_NO_MEMORY, "tokens_refused_total", "{cause=\"no_memory\"}", "")                                  \
     X(TOKENS_REFRESHED, "tokens_refreshed_total", "", "tokens that took a connection's old one's place")     \
+    X(REFUSED_BACKEND, "handshakes_refused_total", "{cause=\"backend\"}", "")                                \
+    X(REFUSED_HOOK, "handshakes_refused_total", "{cause=\"hook\"}", "")                                      \
     X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
       "upgrade requests that were not whole by the deadline")                                                \
     X(ADDRESSES_UNCOUNTED, "addresses_uncounted_total", "",                                                  \

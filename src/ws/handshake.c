@@ -179,6 +179,9 @@ static bool is_key(struct hf_str key)
 
 static int take_once_fields(struct hf_handshake *h, struct hf_http_head *head)
 {
+    const struct hf_http_field *cookie;
+    size_t index = 0;
+
     if (hf_http_once(head, HF_STR("Sec-WebSocket-Key"), &h->key) < 0)
         return HF_EBADMSG;
     if (!is_key(h->key))
@@ -188,6 +191,9 @@ static int take_once_fields(struct hf_handshake *h, struct hf_http_head *head)
         hf_http_once(head, HF_STR("Holdfast-Resume"), &h->resume) < 0 ||
         hf_http_once(head, HF_STR("Holdfast-Attempt"), &h->attempt) < 0)
         return HF_EBADMSG;
+    cookie = hf_http_find(head, HF_STR("Cookie"), &index);
+    if (cookie != NULL)
+        h->cookie = cookie->value;
     return 0;
 }
 

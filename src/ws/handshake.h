@@ -25,7 +25,7 @@ enum {
 /* A client's request, as far as an upgrade needs it. Absent strings have data NULL. Header values are trimmed. */
 struct hf_handshake {
     struct hf_str method, target, path, query; /* query without '?'; path is not decoded */
-    struct hf_str host, origin, key;
+    struct hf_str host, origin, key, cookie;   /* cookie: the first line of Cookie */
     struct hf_str protocols; /* all Sec-WebSocket-Protocol lines, joined with ", " in place or the only one */
     struct hf_str authorization; /* the whole value, "Bearer ..." */
     struct hf_str resume;        /* Holdfast-Resume */

@@ -5,15 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 from backend_fixture import Backend, Bytes, SECRET, Status
 from holdfast_binary import BinaryWs
+from holdfast_client import Client
 from holdfast_fixture import expect
-from holdfast_server import Server, free_port, kill_group, start_process
+from holdfast_server import Server, free_port, kill_group, run_holdfast, start_process
 from holdfast_test import check, check_equal, check_in, main, test, wait_until
-from raw_ws import RawWs
+from raw_ws import TEXT, RawWs, frame, upgrade_request
 
 JSON = ['holdfast.v1.json']
 
@@ -277,6 +279,288 @@ def malformed_calls(t):
     check_equal(backend.of('call'), [], 'nothing was asked')
 
 
+# Connecting
+
+def knock(t, server, protocols=(), **options):
+    """One handshake: (the connection, its answer)."""
+    ws = t.own(RawWs(server.port))
+    return ws, ws.upgrade('/ws', [*JSON, *protocols], **options)
+
+
+def resume(t, server, ws, protocols=()):
+    again = t.own(RawWs.open(server.port, protocols=[*JSON, f'hf.resume.{ws.welcome["ticket"]}', *protocols]))
+    again.welcome = expect(again, 'welcome')
+    return again
+
+
+@test
+def the_backend_says_who_comes_in(t):
+    backend = t.own(Backend())
+    users = {'ann-token': {'allow': True, 'user': 'ann', 'info': {'name': 'Ann'}, 'claims': {'role': 'admin'}}}
+    backend.answers['connect'] = lambda request: users.get(request.get('token'), {'allow': False, 'code': 'unauthorized', 'reason': 'who are you?'})
+    server = start(t, backend, 'connect', 'call', workers=2)
+    ws, response = knock(t, server, ['hf.token.nobody'])
+    check_equal((response.status, json.loads(response.body)), (401, {'code': 'unauthorized', 'reason': 'who are you?'}), 'refused')
+    ws, response = knock(t, server, ['hf.token.ann-token'], headers=[('Cookie', 'a=b; c=d'), ('Origin', 'https://example.org')])
+    check_equal(response.status, 101, 'let in')
+    ws.welcome = expect(ws, 'welcome')
+    request = backend.of('connect')[-1]
+    check_equal((request['cookie'], request['origin'], request['resume']), ('a=b; c=d', 'https://example.org', False), 'what it is told')
+    check(request['address'].startswith('127.0.0.1:'), f'address: {request}')
+    call_and_wait(ws)
+    called = backend.of('call')[0]
+    check_equal((called['user'], called['info'], called['claims']['role']), ('ann', {'name': 'Ann'}, 'admin'), 'whose call it is')
+    again = resume(t, server, ws)
+    check_equal(again.welcome['resumed'], True, 'resumed')
+    check_equal(len(backend.of('connect')), 2, 'its ticket is enough')
+    call_and_wait(again, id='2')
+    called = backend.of('call')[1]
+    check_equal((called['user'], called['info']), ('ann', {'name': 'Ann'}), 'she is still who she was')
+
+
+@test
+def browsers_are_told_by_a_close_code(t):
+    backend = t.own(Backend())
+    server = start(t, backend, 'connect')
+    for code, close in (('unauthorized', 4002), ('forbidden', 4003), ('rate_limited', 1013)):
+        backend.answers['connect'] = lambda request, code=code: {'allow': False, 'code': code}
+        ws, response = knock(t, server, headers=[('Origin', 'https://example.org')])
+        check_equal(response.status, 101, 'a browser cannot see another status')
+        if close == 1013:
+            check_equal(expect(ws, 'reconnect')['code'], 'overloaded', 'later')
+        ws.expect_close(close)
+
+
+@test
+def resumes_are_asked_for_where_that_is_wanted(t):
+    backend = t.own(Backend())
+    server = start(t, backend, 'connect', connect_resumes='true', workers=2)
+    ws = connect(t, server)
+    again = resume(t, server, ws)
+    check_equal(again.welcome['resumed'], True, 'resumed')
+    request = backend.of('connect')[-1]
+    check_equal(request['resume'], True, 'it is told')
+    backend.answers['connect'] = lambda request: {'allow': False}
+    ws, response = knock(t, server, [f'hf.resume.{again.welcome["ticket"]}'])
+    check_equal(response.status, 403, 'refused')
+
+
+@test
+def subscriptions_to_begin_with(t):
+    """Of channels that are made for it, on whichever worker, and though no rule would allow them; what was sent meanwhile comes behind them."""
+    names = [f'gift-{n}' for n in range(20)]
+    backend = t.own(Backend())
+    gate = Gate(t, lambda request: {'allow': True, 'channels': names})
+    backend.answers['connect'] = gate
+    server = t.own(Server(workers=3, arguments=config(t, 'namespaces: {"other:*": {allow: all}}'), **backend.keys('connect'))).start()
+    ws = t.own(RawWs(server.port))
+    ws.send(upgrade_request('/ws', JSON) + frame(TEXT, b'{"type":"ping","id":"early"}'))
+    backend.wait('connect')
+    gate.open()
+    check_equal(ws.read_response().status, 101, 'let in')
+    ws.welcome = expect(ws, 'welcome')
+    for name in names:
+        expect(ws, 'subscribed', channel=name)
+    expect(ws, 'pong', id='early')
+    server.publish(names[7], 'hello')
+    expect(ws, 'data', channel=names[7], payload='hello')
+    ws.send_text('{"type":"subscribe","channel":"gift-x"}')
+    expect(ws, 'error', code='forbidden')
+    again = resume(t, server, ws)
+    check_equal(sorted(entry['channel'] for entry in again.welcome['channels']), sorted(names), 'they stay')
+
+
+@test
+def a_gate_whose_keeper_is_away(t):
+    backend = t.own(Backend(up=False))
+    server = start(t, backend, 'connect')
+    ws, response = knock(t, server)
+    check_equal((response.status, json.loads(response.body)['code']), (503, 'unavailable'), 'refused')
+    check(1 <= int(response.headers['retry-after']) <= 61, f'Retry-After: {response.headers}')
+    ws, response = knock(t, server, headers=[('Origin', 'https://example.org')])
+    expect(ws, 'reconnect', code='overloaded')
+    ws.expect_close(1013)
+    check_equal(int(server.metrics()['holdfast_handshakes_refused_total{cause="hook"}']), 2, 'counted')
+    open_server = start(t, backend, 'connect', connect_fail='open')
+    connect(t, open_server)
+
+
+@test
+def who_goes_while_the_backend_thinks_leaves_nothing(t):
+    backend = t.own(Backend())
+    gate = Gate(t, lambda request: {'allow': True})
+    backend.answers['connect'] = gate
+    server = start(t, backend, 'connect', timeout='60s')
+    for n in range(3):
+        ws = t.own(RawWs(server.port))
+        ws.send(upgrade_request('/ws', JSON))
+        backend.wait('connect', n + 1)
+        ws.rst()
+    gate.open()
+    wait_until(lambda: server.metric('holdfast_hook_answers_unclaimed_total') == 3, 'nobody was there')
+    connect(t, server)
+    check_equal(server.metric('holdfast_sessions'), 1, 'one session')
+
+
+# Ends
+
+@test
+def the_end_of_a_session_is_told(t):
+    backend = t.own(Backend())
+    backend.answers['connect'] = lambda request: {'allow': True, 'user': 'ann'}
+    server = start(t, backend, 'connect', 'disconnect', workers=2)
+    ws = connect(t, server)
+    ws.send_text('{"type":"bye"}')
+    told = backend.wait('disconnect')[0]
+    check_equal((told['session'], told['user']), (ws.welcome['session'], 'ann'), 'whose')
+    gone = connect(t, server)
+    server.post('/api/disconnect', {'session': gone.welcome['session']})
+    check_equal(backend.wait('disconnect', 2)[1]['session'], gone.welcome['session'], 'ended by the backend')
+
+
+@test
+def a_session_that_expires_is_told_even_when_its_worker_was_killed(t):
+    backend = t.own(Backend())
+    server = t.own(Server(workers=2, session_ttl='1s', **backend.keys('disconnect'))).start()
+    ws = connect(t, server)
+    pid = server.worker_of(ws.sock)
+    server.kill_worker(pid)
+    server.wait_workers(without=[pid])
+    check_equal([told['session'] for told in backend.wait('disconnect')], [ws.welcome['session']], 'told once')
+
+
+@test
+def ends_that_cannot_be_told_are_counted(t):
+    backend = t.own(Backend(up=False))
+    server = start(t, backend, 'disconnect')
+    ws = connect(t, server)
+    ws.send_text('{"type":"bye"}')
+    wait_until(lambda: server.metric('holdfast_hook_disconnects_lost_total') == 1, 'counted')
+
+
+# Messages that have to be allowed
+
+RULES = '''
+namespaces:
+  "ask:*": {allow: {subscribe: backend, publish: backend, history: all}}
+  "open:*": {allow: all}
+'''
+
+
+def config(t, text):
+    file = tempfile.NamedTemporaryFile('w', prefix='holdfast-test-', suffix='.yaml')
+    t.cleanup(file.close)
+    file.write(text)
+    file.flush()
+    return ('--config', file.name)
+
+
+def start_asking(t, backend, *hooks, workers=2, **more):
+    return t.own(Server(workers=workers, arguments=config(t, RULES), **backend.keys('subscribe', 'publish', *hooks, **more))).start()
+
+
+@test
+def a_rule_without_its_hook_is_refused_at_the_start(t):
+    status, _, err = run_holdfast('serve', *config(t, RULES))
+    check_equal(status, 2, 'status')
+    check("namespaces.ask:*.allow.subscribe: 'backend' has nobody to ask: set hooks.subscribe.url" in err, err)
+
+
+@test
+def publishes_keep_their_order_while_the_backend_thinks(t):
+    backend = t.own(Backend())
+
+    def judge(request):
+        time.sleep(0.01 * (request['payload'] % 3))  # Each takes another time.
+        return {'allow': request['payload'] % 5 != 0}
+    backend.answers['publish'] = judge
+    server = start_asking(t, backend)
+    client = t.own(Client(server.port)).connect()
+    for n in range(1, 41):
+        client.publish('ask:room', n)
+    client.wait_acked()
+    kept = server.post('/api/history', {'channel': 'ask:room', 'limit': 1000})['messages']
+    check_equal([message['payload'] for message in kept], [n for n in range(1, 41) if n % 5], 'in their order, each once')
+    check_equal(sorted(client.nacks), [n for n in range(1, 41) if n % 5 == 0], 'the others are refused')
+    check_equal([request['payload'] for request in backend.of('publish')], list(range(1, 41)), 'one was asked after the other')
+
+
+@test
+def others_go_on_while_one_waits(t):
+    backend = t.own(Backend())
+    gate = Gate(t, lambda request: {'allow': True})
+    backend.answers['publish'] = backend.answers['subscribe'] = gate
+    server = start_asking(t, backend, workers=1, timeout='60s')
+    slow, other = connect(t, server), connect(t, server)
+    slow.send_text('{"type":"data","channel":"ask:a","payload":1,"seq":1}')
+    backend.wait('publish')
+    other.send_text('{"type":"data","channel":"open:a","payload":1,"seq":1}')
+    expect(other, 'ack', seq=1)
+    other.send_text('{"type":"subscribe","channel":"ask:a"}')
+    backend.wait('subscribe')
+    gate.open()
+    expect(slow, 'ack', seq=1)
+    expect(other, 'subscribed', channel='ask:a')
+
+
+@test(deadline=120)
+def publishes_are_applied_once_though_workers_die(t):
+    """The worker is killed again and again while the backend is asked; the client resumes and sends again: nothing lost, nothing doubled, nothing out of order."""
+    backend = t.own(Backend())
+
+    def judge(request):
+        time.sleep(0.005)
+        return {'allow': True}
+    backend.answers['publish'] = judge
+    server = start_asking(t, backend)
+    client = t.own(Client(server.port)).connect()
+    sent = 0
+    for _ in range(4):
+        asked = len(backend.of('publish'))
+        for _ in range(15):
+            sent += 1
+            client.publish('ask:log', sent)
+        backend.wait('publish', asked + 3)
+        pid = server.worker_of(client.ws.sock)
+        server.kill_worker(pid)
+        server.wait_workers(without=[pid])
+        client.reconnect()
+        check_equal(client.welcome['resumed'], True, 'resumed')
+    client.wait_acked()
+    kept = server.post('/api/history', {'channel': 'ask:log', 'limit': 1000})['messages']
+    check_equal([message['payload'] for message in kept], list(range(1, sent + 1)), 'each once, in order')
+
+
+@test
+def what_a_backend_that_is_down_means_for_messages(t):
+    backend = t.own(Backend(up=False))
+    closed, opened = start_asking(t, backend), start_asking(t, backend, subscribe_fail='open', publish_fail='open')
+    ws = connect(t, closed)
+    ws.send_text('{"type":"subscribe","channel":"ask:a"}')
+    expect(ws, 'error', code='unavailable', re='subscribe', channel='ask:a')
+    ws.send_text('{"type":"data","channel":"ask:a","payload":1,"seq":1}')
+    expect(ws, 'nack', seq=1, code='unavailable')
+    ws = connect(t, opened)
+    ws.send_text('{"type":"subscribe","channel":"ask:a"}')
+    expect(ws, 'subscribed', channel='ask:a')
+    ws.send_text('{"type":"data","channel":"ask:a","payload":1,"seq":1}')
+    check_equal({ws.recv_json()['type'] for _ in range(2)}, {'ack', 'data'}, 'applied')
+
+
+@test
+def nonsense_is_no_yes(t):
+    """Not even where a backend that is down counts as one."""
+    backend = t.own(Backend())
+    server = start_asking(t, backend, subscribe_fail='open', publish_fail='open')
+    ws = connect(t, server)
+    for answer in (Status(200, b'{}'), Status(200, b'{"allow":"true"}'), Status(500, b'{"allow":true}'), Status(200, b'yes')):
+        backend.answers['subscribe'] = backend.answers['publish'] = lambda request, answer=answer: answer
+        ws.send_text('{"type":"subscribe","channel":"ask:a"}')
+        expect(ws, 'error', code='internal', re='subscribe')
+        ws.send_text('{"type":"data","channel":"ask:a","payload":1,"id":"x"}')
+        expect(ws, 'nack', id='x', code='internal')
+
+
 # A backend that is not well
 
 @test
@@ -298,6 +582,21 @@ def a_backend_that_is_down(t):
     wait_until(answered, 'it is back', step_s=0.1)
     check('event=hook_resumed hook=call' in server.log(), 'the log says that too')
     check_equal(call_and_wait(ws, id='z', payload=2)['payload'], 2, 'and all is well')
+
+
+@test
+def a_pause_is_for_one_hook(t):
+    """Nobody stops the others by calls that fail."""
+    backend = t.own(Backend())
+    gateway = Status(503, b'down')
+    backend.answers['call'] = lambda request: gateway
+    server = start(t, backend, 'call', 'connect', failures=1, pause='60s')
+    ws = connect(t, server)
+    check_equal(call_and_wait(ws, id='0')['code'], 'unavailable', 'its gateway says that it is down')
+    check_equal(call_and_wait(ws, id='1')['code'], 'unavailable', 'paused')
+    check_equal(len(backend.of('call')), 1, 'asked once')
+    connect(t, server)
+    check_equal(len(backend.of('connect')), 2, 'connects are still asked for')
 
 
 @test

@@ -233,7 +233,7 @@ static void a_backend_that_cannot_be_asked_is_told(void **state)
 {
     (void)state;
     assert_fails("namespaces:\n  b: {allow: all}\n  a:\n    allow: {publish: backend}\n",
-                 ":3: namespaces.a.allow.publish: 'backend' has nobody to ask: there is no hook for it");
+                 ":3: namespaces.a.allow.publish: 'backend' has nobody to ask: set hooks.publish.url");
 }
 
 static void only_a_file_can_set_them(void **state)

@@ -204,7 +204,14 @@ static void fake_complain(void *ctx, enum hf_hook hook, const char *why)
     fake.complaints++;
 }
 
-static const struct hf_backend fake_backend = {.start = fake_start, .complain = fake_complain};
+static bool fake_has_room(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static const struct hf_backend fake_backend = {
+    .start = fake_start, .has_room = fake_has_room, .complain = fake_complain};
 
 struct peer {
     struct hf_conn *conn;
@@ -408,6 +415,226 @@ static void a_hub_may_end_while_it_waits(void **state)
     place_release(&place);
 }
 
+/* ---- Connecting ---- */
+
+static void a_connection_waits_for_the_backend(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    peer_open(&p, "");
+    assert_int_equal(p.len, 0);
+    assert_int_equal(p.conn->phase, HF_CONN_ASKING);
+    assert_non_null(strstr(fake.requests[0].body, "\"resume\":false,\"address\":\"127.0.0.1:1\""));
+    peer_say(&p, "{\"type\":\"ping\",\"id\":\"p\"}"); /* It may say something already. */
+    assert_int_equal(p.len, 0);
+    answer(0, HF_BACKEND_ANSWERED,
+           "{\"allow\":true,\"user\":\"ann\",\"info\":{\"n\":1},\"channels\":[\"a\",\"b\"]}");
+    assert_true(got(&p, "HTTP/1.1 101"));
+    assert_true(got(&p, "\"type\":\"welcome\""));
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"a\""));
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"b\""));
+    assert_true(got(&p, "\"type\":\"pong\",\"id\":\"p\""));
+    assert_false(p.conn->granting);
+    assert_true(hf_str_eq(p.conn->identity->user, HF_STR("ann")));
+    place_release(&place);
+}
+
+static void who_is_refused_hears_why(void **state)
+{
+    static const struct {
+        enum hf_backend_outcome outcome;
+        const char *body, *status;
+    } cases[] = {
+        {HF_BACKEND_ANSWERED, "{\"allow\":false}", "HTTP/1.1 403"},
+        {HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"unauthorized\"}", "HTTP/1.1 401"},
+        {HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"rate_limited\"}", "HTTP/1.1 429"},
+        {HF_BACKEND_ANSWERED, "{\"allow\":true,\"channels\":[7]}", "HTTP/1.1 503"},
+        {HF_BACKEND_ANSWERED, "{\"allow\":true,\"claims\":{}}", "HTTP/1.1 503"},
+        {HF_BACKEND_ANSWERED, "{\"allow\":true,\"user\":\"a\",\"claims\":{\"n\":1e999}}", "HTTP/1.1 503"},
+        {HF_BACKEND_ANSWERED, "nonsense", "HTTP/1.1 503"},
+        {HF_BACKEND_DOWN, "", "HTTP/1.1 503"},
+        {HF_BACKEND_TIMEOUT, "", "HTTP/1.1 503"},
+        {HF_BACKEND_FULL, "", "HTTP/1.1 503"}};
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        peer_open(&p, "");
+        answer(i, cases[i].outcome, cases[i].body);
+        assert_true(got(&p, cases[i].status));
+        hf_hub_lost(p.conn, true, place.now);
+        turn();
+    }
+    assert_int_equal(fake.complaints, 4);
+    place_release(&place);
+}
+
+/* `fail: open` counts where the backend is down, and neither for nonsense nor for a crowd. */
+static void a_gate_that_fails_open(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    place.config.hooks.fail[HF_HOOK_CONNECT] = HF_HOOK_FAIL_OPEN;
+    peer_open(&p, "");
+    answer(0, HF_BACKEND_DOWN, "");
+    assert_true(got(&p, "\"type\":\"welcome\""));
+    peer_open(&p, "");
+    answer(1, HF_BACKEND_ANSWERED, "nonsense");
+    assert_true(got(&p, "HTTP/1.1 503"));
+    fake.outcome = HF_BACKEND_FULL;
+    peer_open(&p, "");
+    assert_true(got(&p, "HTTP/1.1 503"));
+    fake.outcome = HF_BACKEND_DOWN;
+    peer_open(&p, "");
+    assert_true(got(&p, "\"type\":\"welcome\""));
+    place_release(&place);
+}
+
+/* ---- Messages that have to be allowed ---- */
+
+static void leave_to_the_backend(enum hf_right right)
+{
+    const char *why;
+    struct hf_namespace *ns;
+
+    assert_int_equal(hf_namespaces_add(&place.config.namespaces, HF_STR("*"), &ns, &why), 0);
+    for (int each = 0; each < HF_RIGHTS; each++)
+        assert_int_equal(hf_namespace_allow(&place.config.namespaces, ns, (enum hf_right)each,
+                                            each == (int)right ? HF_STR("backend") : HF_STR("all"), &why),
+                         0);
+}
+
+static void publishes_wait_and_keep_their_order(void **state)
+{
+    static struct peer p, other;
+
+    (void)state;
+    begin(ONLY(PUBLISH));
+    leave_to_the_backend(HF_RIGHT_PUBLISH);
+    peer_open(&p, "");
+    peer_open(&other, "");
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    peer_say(&other, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":\"o\",\"seq\":1}");
+    assert_int_equal(fake.count, 2); /* One of each connection. */
+    turn();
+    assert_true(hf_hub_deadline_ms(place.hub[0], place.now) > place.now.mono_ms + 5); /* Nobody polls. */
+    assert_non_null(strstr(fake.requests[0].body, "\"channel\":\"c\",\"payload\":1}"));
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&other, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[1]}"));
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&p, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[2]}"));
+    assert_int_equal(fake.count, 3);
+    answer(2, HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"rate_limited\"}");
+    assert_true(got(&p, "{\"type\":\"nack\",\"seq\":2,\"code\":\"rate_limited\""));
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":3,\"seq\":3}");
+    answer(3, HF_BACKEND_DOWN, "");
+    assert_true(got(&p, "{\"type\":\"nack\",\"seq\":3,\"code\":\"unavailable\""));
+    place_release(&place);
+}
+
+/* Allowed once, a publish that comes again after a resume is not asked for again: it may be in the log. */
+static void a_repeated_publish_is_not_asked_for_again(void **state)
+{
+    static struct peer p, again;
+    char ticket[64];
+    const char *at;
+
+    (void)state;
+    begin(ONLY(PUBLISH));
+    leave_to_the_backend(HF_RIGHT_PUBLISH);
+    peer_open(&p, "");
+    at = memmem(p.got, p.len, "\"ticket\":\"", 10);
+    assert_non_null(at);
+    snprintf(ticket, sizeof(ticket), "%.32s", at + 10);
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    assert_int_equal(fake.count, 2);
+    peer_open(&again, ticket);
+    assert_true(got(&again, "\"resumed\":true,\"lastSeq\":1"));
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}"); /* For the connection that has gone. */
+    assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_LATE), 1);
+    peer_say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    assert_int_equal(fake.count, 2);
+    peer_say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    assert_int_equal(fake.count, 3); /* That one had not been allowed. */
+    answer(2, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&again, "{\"type\":\"ack\",\"seq\":2,\"offsets\":[2]}"));
+    place_release(&place);
+}
+
+static void subscriptions_are_asked_for(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(SUBSCRIBE));
+    leave_to_the_backend(HF_RIGHT_SUBSCRIBE);
+    peer_open(&p, "");
+    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}");
+    peer_say(&p, "{\"type\":\"ping\",\"id\":\"behind\"}");
+    assert_false(got(&p, "behind"));
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"c\""));
+    assert_true(got(&p, "behind"));
+    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}"); /* It has it. */
+    assert_int_equal(fake.count, 1);
+    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"d\"}");
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"not_found\",\"reason\":\"no such room\"}");
+    assert_true(
+        got(&p, "\"code\":\"not_found\",\"reason\":\"no such room\",\"re\":\"subscribe\",\"channel\":\"d\""));
+    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
+    answer(2, HF_BACKEND_TIMEOUT, "");
+    assert_true(got(&p, "\"code\":\"unavailable\""));
+    place.config.hooks.fail[HF_HOOK_SUBSCRIBE] = HF_HOOK_FAIL_OPEN;
+    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
+    answer(3, HF_BACKEND_TIMEOUT, "");
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"e\""));
+    place_release(&place);
+}
+
+/* ---- Ends ---- */
+
+static void the_end_of_a_session_is_told_once(void **state)
+{
+    static struct peer p;
+
+    (void)state;
+    begin(ONLY(DISCONNECT));
+    peer_open(&p, "");
+    peer_say(&p, "{\"type\":\"bye\"}");
+    hf_hub_lost(p.conn, false, place.now);
+    for (int i = 0; i < 20; i++) {
+        place.now.mono_ms += 500;
+        turn();
+    }
+    assert_int_equal(fake.count, 1);
+    assert_int_equal(fake.requests[0].hook, HF_HOOK_DISCONNECT);
+    assert_int_equal(fake.requests[0].token, 0);
+    assert_non_null(strstr(fake.requests[0].body, "\"session\":\""));
+    peer_open(&p, "");
+    hf_hub_lost(p.conn, true, place.now); /* A break is no end. */
+    for (int i = 0; i < 20; i++) {
+        place.now.mono_ms += 500;
+        turn();
+    }
+    assert_int_equal(fake.count, 1);
+    place.now.mono_ms += place.config.session_ttl_ms;
+    fake.outcome = HF_BACKEND_DOWN;
+    for (int i = 0; i < 20; i++) {
+        place.now.mono_ms += 500;
+        turn();
+    }
+    assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_DISCONNECTS_LOST), 1);
+    place_release(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +647,13 @@ int main(void)
         cmocka_unit_test(what_a_call_is_told_where_the_backend_fails),
         cmocka_unit_test(nobody_waits_when_the_connection_has_gone),
         cmocka_unit_test(a_hub_may_end_while_it_waits),
+        cmocka_unit_test(a_connection_waits_for_the_backend),
+        cmocka_unit_test(who_is_refused_hears_why),
+        cmocka_unit_test(a_gate_that_fails_open),
+        cmocka_unit_test(publishes_wait_and_keep_their_order),
+        cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),
+        cmocka_unit_test(subscriptions_are_asked_for),
+        cmocka_unit_test(the_end_of_a_session_is_told_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
