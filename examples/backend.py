@@ -34,7 +34,24 @@ def on_call(request):
     return {'code': 'no_such_method', 'reason': f'there is no method {request["method"]}'}
 
 
-HOOKS = {'call': on_call}
+def on_connect(request):
+    """Everybody may come, and hears what is new."""
+    return {'allow': True, 'channels': ['news']}
+
+
+def on_message(request):
+    """Who may subscribe, and publish, where a namespace leaves it to us: nobody into channels of the staff."""
+    if request['channel'].startswith('staff:'):
+        return {'allow': False, 'code': 'forbidden', 'reason': 'only for the staff'}
+    return {'allow': True}
+
+
+def on_disconnect(request):
+    print(f'the session {request["session"]} has ended', flush=True)
+    return {}
+
+
+HOOKS = {'connect': on_connect, 'subscribe': on_message, 'publish': on_message, 'call': on_call, 'disconnect': on_disconnect}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
