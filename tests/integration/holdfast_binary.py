@@ -330,6 +330,13 @@ class Names:
             data['payload'] = json.loads(payload)
         return data
 
+    def of_join(self, fields):
+        cid = fields.pop('cid')
+        check(cid in self.by_cid, f'the cid {cid} was told before: {shorten(fields)}')
+        return {'channel': self.by_cid[cid][0], **fields}
+
+    of_leave = of_join
+
     @staticmethod
     def of_reply(fields):
         raw = fields.pop('raw', False)
