@@ -5,6 +5,7 @@
  * What is exported and says nothing about itself fails, as does a link that leads nowhere.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { OptionDefaults } from 'typedoc';
 
 const { exports: points } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 
@@ -29,6 +30,9 @@ export default {
   // tsc looks for errors, in `npm run check` and in the tests.
   skipErrorChecking: true,
   sort: ['source-order'],
+  // What the small file for pages leaves out (small.mjs).
+  blockTags: [...OptionDefaults.blockTags, '@only'],
+  excludeTags: [...OptionDefaults.excludeTags, '@only'],
   treatWarningsAsErrors: true,
   validation: { notExported: true, invalidLink: true, rewrittenLink: true, notDocumented: true },
   intentionallyNotDocumented: [

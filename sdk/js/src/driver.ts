@@ -5,6 +5,7 @@
 import { Session } from './core/session.js';
 import type { NetworkFacts, Path, SessionConfig } from './core/session_types.js';
 import type { Connection, Platform, Transport } from './types.js';
+import * as has from './features.js';
 
 /** A timer that fires later than that is late: what has come in the meantime is delivered first. */
 const lateMs = 500;
@@ -40,7 +41,7 @@ export interface DriverOptions {
 
 export class Driver {
   readonly session: Session;
-  private readonly slots: readonly Slot[] = [0, 1, 2].map(() => ({
+  private readonly slots: readonly Slot[] = (has.takesParts ? [0, 1, 2] : [0, 1]).map(() => ({
     connection: null,
     attempt: 0,
     opened: false,
@@ -155,12 +156,12 @@ export class Driver {
       place.connection.close();
       place.connection = null;
     }
-    if (want.wish === 'connect' && !want.held && place.connection === null && !this.asleep && !this.options.tokenMissing())
+    if (want.wish === 'connect' && !(has.prepares && want.held) && place.connection === null && !this.asleep && !this.options.tokenMissing())
       this.open(slot, place, want.attempt, now);
     else if (want.wish === 'carry') this.carry(slot, place, now);
     else if (want.wish === 'close') {
       this.carry(slot, place, now);
-      place.connection?.close(want.closeCode === 0 || want.closeCode === 1005 || want.closeCode === 1006 ? undefined : want.closeCode);
+      place.connection?.close([0, 1005, 1006].includes(want.closeCode) ? undefined : want.closeCode);
       place.connection = null;
       this.session.lost(slot, 'closed', now);
     }
@@ -185,7 +186,7 @@ export class Driver {
             this.soon((at) => this.session.message(slot, typeof data === 'string' ? data : new Uint8Array(data), at));
         },
         refused: (status, retryAfter) => {
-          if (!mine()) return;
+          if (!has.seesStatus || !mine()) return;
           place.connection = null;
           this.options.refused(status);
           this.run((at) => this.session.refused(slot, status, retryAfter, at));
@@ -195,7 +196,7 @@ export class Driver {
           place.connection = null;
           this.run((at) => {
             if (!place.opened) this.session.lost(slot, `${url} could not be reached${reason === '' ? '' : `: ${reason}`}`, at);
-            else if (code === 1006) this.session.lost(slot, reason === '' ? 'the connection ended without a word' : reason, at);
+            else if (code === 1006) this.session.lost(slot, reason || 'the connection ended without a word', at);
             else this.session.closed(slot, code, reason, at);
           });
         },

@@ -1,4 +1,5 @@
 /** emitter.ts - handlers of events. What one throws is reported as the platform reports uncaught errors, and stops nothing. */
+import * as has from './features.js';
 
 export class Emitter<Events> {
   private readonly handlers = new Map<keyof Events, Set<(event: never) => void>>();
@@ -18,7 +19,7 @@ export class Emitter<Events> {
 
   emit<E extends keyof Events>(event: E, value: Events[E]): void {
     const set = this.handlers.get(event);
-    if (set === undefined || set.size === 0) return; // The most, and for each message.
+    if (set === undefined || (has.shortcuts && set.size === 0)) return; // The most, and for each message.
     for (const handler of [...set]) call(handler as (event: Events[E]) => void, value);
   }
 }

@@ -1,5 +1,6 @@
 /** errors.ts - what is thrown, and what promises are rejected with: a code to decide by, a text that says what to do. */
 import { errorNumbers, type ErrorCode } from './codes.js';
+import * as has from './features.js';
 
 /** What this library throws, and what its promises are rejected with. */
 export class HoldfastError extends Error {
@@ -13,7 +14,7 @@ export class HoldfastError extends Error {
   readonly serverCode: string | undefined;
 
   constructor(code: ErrorCode, message: string, serverCode?: string) {
-    super(message);
+    super(has.explains || serverCode !== undefined ? message : `${code}:${message} (docs/sdk.md)`);
     this.code = code;
     this.number = errorNumbers[code];
     this.serverCode = serverCode;
@@ -64,4 +65,13 @@ export function errorCode(serverCode: string): ErrorCode {
   return Object.hasOwn(errorNumbers, serverCode) && errorNumbers[serverCode as ErrorCode] < 99
     ? (serverCode as ErrorCode)
     : 'unknown';
+}
+
+export function closedError(): HoldfastError {
+  return new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
+}
+
+/** Asked of a client that was made of fewer parts. */
+export function notHere(what: string): HoldfastError {
+  return new HoldfastError('unsupported', has.explains ? `${what} is not in this file of the library: docs/sdk.md "What each file has"` : what);
 }

@@ -1,4 +1,5 @@
 /** index.node.ts - the same for Node: where it has no WebSocket of its own, npm `ws` is used. */
+import { wholeParts } from './client/whole.js';
 import { HoldfastClient } from './holdfast.js';
 import { wsTransport } from './platform/node.js';
 import { systemPlatform as platformOf } from './platform/system.js';
@@ -15,6 +16,6 @@ export function systemPlatform(): Platform {
 
 export class Holdfast<M extends ChannelMap = AnyChannels> extends HoldfastClient<M> {
   constructor(url: string | readonly string[], options: HoldfastOptions = {}) {
-    super(url, options, options.platform ?? systemPlatform());
+    super(url, options, options.platform ?? systemPlatform(), wholeParts);
   }
 }

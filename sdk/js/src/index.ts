@@ -1,4 +1,5 @@
 /** index.ts - what the package gives. Importing it does nothing: no timer, no listener, no global. */
+import { wholeParts } from './client/whole.js';
 import { HoldfastClient } from './holdfast.js';
 import { systemPlatform } from './platform/system.js';
 import type { AnyChannels, ChannelMap, HoldfastOptions } from './types.js';
@@ -20,6 +21,6 @@ export { webSocketTransport } from './platform/websocket.js';
  */
 export class Holdfast<M extends ChannelMap = AnyChannels> extends HoldfastClient<M> {
   constructor(url: string | readonly string[], options: HoldfastOptions = {}) {
-    super(url, options, options.platform ?? systemPlatform());
+    super(url, options, options.platform ?? systemPlatform(), wholeParts);
   }
 }

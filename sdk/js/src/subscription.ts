@@ -1,8 +1,10 @@
 /** subscription.ts - what an application holds of a channel. */
 import { gapNumbers, type GapCode } from './codes.js';
+import type { DataMessage } from './core/message.js';
 import { Emitter } from './emitter.js';
-import { errorCode, HoldfastError } from './errors.js';
+import { errorCode, HoldfastError, notHere } from './errors.js';
 import { DeliveryQueue } from './queue.js';
+import * as has from './features.js';
 import type {
   Delivery,
   Gap,
@@ -37,6 +39,7 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
   /** unsubscribe() was called: nothing is told any more but the end. The session sees to that. */
   leaving = false;
   private readonly emitter = new Emitter<SubscriptionEvents<P>>();
+  /** @only iterates */
   private readonly queues = new Set<DeliveryQueue<P>>();
   private readonly ends: (() => void)[] = [];
   private began: Subscribed | null = null;
@@ -74,12 +77,13 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
       this.ends.push(resolve);
       if (this.leaving) return;
       this.leaving = true;
-      for (const queue of [...this.queues]) queue.end();
+      if (has.iterates) for (const queue of [...this.queues]) queue.end();
       this.owner.unsubscribe(this.channel);
     });
   }
 
   iterate(options: IterateOptions = {}): AsyncIterableIterator<Delivery<P>> {
+    if (!has.iterates) throw notHere('iterate()');
     const queue: DeliveryQueue<P> = new DeliveryQueue<P>(options, () => this.queues.delete(queue));
     this.queues.add(queue);
     if (this.state === 'ended' || this.leaving) queue.end(this.ended?.error ?? null);
@@ -114,19 +118,20 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
 
   message(message: Message<P>): void {
     this.position = { epoch: message.epoch, offset: message.offset };
-    for (const queue of [...this.queues]) queue.push(message);
+    if (has.iterates) for (const queue of [...this.queues]) queue.push(message);
     this.emitter.emit('message', message);
   }
 
   /** Whether anybody was there to hear it. */
   gap(gap: Gap): boolean {
     this.position = { epoch: gap.epoch, offset: gap.to ?? 0 };
-    const heard = this.queues.size > 0 || this.emitter.has('gap');
-    for (const queue of [...this.queues]) queue.push(gap);
+    const heard = (has.iterates && this.queues.size > 0) || this.emitter.has('gap');
+    if (has.iterates) for (const queue of [...this.queues]) queue.push(gap);
     this.emitter.emit('gap', gap);
     return heard;
   }
 
+  /** @only asks */
   presenceChanged(kind: 'join' | 'leave', event: Presence): void {
     this.emitter.emit(kind, event);
   }
@@ -136,7 +141,7 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
     const event = error === undefined ? { channel: this.channel } : { channel: this.channel, error };
     this.state = 'ended';
     this.ended = event;
-    for (const queue of [...this.queues]) queue.end(error ?? null);
+    if (has.iterates) for (const queue of [...this.queues]) queue.end(error ?? null);
     this.emitter.emit('unsubscribed', event);
     for (const resolve of this.ends.splice(0)) resolve();
   }
@@ -146,9 +151,14 @@ function endError(channel: string, event: Unsubscribed): HoldfastError {
   return event.error ?? new HoldfastError('closed', `the subscription to "${channel}" was ended before it began`);
 }
 
+export function messageOf<P>(epoch: string, { channel, offset, id, payload, timestamp, from }: DataMessage): Message<P> {
+  const common = { type: 'message', channel, epoch, offset, id, payload: payload as P, timestamp } as const;
+  return from === undefined ? common : { ...common, from };
+}
+
 /** From a code as the server writes it. */
 export function serverError(code: string, reason: string): HoldfastError {
-  return new HoldfastError(errorCode(code), reason === '' ? `the server says: ${code}` : reason, code);
+  return new HoldfastError(errorCode(code), reason || `the server says: ${code}`, code);
 }
 
 export function gapCode(code: string): GapCode {

@@ -1,4 +1,5 @@
 /** tokens.ts - when a token is asked for, and of whom (HoldfastOptions.token, getToken). */
+import * as has from './features.js';
 import type { TokenReason } from './types.js';
 
 /** A token that ends within that is not shown any more. */
@@ -21,12 +22,15 @@ export function tokenEnd(token: string): number {
 }
 
 export class Tokens {
+  /** @only renewsTokens */
   private end = Infinity;
+  /** @only renewsTokens */
   private renewal = Infinity;
   private have: boolean;
   /**
    * It had ended by our clock when it was given, and has not been shown since. Our clock may be wrong, and a new token would be no better: the server decides about each token that the
    * source gives.
+   * @only renewsTokens
    */
   private untried = false;
   private reason: TokenReason = 'first';
@@ -38,17 +42,17 @@ export class Tokens {
     unix: number,
   ) {
     this.have = token !== undefined;
-    if (token !== undefined) this.keep(token, unix);
+    if (has.renewsTokens && token !== undefined) this.keep(token, unix);
   }
 
   /** Whether one must be asked for before the next attempt. If not, that is made now, with the one that is there. */
   missing(unix: number): boolean {
     if (this.source === undefined) return false;
-    if (this.have && (this.untried || unix < this.end - marginMs)) {
-      this.untried = false;
+    if (this.have && (!has.renewsTokens || this.untried || unix < this.end - marginMs)) {
+      if (has.renewsTokens) this.untried = false;
       return false;
     }
-    if (this.have) this.expired();
+    if (has.renewsTokens && this.have) this.expired();
     return true;
   }
 
@@ -61,11 +65,12 @@ export class Tokens {
   /** shown: on the connection that stands. */
   taken(token: string, unix: number, shown: boolean): void {
     this.have = true;
+    if (!has.renewsTokens) return;
     this.keep(token, unix);
     this.untried = !shown && unix >= this.end - marginMs;
   }
 
-  /** When one must be asked for so that the connection need not break for it, as Unix time; Infinity: never. */
+  /** When one must be asked for so that the connection need not break for it, as Unix time; Infinity: never. @only renewsTokens */
   get renewAt(): number {
     return this.source === undefined ? Infinity : this.renewal;
   }
@@ -88,6 +93,7 @@ export class Tokens {
     );
   }
 
+  /** @only renewsTokens */
   private keep(token: string, unix: number): void {
     this.end = tokenEnd(token);
     const left = this.end - unix;

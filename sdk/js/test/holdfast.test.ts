@@ -1,5 +1,6 @@
 /** The client against the small server of world.ts, in virtual time. */
 import { describe, expect, it } from 'vitest';
+import { wholeParts } from '../src/client/whole.js';
 import { HoldfastClient } from '../src/holdfast.js';
 import { HoldfastError, PublishRefused, PublishUncertain } from '../src/errors.js';
 import type { Delivery, Gap, HoldfastOptions, Message, OutboxStore, StateChange, StoredPublish, StoredState, Transport } from '../src/types.js';
@@ -17,7 +18,7 @@ function setup(options: HoldfastOptions = {}, change: (server: FakeServer, world
   const world = new World();
   const server = new FakeServer(world);
   change(server, world);
-  const client = new HoldfastClient('ws://fake/ws', { transport: server.transport(), ...options }, world.platform());
+  const client = new HoldfastClient('ws://fake/ws', { transport: server.transport(), ...options }, world.platform(), wholeParts);
   const states: StateChange[] = [];
   client.onState((state) => states.push(state));
   return { world, server, client, states, steps: () => states.map(({ to, cause }) => `${to} ${cause}`) };
@@ -107,6 +108,7 @@ describe('connecting', () => {
         },
       },
       world.platform(),
+      wholeParts,
     );
     await world.until(() => client.state === 'live');
     server.connection.close(1011);
@@ -284,7 +286,7 @@ describe('breaks', () => {
   it('keeps every promise through a hundred breaks at any moment', async () => {
     const world = new World();
     const server = new FakeServer(world);
-    const client = new HoldfastClient('ws://fake/ws', { transport: server.transport() }, world.platform(7));
+    const client = new HoldfastClient('ws://fake/ws', { transport: server.transport() }, world.platform(7), wholeParts);
     const got: number[] = [];
     client.subscribe('room', { last: 1000 }, (message) => got.push(message.payload as number));
     const results: Promise<unknown>[] = [];
@@ -988,7 +990,7 @@ describe('a kept outbox', () => {
       },
     };
     const outbox = new SlowStore(world, saveMs);
-    const client = new HoldfastClient('ws://fake/ws', { transport, storage: { outbox } }, world.platform());
+    const client = new HoldfastClient('ws://fake/ws', { transport, storage: { outbox } }, world.platform(), wholeParts);
     await world.until(() => client.state === 'live');
     await world.run(1000);
     bufferedAmount = buffered;
@@ -1012,7 +1014,7 @@ describe('options', () => {
   it('refuses what makes no sense, and says why', () => {
     const world = new World();
     const make = (url: string | string[], options: HoldfastOptions = {}): HoldfastClient =>
-      new HoldfastClient(url, { transport: new FakeServer(world).transport(), ...options }, world.platform());
+      new HoldfastClient(url, { transport: new FakeServer(world).transport(), ...options }, world.platform(), wholeParts);
     expect(() => make('http://x')).toThrow(/no URL of a server/);
     expect(() => make([])).toThrow(/1 to 8 URLs/);
     expect(() => make('ws://x', { token: 'a b' })).toThrow(/"token"/);

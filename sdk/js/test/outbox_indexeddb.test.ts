@@ -1,6 +1,7 @@
 /** outbox_indexeddb.test.ts - the outbox in IndexedDB: what it promises, through every failure that a test can make, and whole clients whose page dies. */
 import { IDBFactory as FakeFactory, IDBKeyRange } from 'fake-indexeddb';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { wholeParts } from '../src/client/whole.js';
 import { HoldfastClient } from '../src/holdfast.js';
 import { indexedDbOutbox, type IndexedDbOutboxOptions } from '../src/outbox_indexeddb.js';
 import { HubStore } from '../src/shared/hub_store.js';
@@ -263,7 +264,7 @@ describe('a client with it', () => {
     const page = new Page(`page ${++count}`);
     page.whenKilled(() => locks.kill(page.name));
     const storage = { outbox: outbox(page.name, { wait: 5000 }) };
-    const client = new HoldfastClient('ws://tiny/ws', { storage, heartbeat: 'fixed' }, page.platform(server.transport));
+    const client = new HoldfastClient('ws://tiny/ws', { storage, heartbeat: 'fixed' }, page.platform(server.transport), wholeParts);
     client.on('problem', () => undefined);
     return { page, client };
   }

@@ -4,6 +4,7 @@ import { act, createElement, StrictMode, type ReactElement, type ReactNode } fro
 import { createRoot, hydrateRoot, type Root } from 'react-dom/client';
 import { renderToString } from 'react-dom/server';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { wholeParts } from '../src/client/whole.js';
 import { HoldfastClient } from '../src/holdfast.js';
 import { HoldfastProvider, useChannel, useConnection, usePresence, type Channel, type ChannelOptions, type ChannelPresence, type Connection } from '../src/react.js';
 import type { Client, HoldfastOptions } from '../src/types.js';
@@ -21,7 +22,7 @@ afterEach(() => {
 function setup(options: HoldfastOptions = {}) {
   const world = new World();
   const server = new FakeServer(world);
-  const client = new HoldfastClient('ws://fake/ws', { transport: server.transport(), ...options }, world.platform());
+  const client = new HoldfastClient('ws://fake/ws', { transport: server.transport(), ...options }, world.platform(), wholeParts);
   const element = document.createElement('div');
   const root = createRoot(element);
   roots.push(root);

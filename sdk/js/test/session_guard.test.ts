@@ -18,7 +18,7 @@ function throwing(type: SessionEvent['type'], to?: State): { session: Session; e
   const session = new Session(
     {
       codecs: [jsonCodec], token: null, tokenSource: false, outboxMessages: 10, outboxBytes: 10_000, window: 10, subscriptions: 10, heartbeatIntervalMs: 0,
-      policy: null, background: false, random: randomFrom(() => 0.5), splitDial: false, store: null, stored: null,
+      policy: null, prober: null, background: false, random: randomFrom(() => 0.5), splitDial: false, store: null, stored: null,
       onEvent: (event) => {
         events.push(event.type === 'state' ? event.to : event.type);
         if (event.type !== type || thrown || (to !== undefined && event.type === 'state' && event.to !== to)) return;

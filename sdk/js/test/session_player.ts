@@ -9,6 +9,7 @@ import type { HeartbeatPolicy } from '../src/core/heartbeat.js';
 import { jsonCodec } from '../src/core/codec_json.js';
 import type { Ending, SessionEvent } from '../src/core/events.js';
 import type { DataMessage } from '../src/core/message.js';
+import { Prober } from '../src/core/prober.js';
 import { Session } from '../src/core/session.js';
 import { probeSlot, type Path } from '../src/core/session_types.js';
 import type { SessionStore, Stored } from '../src/core/store.js';
@@ -70,14 +71,14 @@ function messageOf({ offset, id, payload, timestamp, from }: DataMessage): Membe
 function wordsOf(event: SessionEvent): [name: string, members: Members] | undefined {
   switch (event.type) {
     case 'state':
-      return ['state', { from: event.from, to: event.to, ...endingOf(event), delay: event.delayMs }];
+      return ['state', { from: event.from, to: event.to, ...endingOf(event), delay: event.nextAttempt }];
     case 'connected':
       return ['connected', { session: event.session, resumed: event.resumed, retries: event.retries }];
     case 'caughtUp':
       return ['caught_up', { count: event.count }];
     case 'disconnected':
     case 'retrying':
-      return [event.type, { ...endingOf(event), delay: event.delayMs }];
+      return [event.type, { ...endingOf(event), delay: event.nextAttempt }];
     case 'ended':
       return ['ended', endingOf(event)];
     case 'subscribed': {
@@ -257,6 +258,7 @@ export class SessionPlayer {
         subscriptions: numberOf(config, 'subscriptions', 4),
         heartbeatIntervalMs: numberOf(config, 'heartbeatInterval'),
         policy: this.policy(),
+        prober: (session, link) => new Prober(session, link),
         background: config['background'] === true,
         random: new SplitMix(textOf(config, 'seed')),
         splitDial: true,
@@ -361,10 +363,10 @@ export class SessionPlayer {
       case 'history': {
         const since = entry['since'] as never;
         const what = { type: 'history', channel, since, limit: numberOf(entry, 'limit', 100), reverse: entry['reverse'] === true } as const;
-        return this.result(() => ({ request: session.questions.ask(what, now) }));
+        return this.result(() => ({ request: session.ask(what, now) }));
       }
       case 'ping':
-        return this.result(() => ({ request: session.questions.ask({ type: 'ping' }, now) }));
+        return this.result(() => ({ request: session.ask({ type: 'ping' }, now) }));
       case 'close':
         session.close(now);
         return {};

@@ -1,6 +1,7 @@
 /** channels.ts - a session's subscriptions and their messages (src/session/client_session_channel.c). */
 import type { SubscribeOptions } from '../types.js';
-import { HoldfastError } from '../errors.js';
+import { closedError, HoldfastError } from '../errors.js';
+import * as has from '../features.js';
 import type { Verdict } from './inbox.js';
 import { isChannelName, isLabel, isNumber, type ErrorMessage, type Of } from './message.js';
 import type { SessionCore } from './session_core.js';
@@ -45,7 +46,7 @@ export class Channels {
   subscribe(channel: string, options: SubscribeOptions, now: number): void {
     const wrong = checkStart(channel, options);
     if (wrong !== undefined) throw new HoldfastError('invalid', wrong);
-    if (this.s.closing) throw new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
+    if (this.s.closing) throw closedError();
     const { since, last = 0, mode = 'all', presence = false } = options;
     const sub = this.add(channel, mode === 'latest', presence);
     if (since !== undefined) {
@@ -72,7 +73,7 @@ export class Channels {
     if (!isConnected(this.s.state) || this.s.greeting) return;
     for (const sub of this.all.values()) {
       if (sub.state === 'wanted' && !sub.deferred) this.putSubscribe(sub);
-      else if (sub.state === 'leaving' && !this.s.inherited) this.putUnsubscribe(sub); // Whose end an answer means is clear then.
+      else if (sub.state === 'leaving' && !(has.keepsOutbox && this.s.inherited)) this.putUnsubscribe(sub); // Whose end an answer means is clear then.
       else continue;
       this.asked++;
       this.s.awaitingAnswer(now);
@@ -119,7 +120,7 @@ export class Channels {
   onUnsubscribed(message: Of<'unsubscribed'>, now: number): void {
     const sub = this.all.get(message.channel);
     const decidedByServer = message.code !== undefined;
-    if (sub === undefined || (this.s.inherited && !decidedByServer)) return; // It was another process's.
+    if (sub === undefined || (has.keepsOutbox && this.s.inherited && !decidedByServer)) return; // It was another process's.
     if (sub.state === 'left' || sub.state === 'asked') this.requestAnswered(now);
     if (sub.leaving || decidedByServer) this.remove(sub, message.code ?? '', message.reason ?? '');
   }
@@ -127,7 +128,7 @@ export class Channels {
   onData(message: Of<'data'>, now: number): void {
     const sub = this.all.get(message.channel);
     if (sub === undefined || sub.leaving || !isConnected(this.s.state) || this.s.closeWanted) return;
-    if (this.s.inherited && sub.state !== 'active') return; // from where another process stood
+    if (has.keepsOutbox && this.s.inherited && sub.state !== 'active') return; // from where another process stood
     const verdict = sub.inbox.data(message.offset);
     if (verdict === 'sync') this.putSync(sub, now);
     if (verdict !== 'deliver') return;
@@ -141,7 +142,7 @@ export class Channels {
   onGap(message: Of<'gap'>, now: number): void {
     const sub = this.all.get(message.channel);
     if (sub === undefined || sub.leaving || !isConnected(this.s.state)) return;
-    if (this.s.inherited && sub.state !== 'active') return;
+    if (has.keepsOutbox && this.s.inherited && sub.state !== 'active') return;
     if (message.code === 'epoch') {
       this.obeyInbox(sub, sub.inbox.newEpoch(message.epoch), now);
       this.checkHoles();
@@ -157,6 +158,7 @@ export class Channels {
     }
   }
 
+  /** @only asks */
   onPresence(message: Of<'join' | 'leave'>): void {
     const { channel, session, user, info } = message;
     const sub = this.all.get(channel);
@@ -184,7 +186,7 @@ export class Channels {
 
   /** One of welcome.channels: the server goes on there, whatever we know of it. */
   named(at: { channel: string; epoch: string; offset: number }, now: number): void {
-    if (this.s.inherited) {
+    if (has.keepsOutbox && this.s.inherited) {
       // A subscription of the process that had the session before us is ended, also where this one subscribes to the channel as well: its mode and its cursor would
       // stay where ours names none. Ours is asked for behind that.
       this.s.put({ type: 'unsubscribe', channel: at.channel });
@@ -241,12 +243,9 @@ export class Channels {
 
   private putSubscribe(sub: Followed): void {
     const { channel, inbox, last } = sub;
-    const presence = sub.presence ? { presence: true } : {};
-    if (inbox.latest) this.s.put({ type: 'subscribe', channel, mode: 'latest', ...presence });
-    else if (inbox.placed)
-      this.s.put({ type: 'subscribe', channel, since: { epoch: inbox.epoch, offset: inbox.position }, ...presence });
-    else if (last > 0) this.s.put({ type: 'subscribe', channel, last, ...presence });
-    else this.s.put({ type: 'subscribe', channel, ...presence });
+    const presence = has.asks && sub.presence ? { presence: true } : {};
+    const start = inbox.placed ? { since: { epoch: inbox.epoch, offset: inbox.position } } : last > 0 ? { last } : {};
+    this.s.put({ type: 'subscribe', channel, ...(inbox.latest ? { mode: 'latest' } : start), ...presence });
     sub.move('asked');
   }
 

@@ -1,4 +1,5 @@
 /** codec_json.ts - the JSON form of PROTOCOL.md, which is the normative one: one object per text message. */
+import * as has from '../features.js';
 import { fromBase64, toBase64 } from './base64.js';
 import { BadMessage, WrongKind, type Codec, type CodecKind } from './codec.js';
 import { isNumber, type ClientMessage, type DataMessage, type Raw, type ServerMessage, type ServerType } from './message.js';
@@ -16,6 +17,7 @@ function encode(message: ClientMessage): string {
       return `{"type":"data","channel":${JSON.stringify(channel)},${payloadMember(payload)},"seq":${seq}${rest}}`;
     }
     case 'call': {
+      if (!has.asks) return '';
       const { id, method, payload } = message;
       return `{"type":"call","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},${payloadMember(payload)}}`;
     }
@@ -55,10 +57,15 @@ const shapes: Readonly<Record<ServerType, string>> = {
   pong: 'id:s?',
   heartbeat: 'interval:n',
   reconnect: 'after:a code:s url:s?',
+  /** @only asks */
   history: 'id:s channel:s epoch:s offset:n messages:a',
+  /** @only asks */
   presence: 'id:s channel:s members:a',
+  /** @only asks */
   join: 'channel:s session:s user:s',
+  /** @only asks */
   leave: 'channel:s session:s user:s',
+  /** @only asks */
   reply: 'id:s code:s? reason:s? payloadBase64:s?',
   error: 'code:s reason:s re:s? id:s? channel:s? expected:n?',
 };
@@ -128,12 +135,15 @@ function deeperFault(members: Members, type: ServerType): string | undefined {
     case 'reconnect':
       return list('after').length === 2 && list('after').every(isNumber) ? undefined : '"after" is of a wrong type';
     case 'presence':
+      if (!has.asks) return undefined;
       return allFit(list('members'), 'session:s user:s') ? undefined : '"members" is of a wrong type';
     case 'history':
+      if (!has.asks) return undefined;
       return list('messages').every((each) => isMembers(each) && fault(each, shapes.data) === undefined && finishData(each) === undefined)
         ? undefined
         : '"messages" is of a wrong type';
     case 'reply':
+      if (!has.asks) return undefined;
       return typeof members['payloadBase64'] === 'string' ? finishData(members) : undefined;
     case 'data':
       return finishData(members);
@@ -179,7 +189,7 @@ function decodeOne(data: string): ServerMessage | BadMessage {
   }
   if (!isMembers(members)) return new BadMessage('it is no JSON object');
   const type = members['type'] as ServerType;
-  if (type === 'data' && isPlainData(members)) return sized(members as unknown as DataMessage, data);
+  if (has.shortcuts && type === 'data' && isPlainData(members)) return sized(members as unknown as DataMessage, data);
   if (typeof type !== 'string' || !Object.hasOwn(shapes, type)) return new BadMessage('its "type" is missing or unknown');
   const wrong = fault(members, shapes[type]) ?? deeperFault(members, type);
   if (wrong !== undefined) return new BadMessage(wrong);

@@ -18,14 +18,14 @@ export interface Ending {
 export interface EndingEvent extends Ending {
   readonly type: 'disconnected' | 'retrying' | 'ended';
   /** Until the next attempt; 0 also: one is under way. */
-  readonly delayMs: number;
+  readonly nextAttempt: number;
   /** By the application. */
   readonly asked: boolean;
 }
 
 export type SessionEvent =
-  /** It comes first where others follow. delayMs: until the next attempt; 0 for connecting, which is one; null where none is planned. */
-  | (Ending & { readonly type: 'state'; readonly from: State; readonly to: State; readonly delayMs: number | null })
+  /** It comes first where others follow. nextAttempt: until the next attempt; 0 for connecting, which is one; null where none is planned. */
+  | (Ending & { readonly type: 'state'; readonly from: State; readonly to: State; readonly nextAttempt: number | null })
   | {
       readonly type: 'connected';
       readonly resumed: boolean;

@@ -5,6 +5,8 @@
  * says a policy, which is told what became of the pings, within what the server bears; without one it is the server's.
  */
 
+import * as has from '../features.js';
+
 /** A ping, as its policy sees it. */
 export interface Beat {
   /** The silence, both ways, that it ended; 0: not known, it was not the first packet after it. */
@@ -48,6 +50,10 @@ export interface HeartbeatPolicy {
   probeEnded?(gapMs: number, outcome: ProbeOutcome, now: number): void;
 }
 
+/** How long a break of a silent connection may go unseen: while somebody looks, while nobody does, and at most. */
+export const toleranceForegroundMs = 30_000;
+export const toleranceIdleMs = 120_000;
+export const toleranceMsMax = 3_600_000;
 /** PROTOCOL.md "Heartbeats"; the floor of mobile carriers' NAT timers is near 30 s. */
 export const heartbeatIntervalMs = 25_000;
 const softMsMin = 1000;
@@ -76,6 +82,7 @@ export class Heartbeat {
   /** The ping without a pong; null: none is under way. */
   pingedAt: number | null = null;
   private receivedAt = 0;
+  /** @only takesParts */
   private sentAt = 0;
   private readonly beat: Beat = { gapMs: 0, scheduled: false };
   /** Doubt: since when something waits for an answer; null: nothing does. */
@@ -109,7 +116,7 @@ export class Heartbeat {
     this.askedAt = null;
     this.doubt = false;
     this.suspected = false;
-    this.policy?.connected?.(now);
+    if (has.takesParts) this.policy?.connected?.(now);
   }
 
   /** The connection has ended without our doing and without a word: with a ping on its way, as if that had got no answer. */
@@ -147,12 +154,12 @@ export class Heartbeat {
   }
 
   dataSent(now: number): void {
-    this.sentAt = now;
+    if (has.takesParts) this.sentAt = now;
   }
 
-  /** The network changed, the machine woke up, or the server asked for a move: what ends now says nothing about intervals. */
+  /** The network changed, the machine woke up, or the server asked for a move: what ends now says nothing about intervals. @only takesParts */
   disturbed(): void {
-    this.policy?.disturbed?.();
+    if (has.takesParts) this.policy?.disturbed?.();
   }
 
   /** Something makes the path doubtful. */
@@ -217,12 +224,12 @@ export class Heartbeat {
 
   /** What came after the ping proves that the silence before it did no harm. */
   private tellFailure(now: number): void {
-    if (this.pingedAt !== null && this.receivedAt > this.pingedAt) this.beat.gapMs = 0;
+    if (has.takesParts && this.pingedAt !== null && this.receivedAt > this.pingedAt) this.beat.gapMs = 0;
     this.policy?.recordFailure(this.beat, now);
   }
 
   private ping(now: number): HeartbeatDue {
-    this.beat.gapMs = now - Math.max(this.receivedAt, this.sentAt);
+    if (has.takesParts) this.beat.gapMs = now - Math.max(this.receivedAt, this.sentAt);
     this.beat.scheduled = now >= this.receivedAt + this.intervalMs();
     this.pingId++;
     this.pingedAt = now;

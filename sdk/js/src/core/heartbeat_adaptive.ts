@@ -11,7 +11,7 @@
  * explains it. Against a gap that was proven it takes two of them, with no success of that gap in between: then the path has changed, and all begins again, at half of it
  * or at 25 s.
  */
-import type { Beat, HeartbeatPolicy, ProbeOutcome } from './heartbeat.js';
+import { toleranceForegroundMs, toleranceMsMax, type Beat, type HeartbeatPolicy, type ProbeOutcome } from './heartbeat.js';
 import { gapMsMax, type HeartbeatMemory, type Network } from './heartbeat_memory.js';
 import type { Random } from './random.js';
 
@@ -31,9 +31,6 @@ const reprobeMs = 24 * 3600 * 1000;
 const retryMs = 600_000;
 /** The server's own ping comes when the bound is over: a probe must be over before. A second more than any round trip. */
 export const boundRoomMs = 1000;
-export const toleranceForegroundMs = 30_000;
-export const toleranceIdleMs = 120_000;
-export const toleranceMsMax = 3_600_000;
 const cliffsS = [600, 350, 300, 240, 100, 60, 30];
 
 /** Not where a proxy's timer is likely to be, unless this path has none there: a gap beyond it has been survived. */

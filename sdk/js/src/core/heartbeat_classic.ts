@@ -40,6 +40,7 @@ export class ClassicHeartbeat implements HeartbeatPolicy {
     this.interval = Math.max(Math.floor(this.interval / 2), floorMs);
   }
 
+  /** @only takesParts */
   reset(): void {
     this.interval = startMs;
     this.successes = this.failures = 0;

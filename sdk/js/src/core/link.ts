@@ -10,6 +10,7 @@
  *
  * Most WebSocket implementations dial and ask at once: there a link goes from `dialing` to `open`, and `requested` says that the request may be out.
  */
+import * as has from '../features.js';
 import type { Codec, Frame } from './codec.js';
 import type { ClientMessage } from './message.js';
 import { utf8Length } from './message.js';
@@ -80,13 +81,14 @@ export class Link {
     this.attempt = attempt;
   }
 
+  /** @only prepares */
   connected(): void {
     this.move('ready');
   }
 
   request(): void {
     this.requested = true;
-    if (this.state === 'ready') this.move('opening');
+    if (has.prepares && this.state === 'ready') this.move('opening');
   }
 
   open(codec: Codec): void {
@@ -106,7 +108,7 @@ export class Link {
   takeOutput(): Output[] {
     const { out } = this;
     this.out = [];
-    return typeof out[0]?.data === 'object' && out.length > 1 ? joined(out) : out;
+    return has.takesParts && typeof out[0]?.data === 'object' && out.length > 1 ? joined(out) : out;
   }
 
   sent(bytes: number): void {

@@ -7,6 +7,7 @@
  *    front                            written ^                                  front + count
  *      |  sent on some connection of this session ........ sent ^        |  never sent  |
  */
+import * as has from '../features.js';
 import type { Raw } from './message.js';
 
 export interface OutboxItem {
@@ -66,14 +67,14 @@ export class Outbox {
     return item;
   }
 
-  /** The newest item was not accepted after all. Nothing of it may have been written. */
+  /** The newest item was not accepted after all. Nothing of it may have been written. @only keepsOutbox */
   takeBack(): void {
     this.bytes -= this.items.pop()?.bytes ?? 0;
   }
 
   /** The next item to write on this connection; undefined: nothing to write, the window is full, or it is one without a number. */
   next(): OutboxItem | undefined {
-    return this.written >= this.window || this.isUnnumbered(this.written) ? undefined : this.at(this.written);
+    return this.written >= this.window || (has.keepsOutbox && this.isUnnumbered(this.written)) ? undefined : this.at(this.written);
   }
 
   /** It has been put into the connection's output. */
@@ -82,7 +83,7 @@ export class Outbox {
     this.sent = Math.max(this.sent, this.written);
   }
 
-  /** The publish id of the last item that might be written next within so many bytes of output. */
+  /** The publish id of the last item that might be written next within so many bytes of output. @only keepsOutbox */
   ahead(bytes: number): number {
     let i = this.written;
     for (let sum = 0; i < this.count && i < this.window && !this.isUnnumbered(i) && sum < bytes; i++) sum += this.at(i)?.bytes ?? 0;
@@ -114,7 +115,7 @@ export class Outbox {
     return this.sent === 0 || this.at(0)?.refusal === undefined ? undefined : this.popFront();
   }
 
-  /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. */
+  /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. @only keepsOutbox */
   popUnnumbered(): OutboxItem | undefined {
     if (this.sent > 0 || !this.isUnnumbered(0)) return undefined;
     this.seqBase++;
@@ -165,6 +166,7 @@ export class Outbox {
   /**
    * Whether it was refused behind others without an answer, in a session that has ended: in this one it has no number and is never sent, and nothing behind it is written until it has come
    * to the front and left.
+   * @only keepsOutbox
    */
   private isUnnumbered(index: number): boolean {
     return index >= this.sent && this.at(index)?.refusal !== undefined;

@@ -1,6 +1,7 @@
 /** publishing.ts - a session's publishes, their answers, and what the outbox's store must know (src/session/client_session_publish.c, _store.c). */
-import { HoldfastError } from '../errors.js';
+import { closedError, HoldfastError } from '../errors.js';
 import type { StoredState } from '../types.js';
+import * as has from '../features.js';
 import { isChannelName, isHeaderToken, isLabel, isNumber, utf8Length, type ErrorMessage, type Of, type Raw } from './message.js';
 import { itemBytes, Outbox, type OutboxItem } from './outbox.js';
 import type { SessionCore } from './session_core.js';
@@ -25,32 +26,33 @@ export class Publishing {
   readonly outbox: Outbox;
   /** The server's maxMessage; 0: not known yet. */
   payloadBytesMax = 0;
-  /** Saving failed, and is tried again then; Infinity: it did not. */
+  /** Saving failed, and is tried again then; Infinity: it did not. @only keepsOutbox */
   saveAgainAt = Infinity;
   /** Publishes up to settleSeq are done; which of them were refused is known with the pong. */
   private settling = false;
   private settleSeq = 0;
   /** "after 1009 takes its oldest unanswered publish for refused" */
   private oldestIsRefused = false;
-  /** What the store knows. */
+  /** What the store knows. @only keepsOutbox */
   private kept: StoredState = { firstId: 1, sentId: 0, seqBase: 0, attempts: 0, ticket: '' };
-  /** Ticket or numbers are not what the store knows: no publish may be written. */
+  /** Ticket or numbers are not what the store knows: no publish may be written. @only keepsOutbox */
   private unsaved = false;
-  /** Saves under way, in their order. */
+  /** Saves under way, in their order. @only keepsOutbox */
   private saving: StoredState[] = [];
+  /** @only keepsOutbox */
   private failureTold = false;
 
   constructor(private readonly s: SessionCore) {
     const { outboxMessages, outboxBytes, window } = s.config;
     this.outbox = new Outbox(outboxMessages, outboxBytes, window);
-    this.load();
+    if (has.keepsOutbox) this.load();
   }
 
   /* --- what the application asks for --- */
 
   /** Throws: see Client.publish(). The answer is the publish id. */
   publish(channel: string, payload: Raw, id: string | undefined): number {
-    if (this.s.closing) throw new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
+    if (this.s.closing) throw closedError();
     if (!isChannelName(channel))
       throw new HoldfastError('invalid', `"${channel}" names no channel: 1 to 255 bytes of UTF-8 without control characters do`);
     if (id !== undefined && !isLabel(id, true)) throw new HoldfastError('invalid', 'the id is longer than 255 bytes');
@@ -72,13 +74,18 @@ export class Publishing {
         `${this.outbox.count} publishes wait for their answers: publish again when one has settled, or see the options "outboxMessages" and "outboxBytes"`,
       );
     const item = this.outbox.add(channel, id, payload, bytes);
+    if (has.keepsOutbox) this.keep(item);
+    return item.publishId;
+  }
+
+  /** @only keepsOutbox */
+  private keep({ publishId, channel, id, payload }: OutboxItem): void {
     try {
-      this.s.config.store?.put({ publishId: item.publishId, channel, id, payload });
+      this.s.config.store?.put({ publishId, channel, id, payload });
     } catch (error) {
       this.outbox.takeBack();
       throw error;
     }
-    return item.publishId;
   }
 
   /* --- towards the server --- */
@@ -89,7 +96,7 @@ export class Publishing {
     // Which one that is, and so the numbers of all others, is known when the old ones are settled.
     if (this.oldestIsRefused) return;
     if (outbox.written === 0 && outbox.next() !== undefined && s.heartbeat.sending(now)) s.doubt('sent_after_silence', now);
-    const last = this.save(now);
+    const last = has.keepsOutbox ? this.save(now) : Infinity;
     while (s.outBytes < belowBytes && s.failed === null) {
       const item = outbox.next();
       if (item === undefined || item.publishId > last) return;
@@ -111,12 +118,8 @@ export class Publishing {
   onAck(message: Of<'ack'>, now: number): void {
     const { seq, offsets = [] } = message;
     if (seq === undefined) return; // Of a publish without a number: this client makes none.
-    if (seq > this.outbox.seqSent) {
+    if (seq > this.outbox.seqSent || offsets.length > seq) {
       this.s.fail('the server acknowledged what it was not sent');
-      return;
-    }
-    if (offsets.length > seq) {
-      this.s.fail('the server acknowledged more than it was sent');
       return;
     }
     // "A `nack` comes before the ack that covers it": there is none to come.
@@ -142,7 +145,7 @@ export class Publishing {
     item.refusal = message.code;
     this.s.backoff.progressed();
     // Before the application is told: what was told as refused is never sent in another session.
-    if (item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId, message.code);
+    if (has.keepsOutbox && item.publishId > this.outbox.firstId) this.s.config.store?.refuse(item.publishId, message.code);
     this.emitRefused(item, message.code, message.reason);
     this.dropRefused();
     this.s.answered(now);
@@ -208,20 +211,20 @@ export class Publishing {
     } else {
       for (let item = this.outbox.pop(Infinity); item !== undefined; item = this.outbox.pop(Infinity)) {
         const { publishId, channel, id, payload } = item;
-        if (item.refusal !== undefined) this.tellInherited(item);
-        else this.s.emit({ type: 'uncertain', publishId, channel, id, payload });
+        if (item.refusal === undefined) this.s.emit({ type: 'uncertain', publishId, channel, id, payload });
+        else if (has.keepsOutbox) this.tellInherited(item);
       }
     }
     this.oldestIsRefused = false;
-    this.s.inherited = false;
-    this.unsaved = true;
+    if (has.keepsOutbox) this.s.inherited = false;
+    if (has.keepsOutbox) this.unsaved = true;
     this.outbox.renewed();
     this.dropRefused();
   }
 
   /* --- what a successor must know --- */
 
-  /** Let the store know what it must before publishes are written. The answer is the publish id up to which they may be. */
+  /** Let the store know what it must before publishes are written. The answer is the publish id up to which they may be. @only keepsOutbox */
   save(now: number): number {
     if (this.s.config.store === null) return Infinity;
     const ahead = Math.max(this.sentId, this.outbox.ahead(belowBytes));
@@ -234,7 +237,7 @@ export class Publishing {
     return this.unsaved ? 0 : this.kept.sentId;
   }
 
-  /** The store has what was given first of what it has not told about, or has not. */
+  /** The store has what was given first of what it has not told about, or has not. @only keepsOutbox */
   saved(ok: boolean, now: number): void {
     const state = this.saving.shift();
     if (state === undefined) return;
@@ -248,7 +251,7 @@ export class Publishing {
     if (state.ticket === this.s.ticket && state.seqBase === this.outbox.seqBase) this.unsaved = false;
   }
 
-  /** A successor whose attempts are not above ours would be refused with 409: no more than a delay, so that a failure is no matter. */
+  /** A successor whose attempts are not above ours would be refused with 409: no more than a delay, so that a failure is no matter. @only keepsOutbox */
   saveAttempt(now: number): void {
     const { config, ticket, attempts } = this.s;
     if (config.store === null || ticket === '' || this.unsaved || attempts <= this.kept.attempts) return;
@@ -258,6 +261,7 @@ export class Publishing {
   /**
    * What was answered is not asked again, and what was saved ahead of its being sent, and was not, is not uncertain where the session is gone. Should that fail, it is asked, and its
    * answer is as good the second time.
+   * @only keepsOutbox
    */
   saveLast(now: number): void {
     const { kept, saving, sentId } = this;
@@ -266,6 +270,7 @@ export class Publishing {
     if (this.unsaved || saving.length > 0 || kept.firstId !== this.outbox.firstId || kept.sentId !== sentId) this.saveState(this.stateNow(sentId), now);
   }
 
+  /** @only keepsOutbox */
   private saveState(state: StoredState, now: number): void {
     const result = this.s.config.store?.save(state);
     if (result === 'failed') {
@@ -276,6 +281,7 @@ export class Publishing {
     if (result === 'kept') this.saved(true, now);
   }
 
+  /** @only keepsOutbox */
   private saveFailed(now: number): void {
     this.saveAgainAt = now + saveAgainMs;
     if (this.failureTold) return;
@@ -283,16 +289,18 @@ export class Publishing {
     this.s.emitError('outbox', 'the outbox cannot be kept; nothing is sent until it can');
   }
 
+  /** @only keepsOutbox */
   private get sentId(): number {
     return this.outbox.firstId + this.outbox.sent - 1;
   }
 
+  /** @only keepsOutbox */
   private stateNow(sentId: number): StoredState {
     const { firstId, seqBase } = this.outbox;
     return { firstId, sentId, seqBase, attempts: this.s.attempts + attemptsAhead, ticket: this.s.ticket };
   }
 
-  /** What a predecessor left. */
+  /** What a predecessor left. @only keepsOutbox */
   private load(): void {
     const { stored } = this.s.config;
     if (stored === null) return;
@@ -326,8 +334,8 @@ export class Publishing {
   private done(item: OutboxItem, offset: number): void {
     const { publishId, channel } = item;
     this.s.backoff.progressed();
-    if (item.refusal !== undefined) this.tellInherited(item);
-    else this.s.emit({ type: 'acked', publishId, channel, offset });
+    if (item.refusal === undefined) this.s.emit({ type: 'acked', publishId, channel, offset });
+    else if (has.keepsOutbox) this.tellInherited(item);
   }
 
   private settle(seq: number): void {
@@ -339,7 +347,7 @@ export class Publishing {
     this.s.emit({ type: 'refused', publishId: item.publishId, channel: item.channel, code, reason });
   }
 
-  /** The page that was told died before it noted the result, or before its application heard of it. */
+  /** The page that was told died before it noted the result, or before its application heard of it. @only keepsOutbox */
   private tellInherited(item: OutboxItem): void {
     if (!item.told) this.emitRefused(item, item.refusal ?? '', 'the server told a page before this one');
   }
@@ -347,7 +355,7 @@ export class Publishing {
   /** Publishes at the front that were refused leave. Of those that another page was told of the application is told now. */
   private dropRefused(): void {
     for (let item = this.outbox.popRefused(); item !== undefined; item = this.outbox.popRefused()) this.done(item, 0);
-    for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
+    if (has.keepsOutbox) for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
       this.unsaved = true; // The others have moved up.
       this.done(item, 0);
     }
@@ -359,7 +367,7 @@ export class Publishing {
     this.dropRefused();
     const item = this.outbox.popUnused();
     if (item === undefined) return;
-    this.unsaved = true; // The others have moved up.
+    if (has.keepsOutbox) this.unsaved = true; // The others have moved up.
     this.emitRefused(item, 'too_large', 'the server ended the connection over it');
     this.dropRefused();
   }

@@ -1,5 +1,5 @@
 /** questions.ts - a session's requests: history, presence, pings of the application's, calls (src/session/client_session_request.c). */
-import { HoldfastError } from '../errors.js';
+import { closedError, HoldfastError } from '../errors.js';
 import { historyLimitMax, isChannelName, isLabel, isNumber, type ErrorMessage, type Of } from './message.js';
 import { Requests, requestsMax, type Request, type RequestWhat } from './requests.js';
 import type { SessionCore } from './session_core.js';
@@ -34,7 +34,7 @@ export class Questions {
   ask(what: RequestWhat, now: number): number {
     const wrong = fault(what);
     if (wrong !== undefined) throw new HoldfastError('invalid', wrong);
-    if (this.s.closing) throw new HoldfastError('closed', 'this client was closed, or its session has ended: make a new one');
+    if (this.s.closing) throw closedError();
     if (this.requests.full)
       throw new HoldfastError('requests_full', `${requestsMax} requests wait for their answers: ask again when one has come`);
     const requestId = this.requests.add(what);

@@ -17,8 +17,11 @@
  * Times are milliseconds of one clock that never goes back.
  */
 import { closeCodes } from '../codes.js';
+import { notHere } from '../errors.js';
+import * as has from '../features.js';
 import type { Output } from './link.js';
 import { isHeaderToken } from './message.js';
+import type { RequestWhat } from './requests.js';
 import { requestUpgrade, spareMs } from './session_attempt.js';
 import { deadline, tick } from './session_clock.js';
 import { SessionCore } from './session_core.js';
@@ -59,17 +62,23 @@ export class Session extends SessionCore {
     return true;
   }
 
-  /** The network in use has this key; empty: not known. To be told before network() at each change. */
+  /** The network in use has this key; empty: not known. To be told before network() at each change. @only takesParts */
   setNetwork(key: string, now: number): void {
     this.config.policy?.setNetwork?.(key, now);
-    this.prober.abandon(now);
+    this.prober?.abandon(now);
   }
 
-  /** The policy was given another tolerance: the server is asked anew. */
+  /** The policy was given another tolerance: the server is asked anew. @only takesParts */
   heartbeatChanged(now: number): void {
     this.within(now, () => {
       if (isConnected(this.state)) putHeartbeat(this);
     });
+  }
+
+  /** As Questions.ask(). @only asks */
+  ask(what: RequestWhat, now: number): number {
+    if (this.questions === null) throw notHere(`${what.type}()`);
+    return this.questions.ask(what, now);
   }
 
   /* --- signals --- */
@@ -101,19 +110,21 @@ export class Session extends SessionCore {
     const link = this.link(slot);
     const wish: Wish =
       link.state === 'idle' ? 'none' : link.state === 'dialing' ? 'connect' : link.state === 'closing' ? 'close' : 'carry';
-    const isProbe = slot === probeSlot;
+    const isProbe = has.takesParts && slot === probeSlot;
     return {
       wish,
       attempt: wish === 'none' ? 0 : link.attempt,
-      until: isProbe ? this.prober.at : this.attemptUntil,
+      /** @only prepares */
+      until: isProbe ? (this.prober?.at ?? Infinity) : this.attemptUntil,
+      /** @only prepares */
       held: slot === this.next && this.nextHeld,
       closeCode: link.closeCode,
     };
   }
 
-  /** The wanted connection stands, and nothing has been said on it. */
+  /** The wanted connection stands, and nothing has been said on it. @only prepares */
   connected(slot: number, now: number): void {
-    if (slot === probeSlot) this.prober.connected();
+    if (slot === probeSlot) this.prober?.connected();
     if (slot !== this.next || this.link(slot).state !== 'dialing') return;
     this.within(now, () => {
       this.offline = false; // There is a way: the system was wrong.
@@ -123,7 +134,7 @@ export class Session extends SessionCore {
     });
   }
 
-  /** Whether the request is to go out now on a connection that stands: carry, and it has not. */
+  /** Whether the request is to go out now on a connection that stands: carry, and it has not. @only prepares */
   requestDue(slot: number): boolean {
     return this.link(slot).state === 'opening';
   }
@@ -133,32 +144,32 @@ export class Session extends SessionCore {
     const link = this.link(slot);
     if (link.state === 'dialing')
       this.within(now, () => {
-        if (slot !== probeSlot) this.publishing.saveAttempt(now);
+        if (has.keepsOutbox && slot !== probeSlot) this.publishing.saveAttempt(now);
         link.request();
       });
+    const isProbe = has.takesParts && slot === probeSlot;
     const list = this.config.codecs.map((codec) => codec.protocol);
     if (this.token !== null) list.push(`hf.token.${this.token}`);
-    if (slot !== probeSlot && this.ticket !== '') list.push(`hf.resume.${this.ticket}`);
+    if (!isProbe && this.ticket !== '') list.push(`hf.resume.${this.ticket}`);
     // "numbers them (`hf.attempt.<n>`, rising)" (PROTOCOL.md "Resume" 4)
-    if (slot !== probeSlot) list.push(`hf.attempt.${link.attempt}`);
+    if (!isProbe) list.push(`hf.attempt.${link.attempt}`);
     return list;
   }
 
   /** The upgrade was accepted, with this subprotocol. */
   opened(slot: number, protocol: string, now: number): void {
     const link = this.link(slot);
-    if (link.state !== 'opening' && !(link.state === 'dialing' && link.requested)) return;
+    if (!(has.prepares && link.state === 'opening') && !(link.state === 'dialing' && link.requested)) return;
     this.within(now, () => {
       const codec = this.config.codecs.find((kind) => kind.protocol === protocol);
-      if (slot === probeSlot) {
-        if (codec === undefined) this.prober.abandon(now);
-        else this.prober.opened(codec);
+      if (has.takesParts && slot === probeSlot) {
+        if (codec === undefined) this.prober?.abandon(now);
+        else this.prober?.opened(codec);
       } else if (codec === undefined) {
-        const names = this.config.codecs.map((kind) => kind.protocol).join(' or ');
         link.end(closeCodes.protocolError);
         attemptEnded(
           this,
-          { cause: 'protocol_error', evidence: `the server does not speak ${names}`, final: this.connections === 0 },
+          { cause: 'protocol_error', evidence: `the server does not speak ${this.config.codecs.map((kind) => kind.protocol).join(' or ')}`, final: this.connections === 0 },
           now,
         );
       } else {
@@ -168,12 +179,9 @@ export class Session extends SessionCore {
     });
   }
 
-  /** The answer was another than 101; status 0: it was no HTTP at all. */
+  /** The answer was another than 101; status 0: it was no HTTP at all. @only seesStatus */
   refused(slot: number, status: number, retryAfterS: number, now: number): void {
-    if (slot === probeSlot) {
-      this.prober.abandon(now);
-      return;
-    }
+    if (slot === probeSlot) this.prober?.abandon(now);
     if (slot !== this.next) return;
     this.within(now, () => {
       const final = refusalIsFinal(this, status);
@@ -199,7 +207,7 @@ export class Session extends SessionCore {
     this.within(now, () => {
       if (slot === this.live) received(this, now);
       for (const each of codec.decode(data)) {
-        if (slot === probeSlot) this.prober.message(each, now);
+        if (has.takesParts && slot === probeSlot) this.prober?.message(each, now);
         else obey(this, slot, each, now);
         if (link.state !== 'open' || this.failed !== null) break;
       }
@@ -209,8 +217,8 @@ export class Session extends SessionCore {
   /** The server closed the connection, with this code. */
   closed(slot: number, code: number, reason: string, now: number): void {
     const link = this.link(slot);
-    if (slot === probeSlot) {
-      this.prober.lost(now);
+    if (has.takesParts && slot === probeSlot) {
+      this.prober?.lost(now);
       return;
     }
     if (link.state === 'closing' || link.state === 'idle') {
@@ -237,8 +245,8 @@ export class Session extends SessionCore {
         liveEnded(this, { cause: 'connection_lost', evidence }, now);
       } else if (slot === this.next) {
         giveUpNext(this, { cause: 'unreachable', evidence }, now);
-      } else if (slot === probeSlot) {
-        this.prober.lost(now);
+      } else if (has.takesParts && slot === probeSlot) {
+        this.prober?.lost(now);
       } else {
         link.drop();
       }
@@ -265,12 +273,12 @@ export class Session extends SessionCore {
     if (link.outBytes > 0) this.heartbeat.outputMoved(now);
   }
 
-  /** The store has what it was last given, or has not. */
+  /** The store has what it was last given, or has not. @only keepsOutbox */
   saved(ok: boolean, now: number): void {
     this.within(now, () => this.publishing.saved(ok, now));
   }
 
-  /** Nothing more will be asked of it. */
+  /** Nothing more will be asked of it. @only keepsOutbox */
   saveLast(now: number): void {
     this.within(now, () => this.publishing.saveLast(now));
   }
@@ -284,7 +292,7 @@ export class Session extends SessionCore {
     this.within(now, () => tick(this, now));
   }
 
-  /** After so much silence behind a ping a connection is dead; it follows the measured round trip. */
+  /** After so much silence behind a ping a connection is dead; it follows the measured round trip. @only explains */
   hardMs(): number {
     return this.heartbeat.hardMs();
   }

@@ -1,5 +1,6 @@
 /** session_attempt.ts - when a connection is made, and when it is left (src/session/client_session_attempt.c). */
 import type { Cause, State } from '../codes.js';
+import * as has from '../features.js';
 import { backoffRandomMsMax, type BackoffCause } from './backoff.js';
 import type { SessionCore } from './session_core.js';
 import type { Why } from './session_types.js';
@@ -30,7 +31,7 @@ function attemptMs(s: SessionCore): number {
 /** Begin to make a connection; held: only prepare it, its upgrade waits for releaseNext(). */
 export function startAttempt(s: SessionCore, held: boolean, now: number): void {
   s.next = freeSlot(s);
-  s.nextHeld = held;
+  if (has.prepares) s.nextHeld = held;
   s.attempts++;
   s.attemptFrom = now;
   s.attemptUntil = now + attemptMs(s);
@@ -51,7 +52,7 @@ export function dropNext(s: SessionCore): void {
   if (link.requested) s.givenUp = Math.max(s.givenUp, link.attempt);
   link.drop();
   s.next = -1;
-  s.nextHeld = false;
+  if (has.prepares) s.nextHeld = false;
 }
 
 function backoffCause(s: SessionCore, cause: Cause): BackoffCause {
@@ -98,6 +99,7 @@ export function waitingState(s: SessionCore): State {
 }
 
 export function requestUpgrade(s: SessionCore, now: number): void {
+  if (!has.prepares) return;
   s.requestAt = now;
   s.link(s.next).request();
   s.publishing.saveAttempt(now);
@@ -105,7 +107,7 @@ export function requestUpgrade(s: SessionCore, now: number): void {
 
 /** The doubt about the live connection is confirmed: what was prepared is wanted now. */
 export function releaseNext(s: SessionCore, now: number): void {
-  if (s.next < 0 || !s.nextHeld) return;
+  if (!has.prepares || s.next < 0 || !s.nextHeld) return;
   s.nextHeld = false;
   s.attemptUntil = now + attemptMs(s);
   if (s.link(s.next).state === 'ready') requestUpgrade(s, now);

@@ -1,4 +1,5 @@
 /** session_clock.ts - when something is due, and doing it then (src/session/client_session_clock.c). */
+import * as has from '../features.js';
 import { dropNext, releaseNext, startAttempt } from './session_attempt.js';
 import type { SessionCore } from './session_core.js';
 import { end, giveUpNext, liveEnded } from './session_ending.js';
@@ -9,7 +10,7 @@ import { isConnected } from './state.js';
 const outputStuckMs = 2000;
 
 export function deadline(s: SessionCore): number {
-  let at = s.prober.at;
+  let at = (has.takesParts ? s.prober?.at : undefined) ?? Infinity;
   for (const link of s.links) at = Math.min(at, link.lingerUntil);
   if (s.state === 'waiting' || s.state === 'offline') at = Math.min(at, s.attemptAt);
   if (isConnected(s.state) && !s.superseded)
@@ -21,7 +22,7 @@ export function deadline(s: SessionCore): number {
       s.channels.resubscribeAt,
       s.leaveAt,
       s.outputFrom + outputStuckMs,
-      s.publishing.saveAgainAt,
+      has.keepsOutbox ? s.publishing.saveAgainAt : Infinity,
       answerLateAt(s),
     );
   if (s.state === 'closing') at = Math.min(at, s.closeUntil);
@@ -32,11 +33,11 @@ export function deadline(s: SessionCore): number {
 export function tick(s: SessionCore, now: number): void {
   for (const link of s.links) if (link.state === 'closing' && now >= link.lingerUntil) link.drop();
   if (s.next >= 0 && now >= s.attemptUntil) {
-    if (s.nextHeld) dropNext(s); // A spare that was not needed, or does not get through either.
+    if (has.prepares && s.nextHeld) dropNext(s); // A spare that was not needed, or does not get through either.
     else giveUpNext(s, { cause: 'timed_out' }, now);
   }
   if (isConnected(s.state) && !s.superseded) tickLive(s, now);
-  s.prober.tick(now);
+  if (has.takesParts) s.prober?.tick(now);
   if (s.state === 'closing' && now >= s.closeUntil) end(s, { cause: 'closed', asked: true }, now);
   if ((s.state === 'waiting' || s.state === 'offline') && now >= s.attemptAt) startAttempt(s, false, now);
 }
@@ -58,7 +59,7 @@ function tickLive(s: SessionCore, now: number): void {
   }
   if (now >= s.ackAt) putAcks(s, now);
   s.channels.tick(now);
-  if (now >= s.publishing.saveAgainAt) s.publishing.save(now);
+  if (has.keepsOutbox && now >= s.publishing.saveAgainAt) s.publishing.save(now);
   if (now >= s.leaveAt) {
     s.leaveAt = Infinity;
     if (s.next < 0) startAttempt(s, false, now);

@@ -13,6 +13,7 @@
  *   prober.ts           the third slot: how much silence the network bears
  */
 import { causeTexts, closeCodes, type Cause, type State } from '../codes.js';
+import * as has from '../features.js';
 import { Backoff } from './backoff.js';
 import { Channels } from './channels.js';
 import type { CodecKind } from './codec.js';
@@ -20,7 +21,7 @@ import type { EndingEvent, SessionEvent } from './events.js';
 import { Heartbeat } from './heartbeat.js';
 import { Link } from './link.js';
 import type { ClientMessage } from './message.js';
-import { Prober } from './prober.js';
+import type { Prober } from './prober.js';
 import { Publishing } from './publishing.js';
 import { Questions } from './questions.js';
 import type { Random } from './random.js';
@@ -43,12 +44,13 @@ export class SessionCore {
   readonly backoff = new Backoff();
   readonly publishing: Publishing;
   readonly channels: Channels;
-  readonly questions: Questions;
+  /** null: this library cannot ask. @only asks */
+  readonly questions: Questions | null = null;
   /** A welcome is being looked at, or `superseded`: requests wait until it has been. */
   greeting = false;
   /** The live connection was closed in favour of `next`, as it seems: nothing is told, and nothing said, until that is welcomed or fails. */
   superseded = false;
-  /** The session was another process's, and its subscriptions are not all ended yet. */
+  /** The session was another process's, and its subscriptions are not all ended yet. @only keepsOutbox */
   inherited = false;
   /** Empty: there is no session to resume. */
   ticket = '';
@@ -62,11 +64,12 @@ export class SessionCore {
   closeWanted = false;
   caughtUpCount = 0;
   readonly links: readonly [Link, Link, Link];
-  readonly prober: Prober;
+  /** @only takesParts */
+  readonly prober: Prober | null = null;
   token: string | null;
   /** The slot that shall follow; -1: none. */
   next = -1;
-  /** `next` is prepared only: the upgrade waits until the doubt is confirmed. */
+  /** `next` is prepared only: the upgrade waits until the doubt is confirmed. @only prepares */
   nextHeld = false;
   /** The highest attempt whose request went out and whose answer was not waited for. */
   givenUp = 0;
@@ -78,7 +81,9 @@ export class SessionCore {
   /** `next`: when it was begun; when it is given up (Infinity: it is prepared, and the doubt stands); when its request was put out. */
   attemptFrom = 0;
   attemptUntil = Infinity;
+  /** @only prepares */
   requestAt = 0;
+  /** @only prepares */
   prepared: number[] = [];
   /** doubtful: anything that comes after this ping was sent proves the connection. */
   proofPing = 0;
@@ -119,9 +124,9 @@ export class SessionCore {
     this.links = [new Link(), new Link(), new Link()];
     this.attemptAt = now;
     this.channels = new Channels(this);
-    this.questions = new Questions(this);
+    if (has.asks) this.questions = new Questions(this);
     this.publishing = new Publishing(this);
-    this.prober = new Prober(this, this.links[probeSlot]);
+    if (has.takesParts) this.prober = config.prober?.(this, this.links[probeSlot]) ?? null;
   }
 
   get closing(): boolean {
@@ -169,7 +174,7 @@ export class SessionCore {
     try {
       if (this.failed !== null && this.live >= 0) endFailed(this, this.failed, now);
       if (this.closeWanted) beginClose(this, now);
-      this.questions.tellLost();
+      if (has.asks) this.questions?.tellLost();
     } finally {
       for (const link of this.links)
         link.lingerUntil =
@@ -177,6 +182,7 @@ export class SessionCore {
     }
   }
 
+  /** @only takesParts */
   get hasNext(): boolean {
     return this.next >= 0;
   }
@@ -206,7 +212,7 @@ export class SessionCore {
 
   /** One has been answered, and others, or none, wait. */
   answered(now: number): void {
-    const waits = this.publishing.outbox.written > 0 || this.channels.asked > 0 || this.questions.asked > 0;
+    const waits = this.publishing.outbox.written > 0 || this.channels.asked > 0 || (has.asks && (this.questions?.asked ?? 0) > 0);
     this.answerFrom = waits ? now : Infinity;
   }
 
@@ -229,11 +235,11 @@ export class SessionCore {
     const from = this.state;
     assert(stateMayFollow(from, to), `a session cannot go from ${from} to ${to}`);
     this.state = to;
-    this.check();
-    this.emit({ type: 'state', from, to, ...this.ending(why), delayMs: this.nextAttemptMs(now) });
+    if (has.explains) this.check();
+    this.emit({ type: 'state', from, to, ...this.ending(why), nextAttempt: this.nextAttemptMs(now) });
   }
 
-  /** What holds in each state. */
+  /** What holds in each state. @only explains */
   private check(): void {
     const lives = isConnected(this.state) || this.state === 'closing';
     assert(lives === this.live >= 0, `${this.state} with a live slot ${this.live}`);
@@ -252,11 +258,11 @@ export class SessionCore {
   }
 
   private ending(why: Why): { cause: Cause; evidence: string; reason: string; closeCode: number; httpStatus: number } {
-    const { cause, evidence = causeTexts[cause], reason = '', closeCode = 0, httpStatus = 0 } = why;
+    const { cause, evidence = has.explains ? causeTexts[cause] : '', reason = '', closeCode = 0, httpStatus = 0 } = why;
     return { cause, evidence, reason, closeCode, httpStatus };
   }
 
-  emitEnding(type: EndingEvent['type'], why: Why, delayMs: number): void {
-    this.emit({ type, ...this.ending(why), delayMs, asked: why.asked === true });
+  emitEnding(type: EndingEvent['type'], why: Why, nextAttempt: number): void {
+    this.emit({ type, ...this.ending(why), nextAttempt, asked: why.asked === true });
   }
 }

@@ -1,5 +1,6 @@
 /** session_ending.ts - what ends a connection or an attempt, and what that means (src/session/client_session_ending.c). */
 import { closeCodes } from '../codes.js';
+import * as has from '../features.js';
 import { dropNext, releaseNext, requestIsOut, schedule, waitingState } from './session_attempt.js';
 import type { SessionCore } from './session_core.js';
 import type { Why } from './session_types.js';
@@ -41,7 +42,7 @@ export function attemptEnded(s: SessionCore, why: Why, now: number): void {
   const link = s.link(s.next);
   if (link.state !== 'closing') link.drop();
   s.next = -1;
-  s.nextHeld = false;
+  if (has.prepares) s.nextHeld = false;
   if (s.live >= 0) return; // "if the new attempt is refused, stay until closed" (PROTOCOL.md, reconnect)
   if (why.final === true) {
     end(s, why, now);
@@ -69,7 +70,7 @@ export function failNext(s: SessionCore, evidence: string, now: number): void {
 /** Nothing of what was going on on a connection goes on. */
 export function resetConnection(s: SessionCore): void {
   s.publishing.disconnected();
-  s.questions.disconnected();
+  if (has.asks) s.questions?.disconnected();
   s.channels.disconnected();
   s.superseded = false;
   s.greeting = false;
@@ -99,7 +100,7 @@ export function liveEnded(s: SessionCore, why: Why, now: number): void {
   let delay = 0;
   if (link.state !== 'closing') link.drop();
   resetConnection(s);
-  s.prober.abandon(now);
+  if (has.takesParts) s.prober?.abandon(now);
   if (why.final === true || s.state === 'closing') {
     end(s, why, now);
     return;
@@ -128,7 +129,7 @@ export function beginClose(s: SessionCore, now: number): void {
   }
   if (s.next >= 0) dropNext(s);
   s.put({ type: 'bye' });
-  s.prober.abandon(now);
+  if (has.takesParts) s.prober?.abandon(now);
   s.closeUntil = now + byeMs;
   s.move('closing', why, now);
 }
@@ -143,7 +144,7 @@ export function endFailed(s: SessionCore, evidence: string, now: number): void {
 
 /** 4001: "stays away, unless it has an attempt of its own that is unanswered or was given up: then it resumes once more" (PROTOCOL.md "Close codes"). */
 function supersededByOurselves(s: SessionCore, slot: number): boolean {
-  return (s.next >= 0 && s.next !== slot && !s.nextHeld) || s.givenUp > s.link(slot).attempt;
+  return (s.next >= 0 && s.next !== slot && !(has.prepares && s.nextHeld)) || s.givenUp > s.link(slot).attempt;
 }
 
 export function onClosed(s: SessionCore, slot: number, closeCode: number, reason: string, now: number): void {

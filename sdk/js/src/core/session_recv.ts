@@ -1,5 +1,6 @@
 /** session_recv.ts - the welcome, and which of the others a message is for (src/session/client_session_recv.c). */
 import { closeCodes } from '../codes.js';
+import * as has from '../features.js';
 import { backoffAdviceMsMax } from './backoff.js';
 import { BadMessage, WrongKind } from './codec.js';
 import { isHeaderToken, isLabel, type Of, type ServerMessage } from './message.js';
@@ -20,21 +21,21 @@ function adoptNext(s: SessionCore, now: number): void {
   s.next = -1;
   resetConnection(s);
   s.greeting = true;
-  s.nextHeld = false;
+  if (has.prepares) s.nextHeld = false;
   s.leaveAt = Infinity;
   s.toldUntil = 0;
   s.tokenRefusals = 0;
   s.connections++;
   s.backoff.connected(now);
   s.heartbeat.opened(now);
-  if (s.config.splitDial) s.heartbeat.measured(now - s.requestAt); // Else it is several round trips, and says nothing of one.
+  if (has.prepares && s.config.splitDial) s.heartbeat.measured(now - s.requestAt); // Else it is several round trips, and says nothing of one.
   if (s.state !== 'live') s.move('live', { cause: 'welcomed' }, now); // Else it was made before the other was broken, and nothing paused.
 }
 
 export function received(s: SessionCore, now: number): void {
   s.heartbeat.dataReceived(now);
   if (s.state !== 'doubtful' || s.heartbeat.pingId < s.proofPing) return;
-  if (s.nextHeld) s.attemptUntil = Math.min(s.attemptUntil, now + spareMs); // Where there was one doubt there may be another.
+  if (has.prepares && s.nextHeld) s.attemptUntil = Math.min(s.attemptUntil, now + spareMs); // Where there was one doubt there may be another.
   s.move('live', { cause: 'proven' }, now);
 }
 
@@ -72,9 +73,6 @@ function obeyLive(s: SessionCore, message: ServerMessage, now: number): void {
       return s.channels.onData(message, now);
     case 'gap':
       return s.channels.onGap(message, now);
-    case 'join':
-    case 'leave':
-      return s.channels.onPresence(message);
     case 'ack':
       return s.publishing.onAck(message, now);
     case 'nack':
@@ -87,19 +85,21 @@ function obeyLive(s: SessionCore, message: ServerMessage, now: number): void {
       return s.heartbeat.setInterval(message.interval);
     case 'reconnect':
       return onReconnect(s, message, now);
-    case 'history':
-    case 'presence':
-    case 'reply':
-      s.questions.onAnswer(message, now);
-      return;
     case 'error':
       if (message.code === 'bad_seq') s.publishing.onBadSeq(message);
-      else if (!s.channels.onError(message, now) && !s.questions.onError(message, now))
+      else if (!s.channels.onError(message, now) && !(has.asks && s.questions?.onError(message, now) === true))
         s.emitError(message.code, message.reason, message.channel);
       return;
     case 'welcome': // It answers nothing that this client asks.
       return;
+    default:
+      if (has.asks) obeyAnswer(s, message, now);
   }
+}
+
+function obeyAnswer(s: SessionCore, message: Of<'join' | 'leave'> | Of<'history' | 'presence' | 'reply'>, now: number): void {
+  if (message.type === 'join' || message.type === 'leave') s.channels.onPresence(message);
+  else s.questions?.onAnswer(message as Of<'history' | 'presence' | 'reply'>, now);
 }
 
 function onWelcome(s: SessionCore, welcome: Of<'welcome'>, now: number): void {
@@ -113,7 +113,7 @@ function onWelcome(s: SessionCore, welcome: Of<'welcome'>, now: number): void {
   s.lossSpreadMs = welcome.lossSpread;
   s.publishing.payloadBytesMax = welcome.maxMessage;
   s.heartbeat.setInterval(welcome.heartbeat.interval);
-  s.config.policy?.setBound?.(welcome.heartbeat.max);
+  if (has.takesParts) s.config.policy?.setBound?.(welcome.heartbeat.max);
   adoptNext(s, now);
   emitConnected(s, resumed, welcome);
   if (!resumed) s.publishing.renewed(welcome.lastSeq ?? null, welcome.refusals ?? []);
@@ -137,24 +137,24 @@ function emitConnected(s: SessionCore, resumed: boolean, welcome: Of<'welcome'>)
 function speakFirst(s: SessionCore, now: number): void {
   putHeartbeat(s);
   s.channels.putRequests(now);
-  s.questions.put(now);
+  if (has.asks) s.questions?.put(now);
   s.heartbeat.doubted();
   if (s.heartbeat.tick(now) === 'ping') s.put({ type: 'ping', id: `${s.heartbeat.pingId}` });
   s.welcomePing = s.heartbeat.pingId;
 }
 
 function onPong(s: SessionCore, message: Of<'pong'>, now: number): void {
-  if (s.questions.onAnswer(message, now)) return;
+  if (has.asks && s.questions?.onAnswer(message, now) === true) return;
   if (message.id === undefined || !/^(0|[1-9]\d{0,15})$/.test(message.id)) return;
   const pingId = Number(message.id);
   s.heartbeat.pongReceived(pingId, now);
-  s.prober.networkGood(now);
+  if (has.takesParts) s.prober?.networkGood(now);
   if (s.welcomePing !== 0 && pingId === s.welcomePing) caughtUp(s, now);
 }
 
 function caughtUp(s: SessionCore, now: number): void {
   s.welcomePing = 0;
-  if (s.inherited) {
+  if (has.keepsOutbox && s.inherited) {
     // What was sent before that ping has been obeyed.
     s.inherited = false;
     s.channels.putRequests(now);
@@ -167,6 +167,6 @@ function caughtUp(s: SessionCore, now: number): void {
 function onReconnect(s: SessionCore, message: Of<'reconnect'>, now: number): void {
   const min = Math.min(message.after[0], backoffAdviceMsMax);
   const max = Math.min(message.after[1], backoffAdviceMsMax);
-  s.heartbeat.disturbed();
+  if (has.takesParts) s.heartbeat.disturbed();
   s.leaveAt = now + min + s.random.below(Math.max(0, max - min) + 1);
 }

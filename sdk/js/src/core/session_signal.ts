@@ -1,5 +1,6 @@
 /** session_signal.ts - doubts, and what the system says about the network (src/session/client_session_signal.c). */
 import type { Cause } from '../codes.js';
+import * as has from '../features.js';
 import { backoffCapMs, signalDelay } from './backoff.js';
 import { awaitNetwork, dropNext, makeNext, mayPrepare, requestIsOut, startAttempt } from './session_attempt.js';
 import type { SessionCore } from './session_core.js';
@@ -31,8 +32,8 @@ export function network(s: SessionCore, facts: NetworkFacts, now: number): void 
 /** The soft deadline of a heartbeat has passed. */
 export function suspect(s: SessionCore, now: number): void {
   // "TCP and TLS at the first doubt, the upgrade when the doubt is confirmed" (DESIGN.md "Sessions, resume and handover")
-  if (s.next < 0 && !s.offline && mayPrepare(s, now)) startAttempt(s, true, now);
-  else if (s.nextHeld && s.link(s.next).state === 'ready') s.attemptUntil = Infinity; // The last doubt's, still there.
+  if (has.prepares && s.next < 0 && !s.offline && mayPrepare(s, now)) startAttempt(s, true, now);
+  else if (has.prepares && s.nextHeld && s.link(s.next).state === 'ready') s.attemptUntil = Infinity; // The last doubt's, still there.
   s.doubt('heartbeat_late', now);
 }
 
@@ -56,8 +57,8 @@ function redial(s: SessionCore, cause: Cause, now: number): void {
 
 /** What was measured, or is being measured, says nothing about what is now. */
 export function disturbed(s: SessionCore, now: number): void {
-  s.heartbeat.disturbed();
-  s.prober.abandon(now);
+  if (has.takesParts) s.heartbeat.disturbed();
+  if (has.takesParts) s.prober?.abandon(now);
 }
 
 /** A first attempt is made whatever the system says: it may be to this machine. */
@@ -74,18 +75,18 @@ function goOffline(s: SessionCore, now: number): void {
 function nextIsUseless(s: SessionCore, facts: NetworkFacts, back: boolean): boolean {
   if (s.next < 0) return false;
   const path = facts.paths[s.next] ?? 'same';
-  if (requestIsOut(s, s.next)) return path === 'gone';
+  if (requestIsOut(s, s.next)) return has.prepares && path === 'gone';
   return back || path !== 'same';
 }
 
 function networkOfConnected(s: SessionCore, facts: NetworkFacts, back: boolean, now: number): void {
   const path = facts.paths[s.live] ?? 'same';
   let useless = nextIsUseless(s, facts, back);
-  if (useless && (s.nextHeld || path === 'gone')) {
+  if (has.prepares && useless && (s.nextHeld || path === 'gone')) {
     dropNext(s);
     useless = false;
   }
-  if (path === 'gone') {
+  if (has.prepares && path === 'gone') {
     liveEnded(s, { cause: 'address_gone' }, now);
     return;
   }
@@ -94,8 +95,7 @@ function networkOfConnected(s: SessionCore, facts: NetworkFacts, back: boolean, 
 }
 
 function networkOfAttempt(s: SessionCore, facts: NetworkFacts, back: boolean, now: number): void {
-  const isOut = requestIsOut(s, s.next);
-  if (facts.paths[s.next] === 'gone' && (isOut || facts.offline)) {
+    if (has.prepares && facts.paths[s.next] === 'gone' && (requestIsOut(s, s.next) || facts.offline)) {
     giveUpNext(s, { cause: 'address_gone' }, now);
   } else if (facts.offline) {
     return; // It has its deadline.
@@ -113,7 +113,7 @@ export function signalled(s: SessionCore, cause: Cause, now: number): void {
   if (s.state === 'waiting' && !s.offline) bringForward(s, cause, now);
   else if (s.state === 'connecting' || s.superseded) redial(s, cause, now);
   else if (isConnected(s.state)) {
-    if (s.nextHeld) dropNext(s); // It was prepared on what was.
+    if (has.prepares && s.nextHeld) dropNext(s); // It was prepared on what was.
     s.doubt(cause, now);
   }
 }

@@ -3,7 +3,10 @@ import type { Cause } from '../codes.js';
 import type { CodecKind } from './codec.js';
 import type { SessionEvent } from './events.js';
 import type { HeartbeatPolicy } from './heartbeat.js';
+import type { Link } from './link.js';
+import type { Prober } from './prober.js';
 import type { Random } from './random.js';
+import type { SessionCore } from './session_core.js';
 import type { SessionStore, Stored } from './store.js';
 
 /** The slot of the network's probes; 0 and 1 are the session's own. */
@@ -23,6 +26,8 @@ export interface SessionConfig {
   readonly heartbeatIntervalMs: number;
   /** null: always the server's interval. */
   readonly policy: HeartbeatPolicy | null;
+  /** Makes what probes the network for the policy, in the slot for that; null: nothing does. */
+  readonly prober: ((session: SessionCore, link: Link) => Prober) | null;
   readonly background: boolean;
   readonly random: Random;
   /** The driver can tell a connection that stands from one that has been asked for. */

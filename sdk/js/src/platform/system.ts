@@ -120,6 +120,7 @@ export function systemPlatform(other?: () => Transport): Platform {
     random: () => Math.random(),
     online: isOnline,
     background: isHidden,
+    /** @only takesParts */
     networkKey: networkKind,
     watch,
     transport() {

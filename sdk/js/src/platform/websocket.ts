@@ -2,6 +2,7 @@
  * websocket.ts - connections by a WebSocket class: the browser's, Node's, Deno's, Bun's, or that of npm `ws`, which alone can tell the HTTP status of a refusal.
  */
 import type { Connection, ConnectionEvents, ConnectionRequest, Transport } from '../types.js';
+import * as has from '../features.js';
 
 interface RefusedResponse {
   readonly statusCode?: number;
@@ -53,10 +54,11 @@ class SocketConnection implements Connection {
     };
     // `close` follows, and says as much. With npm `ws` an error that nobody listens to would end the program.
     socket.onerror = () => undefined;
-    socket.on?.('unexpected-response', (asked, response) => {
-      asked.destroy();
-      if (this.end()) events.refused(response.statusCode ?? 0, retryAfter(response.headers));
-    });
+    if (has.seesStatus)
+      socket.on?.('unexpected-response', (asked, response) => {
+        asked.destroy();
+        if (this.end()) events.refused(response.statusCode ?? 0, retryAfter(response.headers));
+      });
   }
 
   get bufferedAmount(): number {
@@ -69,7 +71,7 @@ class SocketConnection implements Connection {
 
   close(code?: number, reason?: string): void {
     this.over = true;
-    if (code === undefined && this.socket.terminate !== undefined) {
+    if (has.seesStatus && code === undefined && this.socket.terminate !== undefined) {
       this.socket.terminate(); // No wait for an answer on what may be dead.
       return;
     }

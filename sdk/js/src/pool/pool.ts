@@ -7,18 +7,18 @@
  * It is to `Holdfast` what hf_pool is to hf_client in C (docs/pool.md). Which member takes what is decided in pool_core.ts and pool_channels.ts; here the members are made and replaced, and what they
  * tell is told in the application's terms.
  */
+import { checkBound, checkUrls, invalid, rawPayload } from '../client/options.js';
 import { checkStart } from '../core/channels.js';
 import type { SessionEvent } from '../core/events.js';
-import { toleranceMsMax } from '../core/heartbeat_adaptive.js';
+import { toleranceMsMax } from '../core/heartbeat.js';
 import { isChannelName, isHeaderToken, isLabel, utf8Length, type Raw } from '../core/message.js';
 import { itemBytes, type OutboxItem } from '../core/outbox.js';
 import { randomFrom } from '../core/random.js';
 import { Emitter } from '../emitter.js';
-import { HoldfastError, PublishRefused, PublishUncertain } from '../errors.js';
-import { checkBound, checkUrls, closedError, invalid, messageOf, rawPayload } from '../holdfast.js';
+import { closedError, HoldfastError, PublishRefused, PublishUncertain } from '../errors.js';
 import { wsTransport } from '../platform/node.js';
 import { systemPlatform } from '../platform/system.js';
-import { ChannelSubscription, gapCode, serverError } from '../subscription.js';
+import { ChannelSubscription, gapCode, messageOf, serverError } from '../subscription.js';
 import type {
   AnyChannels,
   ChannelMap,

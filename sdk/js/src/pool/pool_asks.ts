@@ -6,7 +6,7 @@
 import type { SessionEvent } from '../core/events.js';
 import type { RequestWhat } from '../core/requests.js';
 import { HoldfastError } from '../errors.js';
-import { messageOf } from '../holdfast.js';
+import { messageOf } from '../subscription.js';
 import { serverError } from '../subscription.js';
 import type { PoolMember } from './pool_member.js';
 

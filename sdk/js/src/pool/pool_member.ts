@@ -2,6 +2,7 @@
  * pool_member.ts - one session of a pool's. Publishes, subscriptions and requests are made below the application's interface, by their numbers, and what the session tells of them goes to the
  * pool; all the rest (tokens, heartbeats, networks, backing off) is an ordinary client's.
  */
+import { wholeParts } from '../client/whole.js';
 import type { SessionEvent } from '../core/events.js';
 import type { Raw } from '../core/message.js';
 import type { OutboxItem } from '../core/outbox.js';
@@ -26,7 +27,7 @@ export class PoolMember extends HoldfastClient {
   private readonly tell: Tell;
 
   constructor(url: string, options: HoldfastOptions, platform: Platform, tell: Tell) {
-    super(url, options, platform);
+    super(url, options, platform, wholeParts);
     this.tell = tell;
   }
 
@@ -50,11 +51,11 @@ export class PoolMember extends HoldfastClient {
   }
 
   askRaw(what: RequestWhat): number {
-    return this.soon((session, now) => session.questions.ask(what, now));
+    return this.soon((session, now) => session.ask(what, now));
   }
 
   forgetRaw(requestId: number): void {
-    this.driver?.session.questions.forget(requestId);
+    this.driver?.session.questions?.forget(requestId);
   }
 
   /** The session has ended: take what has no answer. */

@@ -2,6 +2,7 @@
  * hub_client.ts - the one client that talks to the server for all tabs. Publishes, subscriptions and requests are made below the application's interface, by their numbers, and what the session
  * tells of them goes to the hub; all the rest (states, tokens, heartbeats, networks) is an ordinary client's.
  */
+import { wholeParts } from '../client/whole.js';
 import type { SessionEvent } from '../core/events.js';
 import type { Raw } from '../core/message.js';
 import type { RequestWhat } from '../core/requests.js';
@@ -21,7 +22,7 @@ export class HubClient extends HoldfastClient {
   constructor(url: string | readonly string[], options: HoldfastOptions, platform: Platform) {
     const timers = new Set<() => void>();
     const signals: { current: PlatformSignals | null } = { current: null };
-    super(url, options, leavable(platform, timers, signals));
+    super(url, options, leavable(platform, timers, signals), wholeParts);
     this.timers = timers;
     this.signals = signals;
   }
@@ -58,7 +59,7 @@ export class HubClient extends HoldfastClient {
   }
 
   askRaw(what: RequestWhat): number {
-    return this.soon((session, now) => session.questions.ask(what, now));
+    return this.soon((session, now) => session.ask(what, now));
   }
 
   /**

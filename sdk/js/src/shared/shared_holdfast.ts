@@ -8,12 +8,13 @@
  * doubled, and what was published and not answered is sent by the next. All tabs are one user, and one session, at the server.
  */
 import type { State } from '../codes.js';
+import { coreParts } from '../client/use.js';
 import type { SessionEvent } from '../core/events.js';
 import { HoldfastError } from '../errors.js';
 import { HoldfastClient } from '../holdfast.js';
 import type { IndexedDbOutboxOptions, Locks } from '../outbox_indexeddb.js';
 import { systemPlatform } from '../platform/system.js';
-import type { AnyChannels, ChannelMap, HoldfastOptions, Off } from '../types.js';
+import type { AnyChannels, ChannelMap, HoldfastOptions, Off, Platform } from '../types.js';
 import { Group } from './group.js';
 import type { OpenBroadcast } from './wire.js';
 
@@ -68,13 +69,14 @@ export class SharedHoldfast<M extends ChannelMap = AnyChannels> extends Holdfast
     const own: HoldfastOptions = { ...tabOptions, transport: group.transport };
     for (const bound of ['outboxMessages', 'outboxBytes', 'window', 'subscriptions', 'requestTimeout'] as const)
       if (client[bound] !== undefined) own[bound] = client[bound];
-    super(url, own, {
+    const ownPlatform: Platform = {
       ...platform,
       watch: (signals) => {
         group.onLead = () => signals.network(true, false); // An attempt is worth its while.
         return platform.watch(signals);
       },
-    });
+    };
+    super(url, own, ownPlatform, coreParts);
     this.group = group;
     group.onUpstream = (state) => {
       for (const handler of [...this.upstreamHandlers]) handler(state);
