@@ -72,11 +72,16 @@ static int take_all(struct hf_inherited *in, long count, const char *names, char
         return HF_EINVAL;
     }
     for (long i = 0; i < count; i++) {
-        struct hf_inherited_socket *s = &in->sockets[i];
+        struct hf_inherited_socket *s = &in->sockets[in->count];
         int err;
 
         s->fd = HF_INHERIT_FIRST + (int)i;
         take_name(&names, s->name);
+        if (strcmp(s->name, HF_INHERIT_MEMORY) == 0) {
+            in->memory_fd = s->fd;
+            (void)fcntl(s->fd, F_SETFD, FD_CLOEXEC);
+            continue;
+        }
         err = take(s, error, cap);
         if (err < 0)
             return err;
@@ -90,7 +95,7 @@ int hf_inherit(struct hf_inherited *in, char *error, size_t error_cap)
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
     int err = 0;
 
-    *in = (struct hf_inherited){.count = 0};
+    *in = (struct hf_inherited){.memory_fd = -1};
     if (pid != NULL && count != NULL && strtol(pid, NULL, 10) == (long)getpid())
         err = take_all(in, strtol(count, NULL, 10), names != NULL ? names : "", error, error_cap);
     unsetenv("LISTEN_PID");

@@ -25,7 +25,11 @@ struct hf_inherited_socket {
     bool taken;
 };
 
+/* What is kept over a restart comes back with the sockets, by this name: sd_notify(3), FDSTORE. */
+#define HF_INHERIT_MEMORY "holdfast-memory"
+
 struct hf_inherited {
+    int memory_fd; /* -1: none */
     struct hf_inherited_socket sockets[HF_INHERIT_MAX];
     size_t count;
 };

@@ -80,6 +80,32 @@ void hf_notify_say(const struct hf_notify *n, const char *format, ...)
                       n->address_len);
 }
 
+void hf_notify_keep(const struct hf_notify *n, int fd, const char *name)
+{
+    char text[SAID_MAX];
+    struct iovec part = {.iov_base = text};
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.space = {0}};
+    struct msghdr m = {.msg_namelen = n->address_len,
+                       .msg_iov = &part,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    struct sockaddr_un address = n->address;
+
+    if (n->fd < 0)
+        return;
+    hf_notify_say(n, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    m.msg_name = &address;
+    part.iov_len = (size_t)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+    control.head = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    (void)!sendmsg(n->fd, &m, MSG_NOSIGNAL);
+}
+
 void hf_notify_alive(struct hf_notify *n, bool well, uint64_t now_ms)
 {
     if (n->watchdog_ms == 0 || !well || now_ms < n->due_ms)

@@ -35,6 +35,12 @@ void hf_notify_close(struct hf_notify *n);
 void hf_notify_say(const struct hf_notify *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
+ * Give the manager a descriptor to keep while the server is restarted (FDSTORE); it comes back among those of LISTEN_FDS, with this name. What it has under that name
+ * already is dropped. A manager that keeps none (FileDescriptorStoreMax=0) ignores it.
+ */
+void hf_notify_keep(const struct hf_notify *n, int fd, const char *name);
+
+/*
  * A sign of life, if one is due and all is well; else none, and the manager will end us when it has missed some. To be called several times in watchdog_ms.
  */
 void hf_notify_alive(struct hf_notify *n, bool well, uint64_t now_ms);

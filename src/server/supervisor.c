@@ -31,6 +31,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -203,6 +204,46 @@ static int check_memory(const struct supervisor *s)
     return cannot_start("start", "memory.segments", why);
 }
 
+/* What the last server has left with the service manager: then its sessions, channels and logs go on. */
+static bool adopt_memory(struct supervisor *s, const struct hf_region_config *rc)
+{
+    struct stat st;
+    int fd = s->inherited.memory_fd;
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == s->memory_bytes)
+        s->memory = hf_memory_map_file(fd, s->memory_bytes);
+    close(fd);
+    if (s->memory != NULL && hf_region_adopt(s->memory, rc) == 0 &&
+        hf_region_open(&s->region, s->memory) == 0) {
+        hf_log(HF_LOG_INFO, "memory_adopted", hf_kv_u64("bytes", s->memory_bytes));
+        return true;
+    }
+    hf_memory_unmap(s->memory, s->memory_bytes);
+    s->memory = NULL;
+    hf_log(HF_LOG_WARNING, "memory_not_adopted",
+           hf_kv_text("why", "it is of another version or configuration (workers, memory, session.max, "
+                             "limits): sessions begin anew"));
+    return false;
+}
+
+static int make_memory(struct supervisor *s, const struct hf_region_config *rc)
+{
+    int fd = hf_memory_make(s->memory_bytes);
+
+    if (fd >= 0)
+        s->memory = hf_memory_map_file(fd, s->memory_bytes);
+    if (s->memory == NULL)
+        return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
+    hf_region_format(s->memory, rc);
+    hf_notify_keep(&s->notify, fd, HF_INHERIT_MEMORY);
+    close(fd); /* The mapping keeps it. */
+    return hf_region_open(&s->region, s->memory) == 0
+               ? 0
+               : cannot_start("map the shared memory", "", "bad layout");
+}
+
 static int map_memory(struct supervisor *s)
 {
     const struct hf_config *c = s->config;
@@ -224,14 +265,7 @@ static int map_memory(struct supervisor *s)
     status = check_memory(s);
     if (status != 0)
         return status;
-    s->memory = hf_memory_map(s->memory_bytes);
-    if (s->memory == NULL)
-        return cannot_start("map the shared memory", "memory.segments, session.max", strerror(errno));
-    hf_region_format(s->memory, &rc);
-    if (hf_region_open(&s->region, s->memory) < 0)
-        return cannot_start("map the shared memory", "", "bad layout");
-    s->region.header->started_ms = hf_now_read().wall_ms;
-    return 0;
+    return adopt_memory(s, &rc) ? 0 : make_memory(s, &rc);
 }
 
 /* Of each slot one: see close_sockets_of_others(). */

@@ -7,6 +7,29 @@
 
 #define REGION_MAGIC UINT64_C(0x686f6c6466617374) /* "holdfast" */
 
+/*
+ * Raise it when something in the memory means something else than before, also what workers write to each other: a newer program then does not take an older one's memory over.
+ * Sizes are looked at besides.
+ */
+enum { REGION_FORMAT = 1 };
+
+static uint64_t magic(void)
+{
+    static const uint64_t sizes[] = {REGION_FORMAT,
+                                     sizeof(struct hf_region_header),
+                                     sizeof(struct hf_slot),
+                                     sizeof(struct hf_counters),
+                                     sizeof(struct hf_session),
+                                     sizeof(struct hf_session_block),
+                                     sizeof(struct hf_tombstone),
+                                     sizeof(struct hf_channel)};
+    uint64_t m = REGION_MAGIC;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        m = (m ^ sizes[i]) * UINT64_C(0x100000001b3); /* FNV-1a's prime */
+    return m;
+}
+
 static uint64_t page_up(uint64_t n)
 {
     return (n + 4095) & ~UINT64_C(4095);
@@ -23,7 +46,7 @@ static uint32_t channels_per_shard(const struct hf_region_config *c)
 
 static struct hf_region_header layout(const struct hf_region_config *c)
 {
-    struct hf_region_header h = {.magic = REGION_MAGIC, .config = *c};
+    struct hf_region_header h = {.magic = magic(), .config = *c};
 
     h.slots_at = page_up(sizeof(h));
     h.rings_at = page_up(h.slots_at + (uint64_t)c->workers * sizeof(struct hf_slot));
@@ -70,10 +93,37 @@ int hf_region_open(struct hf_region *r, void *memory)
 {
     struct hf_region_header *h = memory;
 
-    if (h->magic != REGION_MAGIC)
+    if (h->magic != magic())
         return HF_EBADMSG;
     *r = (struct hf_region){.header = h, .config = &h->config};
     r->slots = (struct hf_slot *)(void *)((uint8_t *)memory + h->slots_at);
+    return 0;
+}
+
+static bool same_layout(const struct hf_region_header *h, const struct hf_region_config *c)
+{
+    const struct hf_region_config *is = &h->config;
+
+    return is->workers == c->workers && is->shards == c->shards && is->segment_bytes == c->segment_bytes &&
+           is->segment_count == c->segment_count && is->channels_max == c->channels_max &&
+           is->sessions_max == c->sessions_max && is->ring_bytes == c->ring_bytes &&
+           is->address_cells == c->address_cells && h->bytes == layout(c).bytes;
+}
+
+int hf_region_adopt(void *memory, const struct hf_region_config *config)
+{
+    struct hf_region r;
+
+    if (hf_region_open(&r, memory) < 0 || !same_layout(r.header, config))
+        return HF_EBADMSG;
+    for (uint32_t slot = 0; slot < config->workers; slot++) {
+        hf_region_bury_worker(&r, slot);
+        atomic_store(&r.slots[slot].pid, 0);
+        atomic_store(&r.slots[slot].draining, 0);
+        atomic_store(&r.slots[slot].condemned, 0);
+        atomic_store(&r.slots[slot].shed, 0);
+        atomic_store(&r.slots[slot].full, 0);
+    }
     return 0;
 }
 

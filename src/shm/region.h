@@ -104,6 +104,12 @@ void hf_region_format(void *memory, const struct hf_region_config *config);
 /* View memory that has been laid out. Returns 0, or HF_EBADMSG where it has not. */
 int hf_region_open(struct hf_region *r, void *memory) HF_MUST_CHECK;
 
+/*
+ * A new supervisor takes over what an earlier server has left, all of whose processes have ended, however: as if all workers had died at once. Memory of
+ * hf_region_bytes(config). Returns 0, or HF_EBADMSG where it is no such memory, another program's, or of another configuration: nothing has been changed then.
+ */
+int hf_region_adopt(void *memory, const struct hf_region_config *config) HF_MUST_CHECK;
+
 struct hf_ring *hf_region_ring(const struct hf_region *r, enum hf_ring_class class, uint32_t from,
                                uint32_t to);
 /* The same for its producer, who may be the first to touch it: it is made where it is not there yet. */

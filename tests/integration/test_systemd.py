@@ -26,6 +26,17 @@ os.execv(sys.argv[2], sys.argv[2:])
 '''
 
 
+class Kept:
+    """A descriptor that the server has given to the manager."""
+
+    def __init__(self, fd, said):
+        self.fd = fd
+        self.name = next(line.partition('=')[2] for line in said if line.startswith('FDNAME='))
+
+    def fileno(self):
+        return self.fd
+
+
 class Manager:
     """The side of systemd of one server."""
 
@@ -34,7 +45,8 @@ class Manager:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = f'{self.folder.name}/notify'
         self.notify.bind(f'\0{path}' if abstract else path)
-        self.said = []
+        self.notify.setblocking(False)
+        self.said, self.kept = [], []
         self.sockets = sockets
         self.env = {**os.environ, 'NOTIFY_SOCKET': f'@{path}' if abstract else path, 'LISTEN_FDS': str(len(sockets)), 'PID_OFF': str(pid_off)}
         if names is not None:
@@ -53,7 +65,10 @@ class Manager:
         """All that has been said by now, as lists of lines."""
         while True:
             try:
-                self.said.append(self.notify.recv(4096, socket.MSG_DONTWAIT).decode().split('\n'))
+                text, fds, _, _ = socket.recv_fds(self.notify, 4096, 4)  # its flags go nowhere in Python 3.11
+                self.said.append(text.decode().split('\n'))
+                for fd in fds:
+                    self.kept.append(Kept(fd, self.said[-1]))
             except BlockingIOError:
                 return self.said
 
@@ -64,6 +79,8 @@ class Manager:
 
     def close(self):
         self.notify.close()
+        for each in self.kept:
+            os.close(each.fd)
         self.folder.cleanup()
 
 
@@ -287,6 +304,90 @@ def who_comes_while_the_server_is_restarted_waits_and_is_served(t):
     check_equal(waiting.read_response().status, 101, 'the answer comes from the successor')
     manager.wait_said('READY=1')
     check(successor.is_alive(), 'it serves')
+
+
+# Memory that outlives the server
+
+def restarted(t, manager, s, **options):
+    """The next server, with what the last one has left; and its own manager."""
+    manager.read()
+    check_equal([each.name for each in manager.kept], ['holdfast-memory'], 'what is kept')
+    return activated(t, [s, *manager.kept], names=['listen', 'holdfast-memory'], listen=['127.0.0.1:1'], **options)
+
+
+def with_memory(t):
+    s = listening()
+    t.cleanup(s.close)
+    manager, mine = activated(t, [s], names=['listen'], listen=['127.0.0.1:1'], drain_timeout='1s')
+    manager.wait_said('READY=1')
+    c = t.own(Client(port_of(s))).connect()
+    c.subscribe('room', wait=True)
+    c.publish('room', 'before')
+    c.pump_count('room', 1)
+    c.wait_acked()
+    return s, manager, mine, c
+
+
+@test(deadline=90)
+def sessions_and_histories_outlive_a_restart_and_a_crash(t):
+    for end in ('restart', 'crash'):
+        s, manager, mine, c = with_memory(t)
+        epoch = c.channels['room'].epoch
+        if end == 'restart':
+            mine.terminate()
+            check_equal(mine.wait_exit(1 + DEADLINE_S), 0, 'exit status')
+        else:
+            os.kill(mine.process.pid, signal.SIGKILL)
+            workers_gone(mine)
+        manager, successor = restarted(t, manager, s)
+        manager.wait_said('READY=1')
+        check_in('event=memory_adopted', successor.log(), 'the log')
+        successor.publish('room', 'after')
+        c.reconnect()
+        check_equal(c.welcome['resumed'], True, f'resumed after a {end}')
+        c.publish('room', 'mine')
+        check_equal(c.pump_count('room', 3), ['before', 'after', 'mine'], 'payloads')
+        check_equal((c.channels['room'].gaps, c.channels['room'].epoch), ([], epoch), 'gaps and epoch')
+        check_equal(manager.kept, [], 'the manager has it already')
+        successor.stop()
+
+
+def workers_gone(server):
+    server.process.wait()
+    wait_until(lambda: not connects(server.api_port), 'nobody listens on the port of the API any more')
+
+
+def connects(port):
+    with socket.socket() as s:
+        return s.connect_ex(('127.0.0.1', port)) == 0
+
+
+@test(deadline=90)
+def memory_of_another_configuration_is_not_taken(t):
+    s, manager, mine, c = with_memory(t)
+    mine.terminate()
+    check_equal(mine.wait_exit(1 + DEADLINE_S), 0, 'exit status')
+    manager, successor = restarted(t, manager, s, workers=3)
+    manager.wait_said('READY=1')
+    check_in('event=memory_not_adopted', successor.log(), 'the log')
+    check_equal(len(manager.kept), 1, 'new memory is given to the manager')
+    check(any('FDSTOREREMOVE=1' in said for said in manager.said), 'in place of the old one')
+    c.reconnect()
+    check_equal(c.welcome['resumed'], False, 'resumed')
+
+
+@test
+def what_is_no_memory_of_ours_is_not_taken(t):
+    s = listening()
+    t.cleanup(s.close)
+    junk = tempfile.TemporaryFile()
+    junk.write(b'x' * 100000)
+    junk.flush()
+    t.cleanup(junk.close)
+    manager, mine = activated(t, [s, junk], names=['listen', 'holdfast-memory'], listen=['127.0.0.1:1'])
+    manager.wait_said('READY=1')
+    check_in('event=memory_not_adopted', mine.log(), 'the log')
+    serves_on(t, mine, port_of(s))
 
 
 @test(deadline=90)
