@@ -319,6 +319,17 @@ static void take_named_sockets(struct supervisor *s)
     (void)name_addresses(s, "api.listen", &c->api_listen, 1);
 }
 
+/* Others may reach those addresses: what is refused there must be refused again. */
+static int check_named_sockets(struct supervisor *s)
+{
+    char error[512];
+
+    take_named_sockets(s);
+    return hf_config_check(&s->planned, error, sizeof(error)) < 0
+               ? cannot_start("use the sockets of the service manager", "", error)
+               : 0;
+}
+
 /* The same socket for every slot. Returns 1 with the descriptors, 0 where none was handed over for this address, or -1 with errno. */
 static int share_inherited(struct supervisor *s, const char *address, int *fds)
 {
@@ -1099,7 +1110,7 @@ int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *a
     hf_logger_identify(-1);
     status = set_up_notify(s);
     if (status == 0)
-        take_named_sockets(s);
+        status = check_named_sockets(s);
     if (status == 0)
         status = plan_capacity(s);
     if (status == 0)

@@ -244,7 +244,8 @@ def ipv6_and_unix_sockets_are_taken(t):
     s = listening('::1', socket.AF_INET6)
     for each in (s, api):
         t.cleanup(each.close)
-    manager, mine = activated(t, [s, api], listen=[f'[0:0:0:0:0:0:0:1]:{port_of(s)}'], api=f'unix:{path}')
+    # The address is ::1, which the configuration does not know for this machine's own in that spelling.
+    manager, mine = activated(t, [s, api], listen=[f'[0:0:0:0:0:0:0:1]:{port_of(s)}'], api=f'unix:{path}', arguments=['--set', 'auth.anonymous=true'])
     manager.wait_said('READY=1')
     with socket.create_connection(('::1', port_of(s))) as c:
         c.sendall(b'GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
@@ -266,6 +267,16 @@ def socket_that_nobody_wants_is_refused(t):
     check_equal(mine.wait_exit(), 2, 'exit status')
     check_in(f'127.0.0.1:{port_of(s)}', mine.log(), 'the address in the reason')
     check_in('FileDescriptorName=listen', mine.log(), 'what to do')
+
+
+@test
+def socket_for_everybody_asks_for_tokens_as_an_address_does(t):
+    s = listening('0.0.0.0')
+    t.cleanup(s.close)
+    _, mine = activated(t, [s], names=['listen'], listen=['127.0.0.1:1'])
+    check_equal(mine.wait_exit(), 2, 'exit status')
+    check_in('auth.anonymous=true', mine.log(), 'the reason')
+    check_in(f'0.0.0.0:{port_of(s)}', mine.log(), 'the address in the reason')
 
 
 @test
