@@ -265,7 +265,10 @@ static int map_memory(struct supervisor *s)
     status = check_memory(s);
     if (status != 0)
         return status;
-    return adopt_memory(s, &rc) ? 0 : make_memory(s, &rc);
+    status = adopt_memory(s, &rc) ? 0 : make_memory(s, &rc);
+    if (status == 0)
+        s->region.header->started_ms = hf_now_read().wall_ms;
+    return status;
 }
 
 /* Of each slot one: see close_sockets_of_others(). */

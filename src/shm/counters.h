@@ -30,6 +30,8 @@
     X(REFUSED_PROXY_HEADER, "handshakes_refused_total", "{cause=\"proxy_header\"}", "")                      \
     X(REFUSED_TOKEN, "handshakes_refused_total", "{cause=\"token\"}", "")                                    \
     X(REFUSED_ORIGIN, "handshakes_refused_total", "{cause=\"origin\"}", "")                                  \
+    X(REFUSED_BACKEND, "handshakes_refused_total", "{cause=\"backend\"}", "")                                \
+    X(REFUSED_HOOK, "handshakes_refused_total", "{cause=\"hook\"}", "")                                      \
     X(TOKEN_MISSING, "tokens_refused_total", "{cause=\"missing\"}",                                          \
       "tokens of handshakes and refreshes that were refused, by cause")                                      \
     X(TOKEN_SEVERAL, "tokens_refused_total", "{cause=\"several\"}", "")                                      \
@@ -47,8 +49,6 @@
     X(TOKEN_USER, "tokens_refused_total", "{cause=\"user\"}", "")                                            \
     X(TOKEN_NO_MEMORY, "tokens_refused_total", "{cause=\"no_memory\"}", "")                                  \
     X(TOKENS_REFRESHED, "tokens_refreshed_total", "", "tokens that took a connection's old one's place")     \
-    X(REFUSED_BACKEND, "handshakes_refused_total", "{cause=\"backend\"}", "")                                \
-    X(REFUSED_HOOK, "handshakes_refused_total", "{cause=\"hook\"}", "")                                      \
     X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
       "upgrade requests that were not whole by the deadline")                                                \
     X(ADDRESSES_UNCOUNTED, "addresses_uncounted_total", "",                                                  \

@@ -215,9 +215,11 @@ def each_message_of_a_client_has_its_answer(t):
     ws.send_json({'type': 'pong', 'acks': {room: 2}})
     ws.send_json({'type': 'data', 'channel': other, 'payload': None, 'seq': 1})
     expect(ws, 'ack', seq=1, offsets=[1])
-    for kind, more in (('presence', {'channel': room}), ('call', {'method': 'm', 'payload': 1})):
-        ws.send_json({'type': kind, 'id': 'x', **more})
-        expect(ws, 'error', code='not_found', re=kind, id='x')
+    ws.send_json({'type': 'presence', 'id': 'x', 'channel': room})
+    members = expect(ws, 'presence', id='x', channel=room)['members']
+    check_equal([(len(member['session']), member['user']) for member in members], [(16, '')], 'the only one who is there')
+    ws.send_json({'type': 'call', 'id': 'x', 'method': 'm', 'payload': 1})
+    expect(ws, 'error', code='not_found', re='call', id='x')
     ws.send_json({'type': 'refresh', 'token': 'abc'})
     expect(ws, 'error', code='not_found', re='refresh')
     ws.send_json({'type': 'unsubscribe', 'channel': room})

@@ -471,13 +471,12 @@ def history_of_an_unknown_channel_is_empty(t):
     check_equal((answer['offset'], answer['messages']), (0, []), 'offset and messages')
 
 
-# What answers not_found until its issue
+# What a server answers that has no backend and asks for no tokens
 
 @test
-def presence_call_refresh_are_not_found(t):
-    room = fresh()
+def call_and_refresh_are_not_found_where_there_is_nothing_for_them(t):
     ws = raw(t)
-    for message in ({'type': 'presence', 'id': '1', 'channel': room}, {'type': 'call', 'id': '2', 'method': 'm', 'payload': None},
+    for message in ({'type': 'call', 'id': '2', 'method': 'm', 'payload': None},
                     {'type': 'refresh', 'token': 'a.b.c'}):
         ws.send_json(message)
         answer = ws.recv_json()
