@@ -643,13 +643,23 @@ void hf_attach_rejected(struct hf_conn *c, enum hf_code code, const char *reason
     asked(c);
 }
 
+/* Whether it resumes a session, as far as can be seen: with the ticket of another user's session a new one begins. Without a token the backend may say whose it is. */
+static bool resumes(const struct hf_conn *c)
+{
+    const struct hf_upgrade *u = c->upgrade;
+    const struct hf_session *s = u->has_ticket ? hf_sessions_by_ticket(&c->hub->sessions, u->ticket) : NULL;
+
+    return s != NULL && hf_state_phase(atomic_load(&s->state)) != HF_SESSION_ENDED &&
+           (c->identity == NULL || hf_token_owns(c, s));
+}
+
 /* Ask the backend where it wants to be asked. Returns true where it need not be, or cannot be and that counts as yes. */
-static bool ask_backend(struct hf_conn *c, const struct hf_handshake *h)
+static bool ask_backend(struct hf_conn *c, const struct hf_handshake *h, bool resume)
 {
     enum hf_code code;
     const char *reason;
 
-    switch (hf_hooks_connect(c, h, kind_of(c, c->upgrade) == HF_GATE_RESUME, &code, &reason)) {
+    switch (hf_hooks_connect(c, h, resume, &code, &reason)) {
     case HF_ASKED_ALLOWED:
         return true;
     case HF_ASKED_REFUSED:
@@ -669,6 +679,7 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
 {
     struct hf_upgrade *u = c->upgrade;
     const char *wrong;
+    bool resume;
 
     hf_assert(h->key.len == HF_WS_KEY_LEN);
     memcpy(u->key, h->key.data, HF_WS_KEY_LEN);
@@ -697,7 +708,14 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
         hf_conn_refuse(c, HF_COUNT_REFUSED_REQUEST, 400, HF_CODE_BAD_MESSAGE, wrong, 0);
         return;
     }
-    if (admit(c, h, kind_of(c, u)) && ask_backend(c, h))
+    if (!admit(c, h, kind_of(c, u)))
+        return;
+    resume = resumes(c);
+    if (!ask_backend(c, h, resume))
+        return;
+    if (resume) /* No new session comes of it without its being asked for. */
+        let_in(c);
+    else
         let_in_by(c, &(struct hf_hook_answer){.allowed = true});
 }
 

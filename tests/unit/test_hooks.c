@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "hub_fixture.h"
+#include "token_maker.h"
 
 /* ---- The breaker ---- */
 
@@ -495,6 +496,51 @@ static void a_gate_that_fails_open(void **state)
     place_release(&place);
 }
 
+static void ticket_of(const struct peer *p, char ticket[33])
+{
+    const char *at = memmem(p->got, p->len, "\"ticket\":\"", 10);
+
+    assert_non_null(at);
+    snprintf(ticket, 33, "%.32s", at + 10);
+}
+
+/* A ticket is no way round the backend for one whose session it is not. */
+static void with_anothers_ticket_a_user_is_asked_for(void **state)
+{
+    static const struct hf_auth_rules rules = {.audience = "", .issuer = "", .anonymous = true};
+    static struct peer p, q, again;
+    static struct token_text token;
+    struct hf_auth *auth = hf_auth_new(&rules);
+    struct hf_jwt_key *key = token_secret(HF_JWT_HS256, 'a', 32);
+    char ticket[33], query[512];
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    assert_int_equal(hf_auth_add(auth, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
+    hf_hub_set_auth(place.hub[0], auth);
+    token_make(&token, key, "{\"alg\":\"HS256\"}", "{\"sub\":\"bob\"}");
+    peer_open(&p, "");
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    ticket_of(&p, ticket);
+    snprintf(query, sizeof(query), "%s&token=%s", ticket, token.text);
+    peer_open(&q, query);
+    assert_int_equal(fake.count, 2);
+    assert_int_equal(q.conn->phase, HF_CONN_ASKING);
+    assert_non_null(strstr(fake.requests[1].body, "\"user\":\"bob\""));
+    assert_non_null(strstr(fake.requests[1].body, "\"resume\":false"));
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&q, "\"resumed\":false"));
+    /* With his own he resumes, and nobody is asked. */
+    ticket_of(&q, ticket);
+    snprintf(query, sizeof(query), "%s&token=%s", ticket, token.text);
+    peer_open(&again, query);
+    assert_int_equal(fake.count, 2);
+    assert_true(got(&again, "\"resumed\":true"));
+    place_release(&place);
+    hf_auth_free(auth);
+    hf_jwt_key_free(key);
+}
+
 /* ---- Messages that have to be allowed ---- */
 
 static void leave_to_the_backend(enum hf_right right)
@@ -650,6 +696,7 @@ int main(void)
         cmocka_unit_test(a_connection_waits_for_the_backend),
         cmocka_unit_test(who_is_refused_hears_why),
         cmocka_unit_test(a_gate_that_fails_open),
+        cmocka_unit_test(with_anothers_ticket_a_user_is_asked_for),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
         cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),
         cmocka_unit_test(subscriptions_are_asked_for),
