@@ -200,16 +200,19 @@ static bool take(struct hf_conn *c, const struct hf_msg *m, const char *malforme
 {
     bool seq_added = false, opening = false;
     struct hf_stall *s;
+    uint64_t ask;
 
     if (handle(c, m, malformed, NULL, &seq_added, &opening) || c->phase != HF_CONN_OPEN)
         return c->phase == HF_CONN_OPEN;
+    ask = take_asked(
+        c->hub); /* Also where the connection ends now: another one's message does not wait for it. */
     s = stall(c, m, records);
     if (s == NULL)
         return false;
     s->seq_added = seq_added;
     s->opening = opening;
     s->malformed = malformed;
-    s->ask = take_asked(c->hub);
+    s->ask = ask;
     if (s->ask == 0)
         hf_list_add_tail(&c->hub->stalled, &s->link);
     return false;
