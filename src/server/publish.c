@@ -349,16 +349,15 @@ static void applied_here(struct hf_conn *c, const struct hf_msg *m, const struct
 }
 
 /*
- * Only what would be applied now is judged by the rules, and takes a token of the rates: not a repeated seq or one beyond the next, not one that finds the window full and
- * comes again, and not one that waits for room already. Nor one that an earlier connection has taken: it was allowed then, and may be in its log.
+ * Only what would be applied now is judged by the rules: not a repeated seq or one beyond the next, not one that finds the window full and comes again, and not one that waits
+ * for room already.
  */
 static bool is_fresh(const struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
                      bool seq_added)
 {
-    return m->has & HF_HAS_SEQ
-               ? !seq_added && m->seq == hf_window_next_seq(&c->window) && !taken_before(c, m) &&
-                     hf_window_count(&c->window) < c->hub->config->inflight_max
-               : stall == NULL;
+    return m->has & HF_HAS_SEQ ? !seq_added && m->seq == hf_window_next_seq(&c->window) &&
+                                     hf_window_count(&c->window) < c->hub->config->inflight_max
+                               : stall == NULL;
 }
 
 /* What the backend says of a publish that the rules leave to it. */
@@ -386,8 +385,38 @@ static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const 
         return stall->refused;
     if (!is_fresh(c, m, stall, seq_added))
         return HF_CODE_NONE;
-    code = hf_rules_publish(c, m, &ask);
+    /* What an earlier connection has taken has had its tokens of the rates. Whether this is the same publish only its sender knows. */
+    code = taken_before(c, m) ? hf_rules_publish_right(c, m, &ask) : hf_rules_publish(c, m, &ask);
     return ask && code == HF_CODE_NONE ? ask_backend(c, m, wait) : code;
+}
+
+/*
+ * A publish that an earlier connection has taken and that is not allowed now: if its shard has applied it, it is acknowledged; else it is refused. Its seq is added only when nothing is left to wait
+ * for, so that it comes back here where something is. Returns as hf_publish_data().
+ */
+static bool refuse_unless_applied(struct hf_conn *c, const struct hf_msg *m, enum hf_code code)
+{
+    struct hf_hub *hub = c->hub;
+    uint32_t shard = hf_channel_shard(hf_channel_hash(m->channel), hub->shards);
+    uint32_t owner = hf_region_owner(hub->region, shard);
+    struct hf_publish p = {.cid = hf_cid_of_shard(shard),
+                           .session = c->session->number,
+                           .seq = m->seq}; /* No name: a question. */
+    struct hf_published result;
+
+    if (hf_window_count(&c->window) >= hub->config->inflight_max)
+        return false;
+    if (owner != hub->slot) {
+        if (!hf_exchange_publish(hub, owner, &p, c->serial, c->generation))
+            return false;
+    } else if (hub->engine->ops->publish(hub->engine, shard, &p, 0, hub->now, &result) < 0) {
+        return hf_publish_refuse(c, m, code, hf_refusal_reason(code), false);
+    }
+    if (take_seq(c, m) != SEQUENCE_NEXT)
+        hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
+    else if (owner == hub->slot)
+        applied_here(c, m, &result);
+    return true;
 }
 
 bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *stall, bool *seq_added,
@@ -395,16 +424,20 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
 {
     struct hf_publish p = publish_of(c, m);
     struct hf_published result;
-    enum hf_code code;
+    enum hf_code code, before;
     bool wait = false;
 
     *seq_added = stall != NULL && stall->seq_added;
     *opening = false;
-    code = *seq_added ? HF_CODE_NONE : refused_before(c, m);
+    before = *seq_added ? HF_CODE_NONE : refused_before(c, m);
+    code = before;
     if (code == HF_CODE_NONE)
         code = refusal_of(c, m, stall, *seq_added, &wait);
     if (wait)
         return false;
+    if (code != HF_CODE_NONE && before == HF_CODE_NONE && !*seq_added && taken_before(c, m) &&
+        m->payload.len <= c->hub->config->message_bytes_max) /* Beyond it it is another one. */
+        return refuse_unless_applied(c, m, code);
     if (code != HF_CODE_NONE)
         return hf_publish_refuse(c, m, code, hf_refusal_reason(code), *seq_added);
     if ((m->has & HF_HAS_SEQ) && !*seq_added) {

@@ -240,7 +240,7 @@ bool hf_rules_latest(const struct hf_hub *hub, struct hf_str channel)
     return ns != NULL && ns->mode == HF_NAMESPACE_LATEST;
 }
 
-enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *ask)
+enum hf_code hf_rules_publish_right(const struct hf_conn *c, const struct hf_msg *m, bool *ask)
 {
     const struct hf_config *config = c->hub->config;
     const struct hf_namespace *ns = namespace_of(c->hub, m->channel);
@@ -256,8 +256,16 @@ enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *a
         hf_rules_count_refusal(c->hub, HF_RIGHT_PUBLISH);
         return HF_CODE_FORBIDDEN;
     }
-    if (m->payload.len > message_bytes_max(config, ns))
-        return HF_CODE_TOO_LARGE;
+    return m->payload.len > message_bytes_max(config, ns) ? HF_CODE_TOO_LARGE : HF_CODE_NONE;
+}
+
+enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *ask)
+{
+    const struct hf_namespace *ns = namespace_of(c->hub, m->channel);
+    enum hf_code code = hf_rules_publish_right(c, m, ask);
+
+    if (code != HF_CODE_NONE)
+        return code;
     if (ns != NULL && !within_pace(c, ns))
         return HF_CODE_RATE_LIMITED;
     return hf_limits_publish(c) ? HF_CODE_NONE : HF_CODE_RATE_LIMITED;

@@ -77,6 +77,9 @@ bool hf_rules_latest(const struct hf_hub *hub, struct hf_str channel);
  */
 enum hf_code hf_rules_publish(struct hf_conn *c, const struct hf_msg *m, bool *ask);
 
+/* The same without the rates, and without `rate_limited`: of one that an earlier connection of the session has taken. */
+enum hf_code hf_rules_publish_right(const struct hf_conn *c, const struct hf_msg *m, bool *ask);
+
 void hf_paces_init(struct hf_paces *p);
 void hf_paces_release(struct hf_paces *p);
 

@@ -34,6 +34,11 @@ static inline uint32_t hf_cid_shard(hf_cid cid)
 {
     return (uint32_t)(cid >> 24) & 0xff;
 }
+/* No channel's: it says nothing but the shard. */
+static inline hf_cid hf_cid_of_shard(uint32_t shard)
+{
+    return (hf_cid)shard << 24;
+}
 static inline uint32_t hf_cid_place(hf_cid cid)
 {
     return (uint32_t)cid & 0xffffff;

@@ -495,6 +495,43 @@ static void each_namespace_has_its_own_rate(void **state)
     leave(&q);
 }
 
+/*
+ * Under the seq of a publish that an earlier connection has taken nothing comes in that is forbidden: that it is the same publish only the client says. Whichever worker owns the channel,
+ * it is refused where its shard has not applied it, and what is behind it goes on.
+ */
+static void a_taken_seq_opens_no_closed_channel(void **state)
+{
+    struct peer p, again;
+    char ticket[96] = "", text[128];
+    const char *at;
+
+    (void)state;
+    add_open("open:*");
+    peer_open(&p, &place, 0, "");
+    at = strstr(text_of(&p), "\"ticket\":\"");
+    assert_non_null(at);
+    snprintf(ticket, sizeof(ticket), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    hf_session_take_seq(p.conn->session, 6); /* Taken, and lost on the way to their shards. */
+    hf_hub_lost(p.conn, true, place.now);
+    settle();
+    peer_open(&again, &place, 0, ticket);
+    assert_true(got(&again, "\"resumed\":true"));
+    for (int seq = 1; seq <= 6; seq++) {
+        snprintf(text, sizeof(text), "{\"type\":\"data\",\"channel\":\"%s:%d\",\"seq\":%d,\"payload\":1}",
+                 seq < 6 ? "closed" : "open", seq, seq);
+        say(&again, text);
+    }
+    assert_int_equal(counter(HF_COUNT_PUBLISHES), 1);
+    assert_int_equal(times(&again, "\"type\":\"nack\""), 5);
+    assert_true(got(&again, "\"type\":\"ack\",\"seq\":6,\"offsets\":[1]"));
+    for (int seq = 1; seq <= 5; seq++) {
+        snprintf(text, sizeof(text), "closed:%d", seq);
+        assert_false(channel_exists(text));
+    }
+    hf_buf_release(&p.got);
+    leave(&again);
+}
+
 /* ---- Changes ---- */
 
 static void replace_rules(const char *open)
@@ -659,6 +696,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_user_gets_what_the_rules_give, begin, end),
         cmocka_unit_test_setup_teardown(a_forbidden_publish_is_answered_in_its_turn, begin, end),
         cmocka_unit_test_setup_teardown(what_was_taken_before_the_rules_changed_is_not_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_taken_seq_opens_no_closed_channel, begin, end),
         cmocka_unit_test_setup_teardown(without_the_right_history_is_empty, begin, end),
         cmocka_unit_test_setup_teardown(with_the_right_it_is_not, begin, end),
         cmocka_unit_test_setup_teardown(each_namespace_has_its_own_history, begin, end),
