@@ -557,8 +557,14 @@ void hf_conn_schedule(struct hf_conn *c)
 /* "Heartbeats": "After one interval without a byte received the server sends ping; after two it ends the connection with 4004." */
 static void heartbeat(struct hf_conn *c)
 {
-    uint64_t idle_ms = c->hub->now.mono_ms - c->received_ms;
+    uint64_t idle_ms;
 
+    if (c->stall != NULL &&
+        c->stall->ask != 0) { /* It is not read while the backend is asked: the silence is ours. */
+        c->received_ms = c->hub->now.mono_ms;
+        c->pinged = false;
+    }
+    idle_ms = c->hub->now.mono_ms - c->received_ms;
     if (idle_ms >= 2 * (uint64_t)c->heartbeat_ms) {
         hf_count(c->hub->counters, HF_COUNT_HEARTBEATS_MISSED, 1);
         hf_conn_close(c, HF_CLOSE_HEARTBEAT_MISSED, "nothing received for two heartbeat intervals");

@@ -615,6 +615,34 @@ static void a_repeated_publish_is_not_asked_for_again(void **state)
     place_release(&place);
 }
 
+/* It is not read meanwhile: that nothing comes says nothing of the client. */
+static void a_slow_backend_costs_no_connection(void **state)
+{
+    static struct peer p;
+    uint64_t interval_ms;
+
+    (void)state;
+    begin(ONLY(PUBLISH));
+    leave_to_the_backend(HF_RIGHT_PUBLISH);
+    peer_open(&p, "");
+    interval_ms = p.conn->heartbeat_ms;
+    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    assert_int_equal(fake.count, 1);
+    for (int i = 0; i < 5; i++) {
+        place.now.mono_ms += interval_ms;
+        turn();
+    }
+    assert_int_equal(p.conn->phase, HF_CONN_OPEN);
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
+    assert_true(got(&p, "{\"type\":\"ack\",\"seq\":1"));
+    for (int i = 0; i < 5; i++) { /* From now on it is the client's. */
+        place.now.mono_ms += interval_ms;
+        turn();
+    }
+    assert_true(p.closed || p.conn->phase != HF_CONN_OPEN);
+    place_release(&place);
+}
+
 static void subscriptions_are_asked_for(void **state)
 {
     static struct peer p;
@@ -699,6 +727,7 @@ int main(void)
         cmocka_unit_test(with_anothers_ticket_a_user_is_asked_for),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
         cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),
+        cmocka_unit_test(a_slow_backend_costs_no_connection),
         cmocka_unit_test(subscriptions_are_asked_for),
         cmocka_unit_test(the_end_of_a_session_is_told_once),
     };
