@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "server/config_keys.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -182,7 +184,18 @@ static int check_proxy(const struct hf_config *c, char *error, size_t cap)
 /* An address as it stands in the configuration, where names have become numbers. What looks unusual is taken for one that others reach. */
 static bool is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr v6;
+    size_t len;
+
+    if (address[0] != '[')
+        return strncmp(address, "127.", 4) == 0;
+    len = strcspn(++address, "]");
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, address, len);
+    text[len] = '\0'; /* "[::1]" has longer forms, too. */
+    return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
 /* "demo.remote: others may kill our workers" must be said by whoever serves them. */
