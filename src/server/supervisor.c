@@ -322,14 +322,14 @@ static void take_named_sockets(struct supervisor *s)
     (void)name_addresses(s, "api.listen", &c->api_listen, 1);
 }
 
-/* Others may reach those addresses: what is refused there must be refused again. */
+/* What was good for the addresses of the configuration must be so for those that took their place: who may come in without a token, above all. */
 static int check_named_sockets(struct supervisor *s)
 {
-    char error[512];
+    char error[1024];
 
     take_named_sockets(s);
-    return hf_config_check(&s->planned, error, sizeof(error)) < 0
-               ? cannot_start("use the sockets of the service manager", "", error)
+    return s->inherited.count > 0 && hf_config_check(&s->planned, error, sizeof(error)) < 0
+               ? cannot_start("start", "", error)
                : 0;
 }
 
@@ -871,9 +871,9 @@ static bool roll(struct supervisor *s)
         kill(w->pid, SIGKILL);
         return false;
     case HF_ROLLING_DONE:
-        wake_all(s);
         hf_log(HF_LOG_INFO, "rolling_restart_done", hf_kv_u64("took_ms", now_ms() - r->began_ms),
                hf_kv_u64("connections", count_connections(s)));
+        wake_all(s); /* Who moves now has two connections for a moment. */
         return false;
     case HF_ROLLING_BROKEN:
         hf_log(HF_LOG_ERROR, "rolling_restart_broken", hf_kv_u64("slot", r->slot),
@@ -1007,11 +1007,15 @@ static void reload(struct supervisor *s)
     free(r);
 }
 
-/* sd_notify(3), RELOADING: "the service is beginning to reload", with the time; READY ends it. */
+/* sd_notify(3), RELOADING: "the service is beginning to reload", with the time; READY ends it. Before all workers serve, and in the drain, that would not be so. */
 static void reload_told(struct supervisor *s)
 {
     struct timespec t;
 
+    if (!s->ready_said || s->draining) {
+        reload(s);
+        return;
+    }
     clock_gettime(CLOCK_MONOTONIC, &t);
     hf_notify_say(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
                   (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
@@ -1045,7 +1049,7 @@ static void take_signals(struct supervisor *s)
 
 static void say_ready(struct supervisor *s)
 {
-    if (s->ready_said || count_running(s) < s->config->workers)
+    if (s->ready_said || s->draining || count_running(s) < s->config->workers)
         return;
     s->ready_said = true;
     hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers),
