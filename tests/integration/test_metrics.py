@@ -263,13 +263,11 @@ def top_tells_the_busiest_channels(t):
         server().publish(quiet, 0)
         for n in range(20):
             server().publish(busy, n)
-        names = [entry['channel'] for entry in top(query='?limit=100')['channels']]
-        return busy in names and quiet in names
-    wait_until(told, 'both channels are told of')
-    listed = {entry['channel']: entry for entry in top(query='?limit=100')['channels']}
-    check(listed[busy]['publishes'] > listed[quiet]['publishes'], f'publishes: {listed}')
-    check(listed[busy]['deliveries'] > listed[busy]['publishes'], f'three subscribers: {listed[busy]}')
-    check_equal(len(top(query='?limit=1')['channels']), 1, 'limit')
+        listed = {entry['channel']: entry for entry in top(query='?limit=100')['channels']}
+        # A second of one worker may end amid these, or before those of another one.
+        return (busy in listed and quiet in listed and listed[busy]['publishes'] > listed[quiet]['publishes']
+                and listed[busy]['deliveries'] > listed[busy]['publishes'] and len(top(query='?limit=1')['channels']) == 1)
+    wait_until(told, 'both channels are told of, the busy one with more publishes, and its three subscribers; and limit holds')
     wait_until(lambda: not top()['channels'], 'a quiet second has no busy channel')
 
 
