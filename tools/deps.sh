@@ -9,7 +9,7 @@
 set -eu
 
 # What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that; what `make site` does; what `make deb` does; what `make bench` does: the peers.
-run="libssl3 libc-ares2 libjansson4 libmicrohttpd12 libyaml-0-2 zlib1g libsqlite3-0 libcurl4 libseccomp2"
+run="ca-certificates libssl3 libc-ares2 libjansson4 libmicrohttpd12 libyaml-0-2 zlib1g libsqlite3-0 libcurl4 libseccomp2"
 build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libc-ares-dev libjansson-dev libmicrohttpd-dev libyaml-dev zlib1g-dev libsqlite3-dev libcurl4-openssl-dev libseccomp-dev"
 test="binutils dpkg-dev clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-cryptography python3-jwt python3-websockets curl procps chromium openssl zsh g++ groff-base libuv1-dev iproute2 nftables valgrind python3-hypothesis python3-jsonschema python3-yaml mkdocs mkdocs-material"
 docs="mkdocs mkdocs-material"
