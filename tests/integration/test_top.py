@@ -180,7 +180,9 @@ def once_is_plain_text(t):
     status, out, err = run_top('--once', '--json', '-i', '0.3', '--api', api_of(server), '--key', 'secret')
     check_equal((status, err), (0, ''), 'exit status, standard error')
     told = json.loads(out)
-    check_equal((told['connections'], told['subscriptions'], len(told['workers']), told['problems']), (1, 1, 2, []), 'numbers')
+    check_equal((told['connections'], told['subscriptions'], len(told['workers'])), (1, 1, 2), 'numbers')
+    # On a machine that is busy enough a worker may have hung for three seconds.
+    check_equal([problem for problem in told['problems'] if 'hangs' not in problem], [], 'problems')
     check(0.2 <= told['seconds'] <= 10 * PATIENCE and told['delivery_ms'] == {'p50': None, 'p99': None}, f'over an interval: {told}')
 
 
