@@ -639,7 +639,8 @@ static bool set_up(struct worker *w, const struct hf_transport *transport)
     hf_hub_set_room(w->hub,
                     descriptors_for_clients(setup->region->config->workers,
                                             w->hooks == NULL ? 0 : 2 * setup->config->hooks.concurrency));
-    start_listening(w);
+    if (listens(w) && !w->listening) /* With shared sockets steer() may have begun. */
+        start_listening(w);
     return true;
 }
 
