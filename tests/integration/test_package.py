@@ -80,7 +80,8 @@ def packages_hold_what_belongs_to_them(t):
     check_equal(sorted(packages()), ['holdfast', 'libholdfast-dev', 'libholdfast0'], 'packages')
     server, library, dev = contents('holdfast'), contents('libholdfast0'), contents('libholdfast-dev')
     for path in ['/usr/bin/holdfast', '/etc/holdfast/holdfast.yaml', '/lib/systemd/system/holdfast.service', '/lib/systemd/system/holdfast.socket',
-                 '/usr/share/man/man1/holdfast.1.gz', '/usr/share/bash-completion/completions/holdfast', '/usr/share/zsh/vendor-completions/_holdfast',
+                 '/usr/share/man/man1/holdfast.1.gz', '/usr/share/holdfast/grafana/holdfast.json', '/usr/share/holdfast/prometheus/holdfast.rules.yml',
+                 '/usr/share/bash-completion/completions/holdfast', '/usr/share/zsh/vendor-completions/_holdfast',
                  '/usr/share/doc/holdfast/copyright', '/usr/share/doc/holdfast/changelog.Debian.gz']:
         check_in(path, server, 'the server')
     check(any(re.search(r'/libholdfast\.so\.\d+$', path) for path in library), f'the library: {sorted(library)}')
