@@ -265,6 +265,8 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
     hf_buf_puts(out, "Try in two other terminals:\n");
     put_command(out, c, "sub", "demo");
     put_command(out, c, "pub", "demo hello");
+    if (c->auth_key_count > 0 && !c->auth_anonymous)
+        hf_buf_putf(out, "    each with --token and what %s token make writes\n", program_invocation_name);
     if (!c->demo)
         hf_buf_putf(out, "Or see it in a browser: stop this, and start %s serve --demo\n",
                     program_invocation_name);

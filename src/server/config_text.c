@@ -54,7 +54,9 @@ static void put_item(struct hf_buf *out, const struct hf_config_key *key, const 
             hf_buf_putf(out, ":%s", c->certificates[i].key);
         break;
     case HF_CONFIG_AUTH_KEYS:
-        hf_buf_putf(out, "%s=%s", c->auth_keys[i].kid, c->auth_keys[i].path);
+        if (c->auth_keys[i].kid[0] != '\0')
+            hf_buf_putf(out, "%s=", c->auth_keys[i].kid);
+        hf_buf_putf(out, "%s:%s", hf_jwt_alg_name(c->auth_keys[i].alg), c->auth_keys[i].path);
         break;
     case HF_CONFIG_API_KEYS:
         hf_buf_putf(out, "%s=%s", c->api_keys[i].name, c->api_keys[i].full ? "full" : "read");

@@ -99,6 +99,13 @@ static void what_may_change_is_taken_and_what_may_not_stays(void **state)
                    "memory.shards: 16 -> 8 (restart)\n");
 }
 
+static void keys_are_told_as_they_are_written(void **state)
+{
+    (void)state;
+    want("auth.keys=main=HS256:/a,RS256:/b");
+    assert_changes(1, 0, "auth.keys: none -> main=HS256:/a,RS256:/b\n");
+}
+
 /* A secret's change is told, though its text is not. */
 static void a_secret_that_changes_is_told_and_not_shown(void **state)
 {
@@ -300,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_the_same_is_not_told, begin),
         cmocka_unit_test_setup(what_may_change_is_taken_and_what_may_not_stays, begin),
+        cmocka_unit_test_setup(keys_are_told_as_they_are_written, begin),
         cmocka_unit_test_setup(a_secret_that_changes_is_told_and_not_shown, begin),
         cmocka_unit_test_setup(what_lies_behind_a_value_is_no_change, begin),
         cmocka_unit_test_setup(namespaces_are_told_one_by_one, begin),
