@@ -1,6 +1,6 @@
 /*
  * admission.h - who may come in, under which address, and for how long a connection may stand still. Between the hub and shm/gate.h,
- * which all workers share. For the files of the hub; worker.c and socket.c use the part of hub.h.
+ * which all workers share. For the files of the hub; worker*.c and socket.c use the part of hub.h.
  *
  *   request      the head is malformed, too large, or for something that is not here      4xx
  *   timeout      it was not whole in time                                                408
