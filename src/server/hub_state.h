@@ -1,6 +1,6 @@
 /*
  * hub_state.h - what the files of the hub share: its structures, and the functions by which one part calls another.
- * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach.c (sessions),
+ * Only for src/server/: hub.c (life and turns), connection.c (bytes in and out), inbound.c (messages that come), dispatch.c (what they do), attach*.c (how a connection gets its session: attach_impl.h),
  * topic.c (subscriptions), deliver.c (from the logs to the sockets), publish.c (towards the logs), exchange.c (other workers),
  * token.c (whose connection it is), rules.c (who may do what), service.c, history.c and inspect.c (requests of the backend), journal.c (what is written down about sessions).
  */
@@ -362,7 +362,7 @@ void hf_journal_gap(struct hf_conn *c, uint64_t missed);
 /* A session ended (code: the close code that told it), or expired (0). */
 void hf_journal_session_over(struct hf_hub *hub, const struct hf_session *s, uint16_t code);
 
-/* ---- attach.c ---- */
+/* ---- attach.c, attach_*.c ---- */
 /* A valid upgrade request: attach a session, or answer why not. */
 void hf_attach_begin(struct hf_conn *c, const struct hf_handshake *h);
 /* Another worker has given the session up (or cannot be asked any more). */
@@ -372,7 +372,7 @@ struct hf_hook_answer;
 /* The backend lets the connection in; or it does not, or cannot be asked (busy). */
 void hf_attach_admitted(struct hf_conn *c, const struct hf_hook_answer *answer);
 void hf_attach_rejected(struct hf_conn *c, enum hf_code code, const char *reason, bool busy);
-/* End the wait of a TAKING connection. */
+/* Not now: 429 or 503 and when to come again, in the form that its client can see. While it is in HANDSHAKE, ASKING or TAKING. */
 void hf_attach_refuse(struct hf_conn *c, const struct hf_refusal *why);
 /* Part from the session: it is parked, or ended for good. */
 void hf_detach(struct hf_conn *c, bool end);
