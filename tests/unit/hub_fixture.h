@@ -1,6 +1,6 @@
 /*
- * hub_fixture.h - real hubs in one process for the tests of src/server: one or two workers over one region, and time that the test makes. Included by one file of an
- * executable, behind cmocka.h.
+ * hub_fixture.h - real hubs in one process for the tests of src/server: one or two workers over one region, time that the test makes, and keys for tokens. Included by one file
+ * of an executable, behind cmocka.h. hub_peer.h has their clients.
  *
  *     struct place p;
  *     place_init(&p, 2);
@@ -13,8 +13,11 @@
 #ifndef HF_TESTS_HUB_FIXTURE_H
 #define HF_TESTS_HUB_FIXTURE_H
 
+#include "server/auth.h"
 #include "server/hub_state.h"
 #include "shm/memory.h"
+
+#include "token_maker.h"
 
 enum { HUBS_MAX = 2 };
 
@@ -27,6 +30,24 @@ struct place {
     struct hf_now now;
 };
 
+static uint64_t random_calls; /* since place_init() */
+
+/*
+ * A transport's random(): never the same twice, as a session's place that is used again gets another number only by this; and the same with each place, so that what is
+ * done again gives the same bytes.
+ */
+static inline void never_twice(void *ctx, uint8_t *out, size_t len)
+{
+    uint64_t n = ++random_calls;
+
+    (void)ctx;
+    memset(out, 7, len);
+    for (size_t at = 0; at + sizeof(n) <= len; at += sizeof(n))
+        memcpy(out + at, &n, sizeof(n));
+    if (len >= 4)
+        memcpy(out + len - 4, &(uint32_t){(uint32_t)n << 8}, 4);
+}
+
 static inline void place_init(struct place *p, uint32_t workers)
 {
     *p = (struct place){.layout = {.workers = workers,
@@ -38,6 +59,7 @@ static inline void place_init(struct place *p, uint32_t workers)
                                    .ring_bytes = 1 << 16,
                                    .boot_id = 1},
                         .now = {.mono_ms = 1000000, .wall_ms = 1700000000000}};
+    random_calls = 0;
     p->memory = hf_memory_map(hf_region_bytes(&p->layout));
     assert_non_null(p->memory);
     hf_region_format(p->memory, &p->layout);
@@ -56,6 +78,15 @@ static inline void hub_start(struct place *p, uint32_t slot, const struct hf_tra
     atomic_fetch_add(&p->region.slots[slot].starts, 1);
     p->hub[slot] = hf_hub_new(&p->region, slot, &p->config, transport, p->now);
     assert_non_null(p->hub[slot]);
+}
+
+/* As a process that dies, and its successor. */
+static inline void hub_restart(struct place *p, uint32_t slot, const struct hf_transport *transport)
+{
+    hf_hub_free(p->hub[slot]);
+    p->hub[slot] = NULL;
+    hf_region_bury_worker(&p->region, slot);
+    hub_start(p, slot, transport);
 }
 
 static inline void place_release(struct place *p)
@@ -102,22 +133,78 @@ static inline size_t put_text(uint8_t *out, const char *text)
     return put_message(out, HF_WS_TEXT, text, strlen(text));
 }
 
-/* And its request; ticket "": none. */
-static inline size_t put_request_for(char *out, size_t cap, const char *protocol, const char *ticket)
+/* And its request: what for, and what headers it has beside those of every WebSocket; each ends in CR LF. */
+static inline size_t put_request_by(char *out, size_t cap, const char *target, const char *headers)
 {
     int len = snprintf(out, cap,
-                       "GET /ws%s%s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                       "Sec-WebSocket-Protocol: %s\r\n\r\n",
-                       ticket[0] == '\0' ? "" : "?resume=", ticket, protocol);
+                       "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                       target, headers);
 
     assert_true(len > 0 && (size_t)len < cap);
     return (size_t)len;
 }
 
+/* ticket "": none. */
+static inline size_t put_request_for(char *out, size_t cap, const char *protocol, const char *ticket)
+{
+    char target[2 * TOKEN_ROOM], headers[128];
+
+    snprintf(target, sizeof(target), "/ws%s%s", ticket[0] == '\0' ? "" : "?resume=", ticket);
+    snprintf(headers, sizeof(headers), "Sec-WebSocket-Protocol: %s\r\n", protocol);
+    return put_request_by(out, cap, target, headers);
+}
+
 static inline size_t put_request(char *out, size_t cap, const char *ticket)
 {
     return put_request_for(out, cap, HF_PROTOCOL_JSON, ticket);
+}
+
+/* ---- Identities ---- */
+
+/* A key, and what judges the tokens that it signs: for hf_hub_set_auth(). */
+struct keys {
+    struct hf_auth *auth;
+    struct hf_jwt_key *key;
+};
+
+/* The same key each time. anonymous: who shows no token may come in. */
+static inline void keys_init(struct keys *k, bool anonymous)
+{
+    const struct hf_auth_rules rules = {.audience = "", .issuer = "", .anonymous = anonymous};
+
+    k->key = token_secret(HF_JWT_HS256, 'a', 32);
+    k->auth = hf_auth_new(&rules);
+    assert_int_equal(hf_auth_add(k->auth, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
+}
+
+/* Not while a hub has them. */
+static inline void keys_release(struct keys *k)
+{
+    hf_auth_free(k->auth);
+    hf_jwt_key_free(k->key);
+}
+
+/* A token with this payload, good until the next one is made. */
+static inline const char *token_with(const struct keys *k, const char *payload)
+{
+    static struct token_text token;
+
+    return token_make(&token, k->key, "{\"alg\":\"HS256\"}", payload);
+}
+
+/* A token of this user that ends in so many seconds from now; 0: never. */
+static inline const char *token_for(const struct keys *k, const struct place *p, const char *user,
+                                    unsigned seconds)
+{
+    char payload[256];
+    int len = snprintf(payload, sizeof(payload), "{\"sub\":\"%s\"", user);
+
+    if (seconds > 0)
+        len += snprintf(payload + len, sizeof(payload) - (size_t)len, ",\"exp\":%llu",
+                        (unsigned long long)(p->now.wall_ms / 1000 + seconds));
+    snprintf(payload + len, sizeof(payload) - (size_t)len, "}");
+    return token_with(k, payload);
 }
 
 #endif

@@ -13,14 +13,18 @@
 
 #include "hub_fixture.h"
 
-enum { GOT_BYTES_MAX = 8 << 20 };
+enum { GOT_BYTES_MAX = 8 << 20, TICKET_CHARS = 32 };
 
 struct peer {
-    struct hf_conn *conn;
-    struct hf_buf got; /* all that was written to it; ends in NUL when it is looked at */
-    bool deaf;         /* it takes nothing */
-    size_t takes;      /* so many bytes of a write at the most; 0: all */
+    struct hf_conn *conn; /* NULL once it is closed */
+    struct hf_buf got;    /* all that was written to it; ends in NUL when it is looked at */
+    bool deaf;            /* it takes nothing */
+    size_t takes;         /* so many bytes of a write at the most; 0: all */
     bool closed;
+    uint32_t slot; /* the worker that it came to */
+    /* What peer_welcomed() has noted, for when the connection has gone. */
+    uint64_t session;
+    char ticket[TICKET_CHARS + 1];
 };
 
 /* What the hub keeps for us with a connection is where its peer is. */
@@ -64,6 +68,7 @@ static inline void peer_close(void *ctx, void *socket)
 {
     (void)ctx;
     peer_of(socket)->closed = true;
+    peer_of(socket)->conn = NULL;
 }
 
 static inline void wake_nobody(void *ctx, uint32_t slot)
@@ -72,20 +77,15 @@ static inline void wake_nobody(void *ctx, uint32_t slot)
     (void)slot;
 }
 
-static inline void seven(void *ctx, uint8_t *out, size_t len)
-{
-    (void)ctx;
-    memset(out, 7, len);
-}
-
 static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
                                               .write = peer_write,
                                               .pause = peer_pause,
                                               .finish = peer_finish,
                                               .close = peer_close,
                                               .wake = wake_nobody,
-                                              .random = seven};
+                                              .random = never_twice};
 
+/* All that it got. */
 static inline const char *text_of(struct peer *p)
 {
     assert_int_equal(hf_buf_put(&p->got, "", 1), 0);
@@ -107,26 +107,52 @@ static inline unsigned times(struct peer *p, const char *word)
     return count;
 }
 
-static inline void turn(struct place *place, uint32_t slot)
+static inline bool got(struct peer *p, const char *word)
 {
-    hf_hub_turn(place->hub[slot], place->now);
+    return times(p, word) > 0;
+}
+
+/* The ticket in its `welcome`. */
+static inline void peer_ticket(struct peer *p, char out[TICKET_CHARS + 1])
+{
+    static const char member[] = "\"ticket\":\"";
+    const char *at = memmem(text_of(p), p->got.len, member, strlen(member));
+
+    assert_non_null(at);
+    snprintf(out, TICKET_CHARS + 1, "%s", at + strlen(member));
+}
+
+static inline void turn(struct place *p, uint32_t slot)
+{
+    hf_hub_turn(p->hub[slot], p->now);
+}
+
+/* All workers, until nothing is on its way between them. */
+static inline void settle(struct place *p)
+{
+    for (int i = 0; i < 4; i++)
+        for (uint32_t slot = 0; slot < p->layout.workers; slot++)
+            turn(p, slot);
+}
+
+/* Its `welcome` has come: note what it says. */
+static inline void peer_welcomed(struct peer *p)
+{
+    p->session = p->conn->session->number;
+    peer_ticket(p, p->ticket);
 }
 
 static inline void peer_say(struct place *place, struct peer *p, const char *text)
 {
-    uint8_t frame[1024];
+    uint8_t frame[TOKEN_ROOM + 512];
 
     hf_hub_input(p->conn, frame, put_text(frame, text), place->now);
 }
 
 /* Connect to a worker and send the request; what becomes of it shows in the worker's next turns. */
-static inline void peer_open_for(struct peer *p, struct place *place, uint32_t slot, const char *protocol,
-                                 const char *ticket)
+static inline void peer_connect(struct peer *p, struct place *place, uint32_t slot, char *request, size_t len)
 {
-    char request[1024];
-    size_t len = put_request_for(request, sizeof(request), protocol, ticket);
-
-    *p = (struct peer){0};
+    *p = (struct peer){.slot = slot};
     hf_buf_init(&p->got, GOT_BYTES_MAX);
     p->conn = hf_hub_open(place->hub[slot], "127.0.0.1:1", place->now);
     assert_non_null(p->conn);
@@ -134,6 +160,22 @@ static inline void peer_open_for(struct peer *p, struct place *place, uint32_t s
     hf_hub_input(p->conn, (uint8_t *)request, len, place->now);
     if (!p->closed)
         turn(place, slot);
+}
+
+static inline void peer_open_by(struct peer *p, struct place *place, uint32_t slot, const char *target,
+                                const char *headers)
+{
+    char request[3 * TOKEN_ROOM];
+
+    peer_connect(p, place, slot, request, put_request_by(request, sizeof(request), target, headers));
+}
+
+static inline void peer_open_for(struct peer *p, struct place *place, uint32_t slot, const char *protocol,
+                                 const char *ticket)
+{
+    char request[3 * TOKEN_ROOM];
+
+    peer_connect(p, place, slot, request, put_request_for(request, sizeof(request), protocol, ticket));
 }
 
 static inline void peer_open(struct peer *p, struct place *place, uint32_t slot, const char *ticket)
@@ -150,6 +192,15 @@ static inline void peer_subscribe(struct place *place, uint32_t slot, struct pee
     turn(place, slot);
     snprintf(text, sizeof(text), "\"type\":\"subscribed\",\"channel\":\"%s\"", channel);
     assert_int_equal(times(p, text), 1);
+}
+
+/* Its connection breaks, where it stands yet, and what it got is forgotten. */
+static inline void peer_end(struct peer *p, struct place *place)
+{
+    if (!p->closed)
+        hf_hub_lost(p->conn, true, place->now);
+    settle(place);
+    hf_buf_release(&p->got);
 }
 
 #endif

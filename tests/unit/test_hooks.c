@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "hub_fixture.h"
-#include "token_maker.h"
+#include "hub_peer.h"
 
 /* ---- The breaker ---- */
 
@@ -172,7 +172,7 @@ static void channels_of_an_answer(void **state)
 
 /* ---- A hub and a fake backend ---- */
 
-enum { REQUESTS_MAX = 64, BODY_MAX = 512, GOT_MAX = 1 << 16 };
+enum { REQUESTS_MAX = 64, BODY_MAX = 512 };
 
 /* Notes what it is asked, and answers when the test says so. */
 static struct fake {
@@ -214,67 +214,6 @@ static bool fake_has_room(void *ctx)
 static const struct hf_backend fake_backend = {
     .start = fake_start, .has_room = fake_has_room, .complain = fake_complain};
 
-struct peer {
-    struct hf_conn *conn;
-    char got[GOT_MAX];
-    size_t len;
-    bool closed;
-};
-
-static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
-{
-    struct peer *p = *(struct peer **)socket;
-    long written = 0;
-
-    (void)ctx;
-    for (int i = 0; i < count; i++) {
-        assert_true(p->len + iov[i].iov_len < GOT_MAX);
-        memcpy(p->got + p->len, iov[i].iov_base, iov[i].iov_len);
-        p->len += iov[i].iov_len;
-        written += (long)iov[i].iov_len;
-    }
-    return written;
-}
-
-static void peer_pause(void *ctx, void *socket, bool paused)
-{
-    (void)ctx;
-    (void)socket;
-    (void)paused;
-}
-
-static void peer_finish(void *ctx, void *socket)
-{
-    (void)ctx;
-    (void)socket;
-}
-
-static void peer_close(void *ctx, void *socket)
-{
-    (void)ctx;
-    (*(struct peer **)socket)->closed = true;
-}
-
-static void wake_nobody(void *ctx, uint32_t slot)
-{
-    (void)ctx;
-    (void)slot;
-}
-
-static void seven(void *ctx, uint8_t *out, size_t len)
-{
-    (void)ctx;
-    memset(out, 7, len);
-}
-
-static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
-                                              .write = peer_write,
-                                              .pause = peer_pause,
-                                              .finish = peer_finish,
-                                              .close = peer_close,
-                                              .wake = wake_nobody,
-                                              .random = seven};
-
 static struct place place;
 
 /* A hub that asks for these hooks. */
@@ -289,30 +228,17 @@ static void begin(unsigned hooks)
     hf_hub_set_backend(place.hub[0], &fake_backend);
 }
 
-static void turn(void)
+/* A connection; ticket "": without one. What the one before it in this place got is forgotten. */
+static void come(struct peer *p, const char *ticket)
 {
-    hf_hub_turn(place.hub[0], place.now);
+    hf_buf_release(&p->got);
+    peer_open(p, &place, 0, ticket);
 }
 
-static void peer_open(struct peer *p, const char *ticket)
+static void say(struct peer *p, const char *text)
 {
-    char request[1024];
-    size_t len = put_request(request, sizeof(request), ticket);
-
-    memset(p, 0, sizeof(*p));
-    p->conn = hf_hub_open(place.hub[0], "127.0.0.1:1", place.now);
-    assert_non_null(p->conn);
-    *(struct peer **)hf_hub_socket(p->conn) = p;
-    hf_hub_input(p->conn, (uint8_t *)request, len, place.now);
-    turn();
-}
-
-static void peer_say(struct peer *p, const char *text)
-{
-    uint8_t frame[1024];
-
-    hf_hub_input(p->conn, frame, put_text(frame, text), place.now);
-    turn();
+    peer_say(&place, p, text);
+    turn(&place, 0);
 }
 
 static void answer(unsigned request, enum hf_backend_outcome outcome, const char *body)
@@ -323,12 +249,7 @@ static void answer(unsigned request, enum hf_backend_outcome outcome, const char
     snprintf(text, sizeof(text), "%s", body);
     a.body = hf_str_from(text);
     hf_hub_backend_answered(place.hub[0], fake.requests[request].token, &a, place.now);
-    turn();
-}
-
-static bool got(struct peer *p, const char *text)
-{
-    return memmem(p->got, p->len, text, strlen(text)) != NULL;
+    turn(&place, 0);
 }
 
 #define ONLY(hook) (1u << HF_HOOK_##hook)
@@ -339,9 +260,9 @@ static void calls_are_answered_in_any_order(void **state)
 
     (void)state;
     begin(ONLY(CALL));
-    peer_open(&p, "");
-    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":[1.50]}");
-    peer_say(&p, "{\"type\":\"call\",\"id\":\"b\",\"method\":\"m\",\"payload\":2}");
+    come(&p, "");
+    say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":[1.50]}");
+    say(&p, "{\"type\":\"call\",\"id\":\"b\",\"method\":\"m\",\"payload\":2}");
     assert_int_equal(fake.count, 2);
     assert_non_null(strstr(fake.requests[0].body, ",\"method\":\"m\",\"payload\":[1.50]}"));
     assert_non_null(strstr(fake.requests[0].body, "{\"hook\":\"call\",\"id\":\""));
@@ -371,8 +292,8 @@ static void what_a_call_is_told_where_the_backend_fails(void **state)
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char want[64];
 
-        peer_open(&p, "");
-        peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+        come(&p, "");
+        say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
         answer(i, cases[i].outcome, cases[i].body);
         snprintf(want, sizeof(want), "\"id\":\"a\",\"code\":\"%s\",\"reason\":\"", cases[i].code);
         assert_true(got(&p, want));
@@ -380,7 +301,7 @@ static void what_a_call_is_told_where_the_backend_fails(void **state)
     }
     assert_int_equal(fake.complaints, 1);
     fake.outcome = HF_BACKEND_FULL;
-    peer_say(&p, "{\"type\":\"call\",\"id\":\"z\",\"method\":\"m\",\"payload\":1}");
+    say(&p, "{\"type\":\"call\",\"id\":\"z\",\"method\":\"m\",\"payload\":1}");
     assert_true(got(&p, "\"id\":\"z\",\"code\":\"overloaded\""));
     assert_int_equal(p.conn->calls, 0);
     place_release(&place);
@@ -392,11 +313,11 @@ static void nobody_waits_when_the_connection_has_gone(void **state)
 
     (void)state;
     begin(ONLY(CALL));
-    peer_open(&p, "");
-    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+    come(&p, "");
+    say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
     assert_true(hf_hub_backend_wanted(place.hub[0], fake.requests[0].token));
     hf_hub_lost(p.conn, true, place.now);
-    turn();
+    turn(&place, 0);
     assert_false(hf_hub_backend_wanted(place.hub[0], fake.requests[0].token));
     answer(0, HF_BACKEND_ANSWERED, "{\"payload\":1}");
     assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_LATE), 1);
@@ -410,8 +331,8 @@ static void a_hub_may_end_while_it_waits(void **state)
 
     (void)state;
     begin(ONLY(CALL));
-    peer_open(&p, "");
-    peer_say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
+    come(&p, "");
+    say(&p, "{\"type\":\"call\",\"id\":\"a\",\"method\":\"m\",\"payload\":1}");
     assert_int_equal(fake.count, 1);
     place_release(&place);
 }
@@ -424,12 +345,12 @@ static void a_connection_waits_for_the_backend(void **state)
 
     (void)state;
     begin(ONLY(CONNECT));
-    peer_open(&p, "");
-    assert_int_equal(p.len, 0);
+    come(&p, "");
+    assert_int_equal(p.got.len, 0);
     assert_int_equal(p.conn->phase, HF_CONN_ASKING);
     assert_non_null(strstr(fake.requests[0].body, "\"resume\":false,\"address\":\"127.0.0.1:1\""));
-    peer_say(&p, "{\"type\":\"ping\",\"id\":\"p\"}"); /* It may say something already. */
-    assert_int_equal(p.len, 0);
+    say(&p, "{\"type\":\"ping\",\"id\":\"p\"}"); /* It may say something already. */
+    assert_int_equal(p.got.len, 0);
     answer(0, HF_BACKEND_ANSWERED,
            "{\"allow\":true,\"user\":\"ann\",\"info\":{\"n\":1},\"channels\":[\"a\",\"b\"]}");
     assert_true(got(&p, "HTTP/1.1 101"));
@@ -463,11 +384,11 @@ static void who_is_refused_hears_why(void **state)
     (void)state;
     begin(ONLY(CONNECT));
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        peer_open(&p, "");
+        come(&p, "");
         answer(i, cases[i].outcome, cases[i].body);
         assert_true(got(&p, cases[i].status));
         hf_hub_lost(p.conn, true, place.now);
-        turn();
+        turn(&place, 0);
     }
     assert_int_equal(fake.complaints, 4);
     place_release(&place);
@@ -481,49 +402,39 @@ static void a_gate_that_fails_open(void **state)
     (void)state;
     begin(ONLY(CONNECT));
     place.config.hooks.fail[HF_HOOK_CONNECT] = HF_HOOK_FAIL_OPEN;
-    peer_open(&p, "");
+    come(&p, "");
     answer(0, HF_BACKEND_DOWN, "");
     assert_true(got(&p, "\"type\":\"welcome\""));
-    peer_open(&p, "");
+    come(&p, "");
     answer(1, HF_BACKEND_ANSWERED, "nonsense");
     assert_true(got(&p, "HTTP/1.1 503"));
     fake.outcome = HF_BACKEND_FULL;
-    peer_open(&p, "");
+    come(&p, "");
     assert_true(got(&p, "HTTP/1.1 503"));
     fake.outcome = HF_BACKEND_DOWN;
-    peer_open(&p, "");
+    come(&p, "");
     assert_true(got(&p, "\"type\":\"welcome\""));
     place_release(&place);
-}
-
-static void ticket_of(const struct peer *p, char ticket[33])
-{
-    const char *at = memmem(p->got, p->len, "\"ticket\":\"", 10);
-
-    assert_non_null(at);
-    snprintf(ticket, 33, "%.32s", at + 10);
 }
 
 /* A ticket is no way round the backend for one whose session it is not. */
 static void with_anothers_ticket_a_user_is_asked_for(void **state)
 {
-    static const struct hf_auth_rules rules = {.audience = "", .issuer = "", .anonymous = true};
     static struct peer p, q, again;
-    static struct token_text token;
-    struct hf_auth *auth = hf_auth_new(&rules);
-    struct hf_jwt_key *key = token_secret(HF_JWT_HS256, 'a', 32);
-    char ticket[33], query[512];
+    struct keys keys;
+    const char *token;
+    char ticket[TICKET_CHARS + 1], query[TOKEN_ROOM];
 
     (void)state;
     begin(ONLY(CONNECT));
-    assert_int_equal(hf_auth_add(auth, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
-    hf_hub_set_auth(place.hub[0], auth);
-    token_make(&token, key, "{\"alg\":\"HS256\"}", "{\"sub\":\"bob\"}");
-    peer_open(&p, "");
+    keys_init(&keys, true);
+    hf_hub_set_auth(place.hub[0], keys.auth);
+    token = token_for(&keys, &place, "bob", 0);
+    come(&p, "");
     answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
-    ticket_of(&p, ticket);
-    snprintf(query, sizeof(query), "%s&token=%s", ticket, token.text);
-    peer_open(&q, query);
+    peer_ticket(&p, ticket);
+    snprintf(query, sizeof(query), "%s&token=%s", ticket, token);
+    come(&q, query);
     assert_int_equal(fake.count, 2);
     assert_int_equal(q.conn->phase, HF_CONN_ASKING);
     assert_non_null(strstr(fake.requests[1].body, "\"user\":\"bob\""));
@@ -531,14 +442,13 @@ static void with_anothers_ticket_a_user_is_asked_for(void **state)
     answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}");
     assert_true(got(&q, "\"resumed\":false"));
     /* With his own he resumes, and nobody is asked. */
-    ticket_of(&q, ticket);
-    snprintf(query, sizeof(query), "%s&token=%s", ticket, token.text);
-    peer_open(&again, query);
+    peer_ticket(&q, ticket);
+    snprintf(query, sizeof(query), "%s&token=%s", ticket, token);
+    come(&again, query);
     assert_int_equal(fake.count, 2);
     assert_true(got(&again, "\"resumed\":true"));
     place_release(&place);
-    hf_auth_free(auth);
-    hf_jwt_key_free(key);
+    keys_release(&keys);
 }
 
 /* ---- Messages that have to be allowed ---- */
@@ -562,13 +472,13 @@ static void publishes_wait_and_keep_their_order(void **state)
     (void)state;
     begin(ONLY(PUBLISH));
     leave_to_the_backend(HF_RIGHT_PUBLISH);
-    peer_open(&p, "");
-    peer_open(&other, "");
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
-    peer_say(&other, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":\"o\",\"seq\":1}");
+    come(&p, "");
+    come(&other, "");
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    say(&other, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":\"o\",\"seq\":1}");
     assert_int_equal(fake.count, 2); /* One of each connection. */
-    turn();
+    turn(&place, 0);
     assert_true(hf_hub_deadline_ms(place.hub[0], place.now) > place.now.mono_ms + 5); /* Nobody polls. */
     assert_non_null(strstr(fake.requests[0].body, "\"channel\":\"c\",\"payload\":1}"));
     answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}");
@@ -578,7 +488,7 @@ static void publishes_wait_and_keep_their_order(void **state)
     assert_int_equal(fake.count, 3);
     answer(2, HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"rate_limited\"}");
     assert_true(got(&p, "{\"type\":\"nack\",\"seq\":2,\"code\":\"rate_limited\""));
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":3,\"seq\":3}");
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":3,\"seq\":3}");
     answer(3, HF_BACKEND_DOWN, "");
     assert_true(got(&p, "{\"type\":\"nack\",\"seq\":3,\"code\":\"unavailable\""));
     place_release(&place);
@@ -588,27 +498,24 @@ static void publishes_wait_and_keep_their_order(void **state)
 static void a_repeated_publish_is_not_asked_for_again(void **state)
 {
     static struct peer p, again;
-    char ticket[64];
-    const char *at;
+    char ticket[TICKET_CHARS + 1];
 
     (void)state;
     begin(ONLY(PUBLISH));
     leave_to_the_backend(HF_RIGHT_PUBLISH);
-    peer_open(&p, "");
-    at = memmem(p.got, p.len, "\"ticket\":\"", 10);
-    assert_non_null(at);
-    snprintf(ticket, sizeof(ticket), "%.32s", at + 10);
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    come(&p, "");
+    peer_ticket(&p, ticket);
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
     answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
     assert_int_equal(fake.count, 2);
-    peer_open(&again, ticket);
+    come(&again, ticket);
     assert_true(got(&again, "\"resumed\":true,\"lastSeq\":1"));
     answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true}"); /* For the connection that has gone. */
     assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_LATE), 1);
-    peer_say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
     assert_int_equal(fake.count, 2);
-    peer_say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
+    say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":2,\"seq\":2}");
     assert_int_equal(fake.count, 3); /* That one had not been allowed. */
     answer(2, HF_BACKEND_ANSWERED, "{\"allow\":true}");
     assert_true(got(&again, "{\"type\":\"ack\",\"seq\":2,\"offsets\":[2]}"));
@@ -624,20 +531,20 @@ static void a_slow_backend_costs_no_connection(void **state)
     (void)state;
     begin(ONLY(PUBLISH));
     leave_to_the_backend(HF_RIGHT_PUBLISH);
-    peer_open(&p, "");
+    come(&p, "");
     interval_ms = p.conn->heartbeat_ms;
-    peer_say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
     assert_int_equal(fake.count, 1);
     for (int i = 0; i < 5; i++) {
         place.now.mono_ms += interval_ms;
-        turn();
+        turn(&place, 0);
     }
     assert_int_equal(p.conn->phase, HF_CONN_OPEN);
     answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
     assert_true(got(&p, "{\"type\":\"ack\",\"seq\":1"));
     for (int i = 0; i < 5; i++) { /* From now on it is the client's. */
         place.now.mono_ms += interval_ms;
-        turn();
+        turn(&place, 0);
     }
     assert_true(p.closed || p.conn->phase != HF_CONN_OPEN);
     place_release(&place);
@@ -650,24 +557,24 @@ static void subscriptions_are_asked_for(void **state)
     (void)state;
     begin(ONLY(SUBSCRIBE));
     leave_to_the_backend(HF_RIGHT_SUBSCRIBE);
-    peer_open(&p, "");
-    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}");
-    peer_say(&p, "{\"type\":\"ping\",\"id\":\"behind\"}");
+    come(&p, "");
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}");
+    say(&p, "{\"type\":\"ping\",\"id\":\"behind\"}");
     assert_false(got(&p, "behind"));
     answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true}");
     assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"c\""));
     assert_true(got(&p, "behind"));
-    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}"); /* It has it. */
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}"); /* It has it. */
     assert_int_equal(fake.count, 1);
-    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"d\"}");
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"d\"}");
     answer(1, HF_BACKEND_ANSWERED, "{\"allow\":false,\"code\":\"not_found\",\"reason\":\"no such room\"}");
     assert_true(
         got(&p, "\"code\":\"not_found\",\"reason\":\"no such room\",\"re\":\"subscribe\",\"channel\":\"d\""));
-    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
     answer(2, HF_BACKEND_TIMEOUT, "");
     assert_true(got(&p, "\"code\":\"unavailable\""));
     place.config.hooks.fail[HF_HOOK_SUBSCRIBE] = HF_HOOK_FAIL_OPEN;
-    peer_say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"e\"}");
     answer(3, HF_BACKEND_TIMEOUT, "");
     assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"e\""));
     place_release(&place);
@@ -681,29 +588,29 @@ static void the_end_of_a_session_is_told_once(void **state)
 
     (void)state;
     begin(ONLY(DISCONNECT));
-    peer_open(&p, "");
-    peer_say(&p, "{\"type\":\"bye\"}");
+    come(&p, "");
+    say(&p, "{\"type\":\"bye\"}");
     hf_hub_lost(p.conn, false, place.now);
     for (int i = 0; i < 20; i++) {
         place.now.mono_ms += 500;
-        turn();
+        turn(&place, 0);
     }
     assert_int_equal(fake.count, 1);
     assert_int_equal(fake.requests[0].hook, HF_HOOK_DISCONNECT);
     assert_int_equal(fake.requests[0].token, 0);
     assert_non_null(strstr(fake.requests[0].body, "\"session\":\""));
-    peer_open(&p, "");
+    come(&p, "");
     hf_hub_lost(p.conn, true, place.now); /* A break is no end. */
     for (int i = 0; i < 20; i++) {
         place.now.mono_ms += 500;
-        turn();
+        turn(&place, 0);
     }
     assert_int_equal(fake.count, 1);
     place.now.mono_ms += place.config.session_ttl_ms;
     fake.outcome = HF_BACKEND_DOWN;
     for (int i = 0; i < 20; i++) {
         place.now.mono_ms += 500;
-        turn();
+        turn(&place, 0);
     }
     assert_int_equal(counted(&place, 0, HF_COUNT_HOOK_DISCONNECTS_LOST), 1);
     place_release(&place);

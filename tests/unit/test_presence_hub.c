@@ -15,85 +15,9 @@
 #include <cmocka.h>
 
 #include "hub_fixture.h"
+#include "hub_peer.h"
 
-enum { GOT_BYTES_MAX = 8 << 20, TURNS_MAX = 2000, PEERS_MAX = 24 };
-
-/* The other end of a connection. */
-struct peer {
-    struct hf_conn *conn; /* NULL once it is closed */
-    uint64_t session;
-    uint32_t slot;
-    char ticket[64];
-    struct hf_buf got; /* ends in NUL when it is looked at */
-    bool deaf;         /* it takes nothing */
-};
-
-static struct peer *peer_of(void *socket)
-{
-    return *(struct peer **)socket;
-}
-
-static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
-{
-    struct peer *p = peer_of(socket);
-    long written = 0;
-
-    (void)ctx;
-    if (p->deaf)
-        return HF_EAGAIN;
-    for (int i = 0; i < count; i++) {
-        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, iov[i].iov_len), 0);
-        written += (long)iov[i].iov_len;
-    }
-    return written;
-}
-
-static void peer_pause(void *ctx, void *socket, bool paused)
-{
-    (void)ctx;
-    (void)socket;
-    (void)paused;
-}
-
-static void peer_finish(void *ctx, void *socket)
-{
-    (void)ctx;
-    (void)socket;
-}
-
-static void peer_closed(void *ctx, void *socket)
-{
-    (void)ctx;
-    peer_of(socket)->conn = NULL;
-}
-
-static void wake_nobody(void *ctx, uint32_t slot)
-{
-    (void)ctx;
-    (void)slot;
-}
-
-/* Never the same twice, as a place that is used again gets another number only by this. */
-static void count_up(void *ctx, uint8_t *out, size_t len)
-{
-    static uint64_t n;
-
-    (void)ctx;
-    memset(out, 7, len);
-    n++;
-    for (size_t at = 0; at + sizeof(n) <= len; at += sizeof(n))
-        memcpy(out + at, &n, sizeof(n));
-    if (len >= 4)
-        memcpy(out + len - 4, &(uint32_t){(uint32_t)n << 8}, 4);
-}
-
-static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
-                                              .write = peer_write,
-                                              .pause = peer_pause,
-                                              .finish = peer_finish,
-                                              .close = peer_closed,
-                                              .wake = wake_nobody,
-                                              .random = count_up};
+enum { TURNS_MAX = 2000, PEERS_MAX = 24 };
 
 /* ---- The server and its peers ---- */
 
@@ -139,26 +63,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *text_of(struct peer *p)
-{
-    assert_int_equal(hf_buf_put(&p->got, "", 1), 0);
-    p->got.len--;
-    return (const char *)p->got.data;
-}
-
-static unsigned times(struct peer *p, const char *word)
-{
-    const char *end = text_of(p) + p->got.len;
-    unsigned count = 0;
-
-    for (const char *at = (const char *)p->got.data; at < end; at += strlen(word), count++) {
-        at = memmem(at, (size_t)(end - at), word, strlen(word));
-        if (at == NULL)
-            break;
-    }
-    return count;
-}
-
 /* One turn after the other until it stands in what the peer got, so often. */
 static void expect(struct peer *p, const char *word, unsigned often)
 {
@@ -168,22 +72,16 @@ static void expect(struct peer *p, const char *word, unsigned often)
         fail_msg("want %u times %s, have %u in: %s", often, word, times(p, word), text_of(p));
 }
 
+/* With the ticket that it has, if any. */
 static void connect_to(struct peer *p, uint32_t slot)
 {
-    char request[512];
-    size_t len = put_request(request, sizeof(request), p->ticket);
-    const char *at;
+    char ticket[TICKET_CHARS + 1];
 
-    hf_buf_reset(&p->got);
-    p->slot = slot;
-    p->conn = hf_hub_open(f->place.hub[slot], "test", f->place.now);
-    assert_non_null(p->conn);
-    *(struct peer **)hf_hub_socket(p->conn) = p;
-    hf_hub_input(p->conn, (uint8_t *)request, len, f->place.now);
+    memcpy(ticket, p->ticket, sizeof(ticket));
+    hf_buf_release(&p->got);
+    peer_open(p, &f->place, slot, ticket);
     expect(p, "\"type\":\"welcome\"", 1);
-    p->session = p->conn->session->number;
-    at = strstr(text_of(p), "\"ticket\":\"") + strlen("\"ticket\":\"");
-    snprintf(p->ticket, sizeof(p->ticket), "%.*s", (int)strcspn(at, "\""), at);
+    peer_welcomed(p);
 }
 
 static struct peer *peer_new(uint32_t slot)
@@ -191,16 +89,13 @@ static struct peer *peer_new(uint32_t slot)
     struct peer *p = &f->peers[f->count++];
 
     assert_true(f->count <= PEERS_MAX);
-    hf_buf_init(&p->got, GOT_BYTES_MAX);
     connect_to(p, slot);
     return p;
 }
 
 static void say(struct peer *p, const char *text)
 {
-    uint8_t frame[1024];
-
-    hf_hub_input(p->conn, frame, put_text(frame, text), f->place.now);
+    peer_say(&f->place, p, text);
 }
 
 static struct peer *member(uint32_t slot, const char *room)
@@ -256,15 +151,6 @@ static const char *entry(const struct peer *p)
 
     snprintf(text, sizeof(text), "{\"session\":\"%016llx\"", (unsigned long long)p->session);
     return text;
-}
-
-/* As a process that dies, and its successor. */
-static void die_and_start(uint32_t slot)
-{
-    hf_hub_free(f->place.hub[slot]);
-    f->place.hub[slot] = NULL;
-    hf_region_bury_worker(&f->place.region, slot);
-    hub_start(&f->place, slot, &transport);
 }
 
 static struct hf_session_sub *only_cell(const struct peer *p)
@@ -369,7 +255,7 @@ static void a_death_before_the_hint(void **state)
     hf_session_sub_remove(only_cell(c));
     turns(3000);
     expect(w, event("leave", c), 0);
-    die_and_start(1);
+    hub_restart(&f->place, 1, &transport);
     expect(w, event("leave", c), 1);
     turns(1000);
     assert_int_equal(times(w, "\"type\":\"leave\""), 1);
@@ -397,7 +283,7 @@ static void a_watcher_moves(void **state)
     struct peer *w = watcher(0), *c;
 
     (void)state;
-    die_and_start(0);
+    hub_restart(&f->place, 0, &transport);
     connect_to(w, 1);
     c = member(0, "room");
     expect(w, event("join", c), 1);

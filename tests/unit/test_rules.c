@@ -65,19 +65,10 @@ static int end(void **state)
     return 0;
 }
 
-/* Both workers, until nothing is on its way between them. */
-static void settle(void)
-{
-    for (int i = 0; i < 4; i++) {
-        turn(&place, 0);
-        turn(&place, 1);
-    }
-}
-
 static void say(struct peer *p, const char *text)
 {
     peer_say(&place, p, text);
-    settle();
+    settle(&place);
 }
 
 static void ask(struct peer *p, const char *type, const char *channel, const char *more)
@@ -112,15 +103,7 @@ static void come(struct peer *p, const char *claims)
 
 static void leave(struct peer *p)
 {
-    hf_hub_lost(p->conn, true, place.now);
-    settle();
-    hf_buf_release(&p->got);
-}
-
-/* What it got since the last look has this. */
-static bool got(struct peer *p, const char *word)
-{
-    return times(p, word) > 0;
+    peer_end(p, &place);
 }
 
 static uint64_t counter(enum hf_counter which)
@@ -217,7 +200,7 @@ static void a_forbidden_publish_is_answered_in_its_turn(void **state)
                  seq % 3 == 0 ? "closed" : "open", seq, seq);
         peer_say(&place, &p, text);
     }
-    settle();
+    settle(&place);
     for (int seq = 1; seq <= 12; seq++) {
         snprintf(text, sizeof(text), "{\"type\":\"nack\",\"seq\":%d,\"code\":\"forbidden\"", seq);
         assert_int_equal(times(&p, text), seq % 3 == 0);
@@ -269,10 +252,10 @@ static void what_was_taken_before_the_rules_changed_is_not_refused(void **state)
         peer_say(&place, &p, text);
     }
     hf_hub_lost(p.conn, true, place.now);
-    settle();
+    settle(&place);
     add_open("open:*"); /* All others are closed now. */
     hf_rules_changed(place.hub[0]);
-    settle();
+    settle(&place);
     peer_open(&again, &place, 0, ticket);
     assert_true(got(&again, "\"resumed\":true"));
     for (int seq = 1; seq <= 7; seq++) {
@@ -317,7 +300,7 @@ static void without_the_right_history_is_empty(void **state)
     assert_false(got(&p, "secret"));
     /* What comes now is for it, and may be asked for again until it is acknowledged. */
     publish_text(owner_of("quiet:1"), "quiet:1", "\"new\"");
-    settle();
+    settle(&place);
     assert_int_equal(times(&p, "\"new\""), 1);
     ask(&p, "sync_request", "quiet:1", ",\"offset\":0");
     assert_int_equal(times(&p, "\"new\""), 2);
@@ -364,11 +347,11 @@ static void each_namespace_has_its_own_history(void **state)
 
         if (i == 7)
             place.now.wall_ms += 1500;
-        settle();
+        settle(&place);
         for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
             publish_text(owner_of(names[n]), names[n], "999");
     }
-    settle();
+    settle(&place);
     hf_buf_reset(&p.got);
     ask(&p, "history", "few:1", ",\"id\":\"h\"");
     assert_int_equal(times(&p, "\"payload\":999"), 2);
@@ -461,7 +444,7 @@ static void publish_both(struct peer *p, uint64_t *seq, const char *a, const cha
                  i % 2 == 0 ? a : b, (unsigned long long)++*seq);
         peer_say(&place, p, text);
     }
-    settle();
+    settle(&place);
 }
 
 static void each_namespace_has_its_own_rate(void **state)
@@ -484,12 +467,12 @@ static void each_namespace_has_its_own_rate(void **state)
     publish_both(&q, &seq_q, "slow:1", "other", 4);
     assert_int_equal(times(&q, "rate_limited"), 1);
     place.now.mono_ms += 2000;
-    settle();
+    settle(&place);
     publish_both(&p, &seq, "slow:1", "fast:1", 3);
     assert_int_equal(times(&p, "rate_limited"), 15 + 1); /* Two tokens in two seconds. */
     assert_true(place.hub[0]->paces.full_us.count > 0);
     place.now.mono_ms += 10000;
-    settle();
+    settle(&place);
     assert_int_equal(place.hub[0]->paces.full_us.count, 0);
     leave(&p);
     leave(&q);
@@ -513,7 +496,7 @@ static void a_taken_seq_opens_no_closed_channel(void **state)
     snprintf(ticket, sizeof(ticket), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
     hf_session_take_seq(p.conn->session, 6); /* Taken, and lost on the way to their shards. */
     hf_hub_lost(p.conn, true, place.now);
-    settle();
+    settle(&place);
     peer_open(&again, &place, 0, ticket);
     assert_true(got(&again, "\"resumed\":true"));
     for (int seq = 1; seq <= 6; seq++) {
@@ -556,7 +539,7 @@ static void subscriptions_end_when_the_rules_allow_them_no_longer(void **state)
     atomic_fetch_or(&hf_sub_find(p.conn, HF_STR("b:2"))->cell->cid,
                     HF_SUB_GRANTED); /* as the backend makes one */
     replace_rules("a:*");
-    settle();
+    settle(&place);
     assert_int_equal(times(&p, "{\"type\":\"unsubscribed\",\"channel\":\"b:1\",\"code\":\"forbidden\""), 1);
     assert_int_equal(times(&q, "{\"type\":\"unsubscribed\",\"channel\":\"b:1\",\"code\":\"forbidden\""), 1);
     assert_int_equal(times(&p, "unsubscribed"), 1);
@@ -565,14 +548,14 @@ static void subscriptions_end_when_the_rules_allow_them_no_longer(void **state)
     assert_int_equal(backend_publishes("b:1", "\"to nobody\""), HF_CODE_NONE);
     assert_int_equal(backend_publishes("b:2", "\"to p\""), HF_CODE_NONE);
     assert_int_equal(backend_publishes("a:1", "\"to p too\""), HF_CODE_NONE);
-    settle();
+    settle(&place);
     assert_false(got(&p, "to nobody") || got(&q, "to nobody"));
     assert_true(got(&p, "to p") && got(&p, "to p too"));
     assert_int_equal(counter(HF_COUNT_SUBSCRIPTIONS_ENDED_RULES), 2);
     /* Without namespaces all is open again; what has ended stays so until it is asked for. */
     memset(&place.config.namespaces, 0, sizeof(place.config.namespaces));
     hf_rules_changed(place.hub[0]);
-    settle();
+    settle(&place);
     assert_int_equal(p.conn->sub_count, 2);
     ask(&q, "subscribe", "b:1", "");
     assert_int_equal(q.conn->sub_count, 1);
@@ -593,7 +576,7 @@ static void another_identity_ends_what_it_does_not_give(void **state)
     assert_int_equal(p.conn->sub_count, 2);
     take_identity(&p, "{\"sub\":\"al\",\"channels\":\"b\"}");
     hf_rules_enforce(p.conn);
-    settle();
+    settle(&place);
     assert_int_equal(times(&p, "{\"type\":\"unsubscribed\",\"channel\":\"a\",\"code\":\"forbidden\""), 1);
     assert_int_equal(p.conn->sub_count, 1);
     leave(&p);
@@ -614,14 +597,14 @@ static void a_resumed_session_keeps_what_is_still_allowed(void **state)
     ask(&p, "subscribe", "a:1", "");
     ask(&p, "subscribe", "b:1", "");
     hf_hub_lost(p.conn, true, place.now);
-    settle();
+    settle(&place);
     hf_buf_release(&p.got);
     replace_rules("a:*");
-    settle();
+    settle(&place);
     assert_int_equal(backend_publishes("b:1", "\"secret\""), HF_CODE_NONE);
     assert_int_equal(backend_publishes("a:1", "\"missed\""), HF_CODE_NONE);
     peer_open(&again, &place, 0, ticket);
-    settle();
+    settle(&place);
     welcome = strstr(text_of(&again), "\"resumed\":true");
     ended = strstr(text_of(&again), "{\"type\":\"unsubscribed\",\"channel\":\"b:1\",\"code\":\"forbidden\"");
     assert_non_null(welcome);
@@ -631,7 +614,7 @@ static void a_resumed_session_keeps_what_is_still_allowed(void **state)
     assert_int_equal(again.conn->sub_count, 1);
     /* It is gone from the session too. */
     hf_hub_lost(again.conn, true, place.now);
-    settle();
+    settle(&place);
     hf_buf_release(&again.got);
     peer_open(&again, &place, 0, ticket);
     assert_false(got(&again, "b:1"));
@@ -656,7 +639,7 @@ static void many_subscriptions_are_looked_at_piece_by_piece(void **state)
         }
     }
     for (int i = 0; i < CHANNELS; i++)
-        settle(); /* A channel of the other worker is asked for one after the other. */
+        settle(&place); /* A channel of the other worker is asked for one after the other. */
     for (int i = 0; i < PEERS; i++)
         assert_int_equal(peers[i].conn->sub_count, CHANNELS);
     replace_rules("a:*");

@@ -15,91 +15,21 @@
 #include <cmocka.h>
 
 #include "hub_fixture.h"
-#include "token_maker.h"
-
-enum { GOT_BYTES_MAX = 1 << 20, TICKET_CHARS = 32 };
-
-/* ---- The other end ---- */
-
-struct peer {
-    struct hf_conn *conn;
-    struct hf_buf got;
-    bool closed;
-};
-
-static long peer_write(void *ctx, void *socket, const struct iovec *iov, int count)
-{
-    struct peer *p = *(struct peer **)socket;
-    long written = 0;
-
-    (void)ctx;
-    for (int i = 0; i < count; i++) {
-        assert_int_equal(hf_buf_put(&p->got, iov[i].iov_base, iov[i].iov_len), 0);
-        written += (long)iov[i].iov_len;
-    }
-    return written;
-}
-
-static void ignore_pause(void *ctx, void *socket, bool paused)
-{
-    (void)ctx;
-    (void)socket;
-    (void)paused;
-}
-
-static void ignore(void *ctx, void *socket)
-{
-    (void)ctx;
-    (void)socket;
-}
-
-static void note_close(void *ctx, void *socket)
-{
-    (void)ctx;
-    (*(struct peer **)socket)->closed = true;
-}
-
-static void ignore_wake(void *ctx, uint32_t slot)
-{
-    (void)ctx;
-    (void)slot;
-}
-
-static void seven(void *ctx, uint8_t *out, size_t len)
-{
-    static uint8_t next;
-
-    (void)ctx;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)(++next * 7);
-}
-
-static const struct hf_transport transport = {.socket_bytes = sizeof(struct peer *),
-                                              .write = peer_write,
-                                              .pause = ignore_pause,
-                                              .finish = ignore,
-                                              .close = note_close,
-                                              .wake = ignore_wake,
-                                              .random = seven};
+#include "hub_peer.h"
 
 /* ---- The place: two workers, one key ---- */
 
 static struct place place;
-static struct hf_auth *auth;
-static struct hf_jwt_key *key;
+static struct keys keys;
 
 static int set_up(void **state)
 {
-    const struct hf_auth_rules rules = {.audience = "", .issuer = ""};
-
     (void)state;
     place_init(&place, 2);
-    key = token_secret(HF_JWT_HS256, 'a', 32);
-    auth = hf_auth_new(&rules);
-    assert_int_equal(hf_auth_add(auth, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
+    keys_init(&keys, false);
     for (uint32_t slot = 0; slot < 2; slot++) {
         hub_start(&place, slot, &transport);
-        hf_hub_set_auth(place.hub[slot], auth);
+        hf_hub_set_auth(place.hub[slot], keys.auth);
     }
     return 0;
 }
@@ -108,69 +38,33 @@ static int tear_down(void **state)
 {
     (void)state;
     place_release(&place);
-    hf_auth_free(auth);
-    hf_jwt_key_free(key);
+    keys_release(&keys);
     return 0;
-}
-
-static void turns(void)
-{
-    for (int i = 0; i < 4; i++)
-        for (uint32_t slot = 0; slot < 2; slot++)
-            hf_hub_turn(place.hub[slot], place.now);
 }
 
 static void pass_ms(uint64_t ms)
 {
     place.now.mono_ms += ms;
     place.now.wall_ms += ms;
-    turns();
+    settle(&place);
 }
 
-/* A token of this user that ends in so many seconds from now; 0: never. */
 static const char *token_of(const char *user, unsigned seconds)
 {
-    static struct token_text token;
-    char payload[256];
-    int len = snprintf(payload, sizeof(payload), "{\"sub\":\"%s\"", user);
-
-    if (seconds > 0)
-        len += snprintf(payload + len, sizeof(payload) - (size_t)len, ",\"exp\":%llu",
-                        (unsigned long long)(place.now.wall_ms / 1000 + seconds));
-    snprintf(payload + len, sizeof(payload) - (size_t)len, "}");
-    return token_make(&token, key, "{\"alg\":\"HS256\"}", payload);
+    return token_for(&keys, &place, user, seconds);
 }
 
 /* ---- Connections ---- */
 
-static void peer_begin(struct peer *p, uint32_t slot, const char *target, const char *headers)
+static void come_by(struct peer *p, uint32_t slot, const char *target, const char *headers)
 {
-    char request[3 * TOKEN_ROOM];
-    int len = snprintf(request, sizeof(request),
-                       "GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                       target, headers);
-
-    *p = (struct peer){0};
-    hf_buf_init(&p->got, GOT_BYTES_MAX);
-    p->conn = hf_hub_open(place.hub[slot], "127.0.0.1:1", place.now);
-    assert_non_null(p->conn);
-    *(struct peer **)hf_hub_socket(p->conn) = p;
-    hf_hub_input(p->conn, (uint8_t *)request, (size_t)len, place.now);
-    turns();
+    peer_open_by(p, &place, slot, target, headers);
+    settle(&place);
 }
 
-static void peer_end(struct peer *p)
+static void leave(struct peer *p)
 {
-    if (!p->closed)
-        hf_hub_lost(p->conn, true, place.now);
-    turns();
-    hf_buf_release(&p->got);
-}
-
-static bool got(struct peer *p, const char *word)
-{
-    return p->got.len > 0 && memmem(p->got.data, p->got.len, word, strlen(word)) != NULL;
+    peer_end(p, &place);
 }
 
 static void forget(struct peer *p)
@@ -180,31 +74,19 @@ static void forget(struct peer *p)
 
 static void say(struct peer *p, const char *text)
 {
-    uint8_t frame[TOKEN_ROOM + 512];
-
-    hf_hub_input(p->conn, frame, put_text(frame, text), place.now);
-    turns();
+    peer_say(&place, p, text);
+    settle(&place);
 }
 
 /* With a token in the subprotocols, and a ticket where it is not empty. */
-static void peer_open(struct peer *p, uint32_t slot, const char *token, const char *ticket)
+static void come(struct peer *p, uint32_t slot, const char *token, const char *ticket)
 {
     char headers[2 * TOKEN_ROOM];
 
     snprintf(headers, sizeof(headers), "Sec-WebSocket-Protocol: " HF_PROTOCOL_JSON "%s%s%s%s\r\n",
              token == NULL ? "" : ", hf.token.", token == NULL ? "" : token,
              ticket[0] == '\0' ? "" : ", hf.resume.", ticket);
-    peer_begin(p, slot, "/ws", headers);
-}
-
-static void ticket_of(struct peer *p, char out[TICKET_CHARS + 1])
-{
-    static const char member[] = "\"ticket\":\"";
-    const char *at = memmem(p->got.data, p->got.len, member, strlen(member));
-
-    assert_non_null(at);
-    memcpy(out, at + strlen(member), TICKET_CHARS);
-    out[TICKET_CHARS] = '\0';
+    come_by(p, slot, "/ws", headers);
 }
 
 static const char *refresh_with(const char *token)
@@ -223,21 +105,21 @@ static void a_token_comes_in_three_ways(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 0), "");
+    come(&p, 0, token_of("alice", 0), "");
     assert_true(got(&p, "101 Switching") && got(&p, "\"welcome\""));
     assert_false(got(&p, "hf.token"));
     assert_true(hf_str_eq(p.conn->identity->user, HF_STR("alice")));
-    peer_end(&p);
+    leave(&p);
     snprintf(text, sizeof(text), "Authorization: bearer   %s\r\n", token_of("bob", 0));
-    peer_begin(&p, 0, "/ws", text);
+    come_by(&p, 0, "/ws", text);
     assert_true(got(&p, "\"welcome\""));
     assert_true(hf_str_eq(p.conn->identity->user, HF_STR("bob")));
-    peer_end(&p);
+    leave(&p);
     snprintf(text, sizeof(text), "/ws?token=%s", token_of("carol", 0));
-    peer_begin(&p, 0, text, "");
+    come_by(&p, 0, text, "");
     assert_true(got(&p, "\"welcome\""));
     assert_true(hf_str_eq(p.conn->identity->user, HF_STR("carol")));
-    peer_end(&p);
+    leave(&p);
 }
 
 static void is_refused(struct peer *p, const char *reason, enum hf_counter cause)
@@ -249,7 +131,7 @@ static void is_refused(struct peer *p, const char *reason, enum hf_counter cause
     assert_false(got(p, "welcome"));
     assert_int_equal(counted(&place, 0, cause), 1);
     assert_null(p->conn->session);
-    peer_end(p);
+    leave(p);
 }
 
 static void without_a_good_token_nobody_comes_in(void **state)
@@ -258,21 +140,21 @@ static void without_a_good_token_nobody_comes_in(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, NULL, "");
+    come(&p, 0, NULL, "");
     is_refused(&p, "no token", HF_COUNT_TOKEN_MISSING);
-    peer_open(&p, 0, "abc", "");
+    come(&p, 0, "abc", "");
     is_refused(&p, "no JWT", HF_COUNT_TOKEN_MALFORMED);
     /* Somebody else's credentials are not ours. */
-    peer_begin(&p, 0, "/ws", "Authorization: Basic YTpi\r\n");
+    come_by(&p, 0, "/ws", "Authorization: Basic YTpi\r\n");
     assert_true(got(&p, "no token"));
-    peer_end(&p);
+    leave(&p);
     snprintf(text, sizeof(text), "/ws?token=%s", token_of("alice", 0));
     snprintf(header, sizeof(header), "Authorization: Bearer %s\r\n", token_of("alice", 0));
-    peer_begin(&p, 0, text, header);
+    come_by(&p, 0, text, header);
     is_refused(&p, "more than one token", HF_COUNT_TOKEN_SEVERAL);
-    peer_begin(&p, 0, "/ws?token=%zz", "");
+    come_by(&p, 0, "/ws?token=%zz", "");
     assert_true(got(&p, "the token in the query"));
-    peer_end(&p);
+    leave(&p);
     assert_int_equal(counted(&place, 0, HF_COUNT_REFUSED_TOKEN), 5);
     assert_int_equal(hf_sessions_live(&place.hub[0]->sessions), 0);
 }
@@ -283,15 +165,15 @@ static void a_browser_is_told_by_close_4002(void **state)
     struct peer p;
 
     (void)state;
-    peer_begin(&p, 0, "/ws",
-               "Sec-WebSocket-Protocol: " HF_PROTOCOL_JSON ", hf.token.abc\r\nOrigin: https://a.org\r\n");
+    come_by(&p, 0, "/ws",
+            "Sec-WebSocket-Protocol: " HF_PROTOCOL_JSON ", hf.token.abc\r\nOrigin: https://a.org\r\n");
     assert_true(got(&p, "101 Switching") && got(&p, "\x0f\xa2the token is no JWT")); /* 4002 */
     assert_false(got(&p, "welcome"));
     assert_null(p.conn->session);
     assert_int_equal(counted(&place, 0, HF_COUNT_REFUSED_TOKEN), 1);
     assert_int_equal(counted(&place, 0, HF_COUNT_TOKEN_MALFORMED), 1);
     assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4002), 1);
-    peer_end(&p);
+    leave(&p);
 }
 
 static void a_page_of_another_origin_is_refused(void **state)
@@ -304,15 +186,15 @@ static void a_page_of_another_origin_is_refused(void **state)
         hf_config_set(&place.config, "auth.origins=https://a.org", "--set", error, sizeof(error)), 0);
     snprintf(text, sizeof(text), "Origin: https://b.org\r\nAuthorization: Bearer %s\r\n",
              token_of("alice", 0));
-    peer_begin(&p, 0, "/ws", text);
+    come_by(&p, 0, "/ws", text);
     assert_true(got(&p, "HTTP/1.1 403 ") && got(&p, "\"forbidden\""));
     assert_int_equal(counted(&place, 0, HF_COUNT_REFUSED_ORIGIN), 1);
-    peer_end(&p);
+    leave(&p);
     snprintf(text, sizeof(text), "Origin: https://a.org\r\nAuthorization: Bearer %s\r\n",
              token_of("alice", 0));
-    peer_begin(&p, 0, "/ws", text);
+    come_by(&p, 0, "/ws", text);
     assert_true(got(&p, "welcome"));
-    peer_end(&p);
+    leave(&p);
 }
 
 static void an_echo_asks_for_a_token_too(void **state)
@@ -322,43 +204,42 @@ static void an_echo_asks_for_a_token_too(void **state)
 
     (void)state;
     place.config.echo = true;
-    peer_begin(&p, 0, "/echo", "");
+    come_by(&p, 0, "/echo", "");
     is_refused(&p, "no token", HF_COUNT_TOKEN_MISSING);
     snprintf(text, sizeof(text), "Authorization: Bearer %s\r\n", token_of("alice", 5));
-    peer_begin(&p, 0, "/echo", text);
+    come_by(&p, 0, "/echo", text);
     assert_true(got(&p, "101 Switching"));
     pass_ms(5000);
     assert_true(got(&p, "\x0f\xa2the token has expired"));
-    peer_end(&p);
+    leave(&p);
 }
 
 static void anonymous_ones_come_in_where_it_is_said(void **state)
 {
-    const struct hf_auth_rules rules = {.audience = "", .issuer = "", .anonymous = true};
-    struct hf_auth *open = hf_auth_new(&rules);
+    struct keys open;
     struct peer p;
 
     (void)state;
-    assert_int_equal(hf_auth_add(open, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
-    hf_hub_set_auth(place.hub[0], open);
-    peer_open(&p, 0, NULL, "");
+    keys_init(&open, true);
+    hf_hub_set_auth(place.hub[0], open.auth);
+    come(&p, 0, NULL, "");
     assert_true(got(&p, "welcome"));
     assert_null(p.conn->identity);
-    peer_end(&p);
-    peer_open(&p, 0, "abc", "");
+    leave(&p);
+    come(&p, 0, "abc", "");
     assert_true(got(&p, "401"));
-    peer_end(&p);
-    peer_open(&p, 0, token_of("alice", 0), "");
+    leave(&p);
+    come(&p, 0, token_of("alice", 0), "");
     assert_true(hf_str_eq(p.conn->identity->user, HF_STR("alice")));
-    peer_end(&p);
+    leave(&p);
     hf_hub_set_auth(place.hub[0], NULL); /* Without keys whatever is shown is not looked at. */
-    peer_open(&p, 0, "abc", "");
+    come(&p, 0, "abc", "");
     assert_true(got(&p, "welcome"));
     assert_null(p.conn->identity);
     say(&p, refresh_with("abc"));
     assert_true(got(&p, "\"code\":\"not_found\""));
-    peer_end(&p);
-    hf_auth_free(open);
+    leave(&p);
+    keys_release(&open);
 }
 
 /* ---- The end, and a fresh one ---- */
@@ -368,13 +249,13 @@ static void a_connection_ends_with_its_token(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 5), "");
+    come(&p, 0, token_of("alice", 5), "");
     pass_ms(4999);
     assert_false(got(&p, "expired"));
     pass_ms(1);
     assert_true(got(&p, "\x0f\xa2the token has expired"));
     assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4002), 1);
-    peer_end(&p);
+    leave(&p);
 }
 
 /* The wall clock may be set: what counts is what it says when the time has come. */
@@ -383,13 +264,13 @@ static void a_clock_that_is_set_back_gives_time(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 5), "");
+    come(&p, 0, token_of("alice", 5), "");
     place.now.wall_ms -= 3000;
     pass_ms(5000);
     assert_false(got(&p, "expired"));
     pass_ms(3000);
     assert_true(got(&p, "expired"));
-    peer_end(&p);
+    leave(&p);
 }
 
 static void a_fresh_token_takes_the_old_ones_place(void **state)
@@ -397,7 +278,7 @@ static void a_fresh_token_takes_the_old_ones_place(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 5), "");
+    come(&p, 0, token_of("alice", 5), "");
     pass_ms(4000);
     forget(&p);
     say(&p, refresh_with(token_of("alice", 10)));
@@ -407,7 +288,7 @@ static void a_fresh_token_takes_the_old_ones_place(void **state)
     assert_false(got(&p, "expired"));
     pass_ms(1);
     assert_true(got(&p, "\x0f\xa2the token has expired"));
-    peer_end(&p);
+    leave(&p);
 }
 
 /* Also a shorter one counts; one without end ends the waiting. */
@@ -416,16 +297,16 @@ static void the_last_token_counts(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 20), "");
+    come(&p, 0, token_of("alice", 20), "");
     say(&p, refresh_with(token_of("alice", 5)));
     pass_ms(5000);
     assert_true(got(&p, "expired"));
-    peer_end(&p);
-    peer_open(&p, 0, token_of("alice", 5), "");
+    leave(&p);
+    come(&p, 0, token_of("alice", 5), "");
     say(&p, refresh_with(token_of("alice", 0)));
     pass_ms(15000);
     assert_false(got(&p, "expired"));
-    peer_end(&p);
+    leave(&p);
 }
 
 static void a_bad_fresh_token_leaves_the_old_one(void **state)
@@ -433,7 +314,7 @@ static void a_bad_fresh_token_leaves_the_old_one(void **state)
     struct peer p;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 10), "");
+    come(&p, 0, token_of("alice", 10), "");
     forget(&p);
     say(&p, refresh_with("abc"));
     assert_true(got(&p, "\"error\"") && got(&p, "\"unauthorized\"") && got(&p, "\"re\":\"refresh\""));
@@ -448,7 +329,7 @@ static void a_bad_fresh_token_leaves_the_old_one(void **state)
     assert_false(got(&p, "expired"));
     pass_ms(1);
     assert_true(got(&p, "expired"));
-    peer_end(&p);
+    leave(&p);
 }
 
 /* ---- The session's user ---- */
@@ -460,17 +341,17 @@ static void a_session_is_resumed_by_its_user_alone(void **state)
 
     (void)state;
     for (uint32_t slot = 0; slot < 2; slot++) { /* By its own worker, and by the other one. */
-        peer_open(&p, 0, token_of("alice", 0), "");
-        ticket_of(&p, ticket);
-        peer_end(&p);
-        peer_open(&q, slot, token_of("bob", 0), ticket);
+        come(&p, 0, token_of("alice", 0), "");
+        peer_ticket(&p, ticket);
+        leave(&p);
+        come(&q, slot, token_of("bob", 0), ticket);
         assert_true(got(&q, "\"resumed\":false") && got(&q, "\"lastSeq\":null"));
         assert_false(got(&q, ticket));
-        peer_end(&q);
-        peer_open(&q, slot, token_of("alice", 0), ticket);
+        leave(&q);
+        come(&q, slot, token_of("alice", 0), ticket);
         assert_true(got(&q, "\"resumed\":true"));
         assert_true(hf_str_eq(q.conn->identity->user, HF_STR("alice")));
-        peer_end(&q);
+        leave(&q);
         assert_int_equal(counted(&place, slot, HF_COUNT_RESUMES_OTHER_USER), 1);
     }
 }
@@ -482,54 +363,53 @@ static void a_stranger_takes_nobodys_connection(void **state)
     struct peer p, q;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 0), "");
-    ticket_of(&p, ticket);
+    come(&p, 0, token_of("alice", 0), "");
+    peer_ticket(&p, ticket);
     for (uint32_t slot = 0; slot < 2; slot++) {
-        peer_open(&q, slot, token_of("bob", 0), ticket);
+        come(&q, slot, token_of("bob", 0), ticket);
         assert_true(got(&q, "\"resumed\":false"));
-        peer_end(&q);
+        leave(&q);
     }
     assert_int_equal(p.conn->phase, HF_CONN_OPEN);
-    peer_open(&q, 1, token_of("alice", 0), ticket);
+    come(&q, 1, token_of("alice", 0), ticket);
     assert_true(got(&q, "\"resumed\":true"));
     assert_true(got(&p, "\x0f\xa1")); /* 4001 */
-    peer_end(&p);
-    peer_end(&q);
+    leave(&p);
+    leave(&q);
 }
 
 /* One who was anonymous becomes nobody's user by a ticket, and the other way round. */
 static void nobody_changes_who_he_is_by_a_resume(void **state)
 {
-    const struct hf_auth_rules rules = {.audience = "", .issuer = "", .anonymous = true};
-    struct hf_auth *open = hf_auth_new(&rules);
+    struct keys open;
     char ticket[TICKET_CHARS + 1];
     struct peer p;
 
     (void)state;
-    assert_int_equal(hf_auth_add(open, "", token_secret(HF_JWT_HS256, 'a', 32)), 0);
-    hf_hub_set_auth(place.hub[0], open);
-    peer_open(&p, 0, NULL, "");
-    ticket_of(&p, ticket);
-    peer_end(&p);
-    peer_open(&p, 0, token_of("alice", 0), ticket);
+    keys_init(&open, true);
+    hf_hub_set_auth(place.hub[0], open.auth);
+    come(&p, 0, NULL, "");
+    peer_ticket(&p, ticket);
+    leave(&p);
+    come(&p, 0, token_of("alice", 0), ticket);
     assert_true(got(&p, "\"resumed\":false"));
-    peer_end(&p);
-    peer_open(&p, 0, NULL, ticket);
+    leave(&p);
+    come(&p, 0, NULL, ticket);
     assert_true(got(&p, "\"resumed\":true"));
-    peer_end(&p);
-    peer_open(&p, 0, token_of("alice", 0), "");
-    ticket_of(&p, ticket);
-    peer_end(&p);
-    peer_open(&p, 0, NULL, ticket);
+    leave(&p);
+    come(&p, 0, token_of("alice", 0), "");
+    peer_ticket(&p, ticket);
+    leave(&p);
+    come(&p, 0, NULL, ticket);
     assert_true(got(&p, "\"resumed\":false"));
-    peer_end(&p);
-    hf_auth_free(open);
+    leave(&p);
+    hf_hub_set_auth(place.hub[0], keys.auth);
+    keys_release(&open);
 }
 
 /* What a token tells about its user can be read by each worker, and a fresh one replaces it. */
 static void the_session_remembers_user_and_info(void **state)
 {
-    static struct token_text token;
     struct hf_session *s;
     struct hf_buf user, info;
     struct peer p;
@@ -537,16 +417,15 @@ static void the_session_remembers_user_and_info(void **state)
     (void)state;
     hf_buf_init(&user, 1000);
     hf_buf_init(&info, 2000);
-    peer_open(&p, 0,
-              token_make(&token, key, "{\"alg\":\"HS256\"}", "{\"sub\":\"alice\",\"info\":{\"n\": 1}}"), "");
+    come(&p, 0, token_with(&keys, "{\"sub\":\"alice\",\"info\":{\"n\": 1}}"), "");
     s = p.conn->session;
     assert_int_equal(hf_session_identity(&place.hub[1]->sessions, s, &user, &info), 0);
     assert_true(hf_str_eq(hf_buf_str(&user), HF_STR("alice")));
     assert_true(hf_str_eq(hf_buf_str(&info), HF_STR("{\"n\":1}")));
-    say(&p, refresh_with(token_make(&token, key, "{\"alg\":\"HS256\"}", "{\"sub\":\"alice\",\"info\":2}")));
+    say(&p, refresh_with(token_with(&keys, "{\"sub\":\"alice\",\"info\":2}")));
     assert_int_equal(hf_session_identity(&place.hub[1]->sessions, s, &user, &info), 0);
     assert_true(hf_str_eq(hf_buf_str(&info), HF_STR("2")));
-    peer_end(&p);
+    leave(&p);
     hf_buf_release(&user);
     hf_buf_release(&info);
 }
@@ -560,7 +439,7 @@ static void what_is_published_says_from_whom(void **state)
     for (char name = 'a'; name < 'i'; name++) { /* Of eight channels both workers have some. */
         char text[128], want[64];
 
-        peer_open(&p, 0, token_of("al\\\"ice", 0), "");
+        come(&p, 0, token_of("al\\\"ice", 0), "");
         snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"channel\":\"%c\"}", name);
         say(&p, text);
         snprintf(text, sizeof(text),
@@ -574,11 +453,11 @@ static void what_is_published_says_from_whom(void **state)
             char channel[2] = {name, '\0'};
 
             publish_text(place.hub[0], channel, "2");
-            turns();
+            settle(&place);
             assert_true(got(&p, "\"payload\":2"));
             assert_false(got(&p, "\"from\""));
         }
-        peer_end(&p);
+        leave(&p);
     }
 }
 
@@ -593,10 +472,10 @@ static void without_room_for_its_user_a_session_is_not_made(void **state)
     (void)state;
     for (uint64_t cid = 1; hf_session_sub_add(t, greedy, cid, 0, place.now.mono_ms) != NULL; cid++)
         continue;
-    peer_open(&p, 0, token_of("alice", 0), "");
+    come(&p, 0, token_of("alice", 0), "");
     assert_true(got(&p, "HTTP/1.1 503 "));
     assert_int_equal(counted(&place, 0, HF_COUNT_REFUSED_SESSIONS), 1);
-    peer_end(&p);
+    leave(&p);
     for (uint64_t cursor = 0;;) {
         struct hf_session *s = hf_sessions_next(t, &cursor);
 
