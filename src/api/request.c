@@ -1,6 +1,5 @@
 #include "api/request.h"
 
-#include "api/access.h"
 #include "api/api.h"
 #include "api/routes.h"
 #include "base/assert.h"
@@ -151,6 +150,21 @@ void hf_api_answer_written(struct hf_api_request *r, int err)
         hf_api_answer_error(r, HF_CODE_INTERNAL, hf_strerror(err));
 }
 
+/* What keeps answers from pages of others, and a page of ours from frames of others, whatever such a page may try. */
+static void add_browser_headers(const struct hf_api_request *r, struct MHD_Response *response)
+{
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    /* Fetch, 3.7: pages of another origin cannot load it as a script, a picture or a style either. */
+    MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    if (r->content_policy == NULL || r->status != MHD_HTTP_OK)
+        return;
+    MHD_add_response_header(response, "Content-Security-Policy", r->content_policy);
+    MHD_add_response_header(response, "X-Frame-Options",
+                            "DENY"); /* for browsers that do not know frame-ancestors */
+    MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+}
+
 static enum MHD_Result queue_answer(struct hf_api_request *r)
 {
     struct MHD_Response *response =
@@ -161,11 +175,11 @@ static enum MHD_Result queue_answer(struct hf_api_request *r)
         return MHD_NO;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->content_type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (r->content_policy != NULL && r->status == MHD_HTTP_OK)
-        MHD_add_response_header(response, "Content-Security-Policy", r->content_policy);
+    add_browser_headers(r, response);
     if (r->allow != NULL)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow);
+    if (r->location != NULL && r->status == MHD_HTTP_FOUND)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, r->location);
     /* RFC 9110 15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field". */
     if (r->status == MHD_HTTP_UNAUTHORIZED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"");
@@ -269,13 +283,26 @@ static void log_refused(struct hf_api *api, const struct sockaddr *peer, const c
     api->refused_logged_ms = now;
 }
 
-static void check_access(struct hf_api_request *r, enum hf_api_right right)
+static struct hf_api_caller caller_of(const struct hf_api_request *r)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct hf_api_caller caller = {info == NULL ? NULL : info->client_addr,
-                                         header(r, MHD_HTTP_HEADER_AUTHORIZATION),
-                                         header(r, MHD_HTTP_HEADER_HOST), header(r, MHD_HTTP_HEADER_ORIGIN)};
+
+    return (struct hf_api_caller){info == NULL ? NULL : info->client_addr,
+                                  header(r, MHD_HTTP_HEADER_AUTHORIZATION), header(r, MHD_HTTP_HEADER_HOST),
+                                  header(r, MHD_HTTP_HEADER_ORIGIN)};
+}
+
+struct hf_api_verdict hf_api_request_access(const struct hf_api_request *r)
+{
+    const struct hf_api_caller caller = caller_of(r);
+
+    return hf_api_access(r->api->config, true, &caller);
+}
+
+static void check_access(struct hf_api_request *r, enum hf_api_right right)
+{
+    const struct hf_api_caller caller = caller_of(r);
     const struct hf_config *c = r->api->config;
     struct hf_api_verdict verdict = right == HF_API_DEMO ? hf_api_access_demo(c->demo_remote, &caller)
                                                          : hf_api_access(c, right == HF_API_READ, &caller);
@@ -288,7 +315,7 @@ static void check_access(struct hf_api_request *r, enum hf_api_right right)
 
 static void find_route(struct hf_api_request *r, const char *url, const char *method)
 {
-    r->route = hf_api_route_find(url, method, r->api->config->demo, &r->allow);
+    r->route = hf_api_route_find(url, method, r->api->config, &r->allow);
     if (r->route != NULL)
         r->body_bytes_max += r->route->extra_bytes;
     else if (r->allow != NULL)
@@ -314,9 +341,9 @@ static enum MHD_Result read_head(struct hf_api_request *r, const char *url, cons
 {
     const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
     unsigned long long body_bytes = length == NULL ? 0 : strtoull(length, NULL, 10);
-    enum hf_api_right right = hf_api_path_right(url, r->api->config->demo);
+    enum hf_api_right right = hf_api_path_right(url, r->api->config);
 
-    if (r->state == HF_API_READING && right != HF_API_OPEN)
+    if (r->state == HF_API_READING && right != HF_API_OPEN && right != HF_API_ADMIN)
         check_access(r, right);
     if (r->state == HF_API_READING)
         find_route(r, url, method);

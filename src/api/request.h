@@ -11,6 +11,7 @@
 #ifndef HF_API_REQUEST_H
 #define HF_API_REQUEST_H
 
+#include "api/access.h"
 #include "api/body.h"
 #include "base/buf.h"
 #include "base/list.h"
@@ -52,6 +53,7 @@ struct hf_api_request {
     const char *content_type;
     const char *content_policy; /* Content-Security-Policy of a page; NULL: none */
     const char *allow;          /* with 405 */
+    const char *location;       /* with 302 */
     struct hf_buf answer;
 
     void (*finish)(struct hf_api_request *r); /* makes the answer of the finished work */
@@ -64,6 +66,7 @@ enum hf_api_right {
     HF_API_READ,     /* with any key: it changes nothing */
     HF_API_OPEN,     /* everyone */
     HF_API_DEMO,     /* the demo's page; there is no such route unless demo.enabled */
+    HF_API_ADMIN,    /* everyone: files of the admin page; there is no such route without api.admin */
 };
 
 struct hf_api_route {
@@ -95,6 +98,9 @@ void hf_api_answer_written(struct hf_api_request *r, int err);
 /* A handler that begins work: r->finish and r->work are set, then each piece is begun before its hub call, and done in the hub's callback. */
 void hf_api_work_begin(struct hf_api_request *r);
 void hf_api_work_done(struct hf_api_request *r);
+
+/* What the request's caller may do of what hf_api_access() judges, as a reader. */
+struct hf_api_verdict hf_api_request_access(const struct hf_api_request *r);
 
 /* The HTTP status for a code. */
 unsigned hf_api_status(enum hf_code code);

@@ -8,13 +8,13 @@
 
 /*
  * The route of a path and method; NULL where there is none, and then *allow is the method that the path has, or NULL where it has none.
- * demo: whether those of the demo are served.
+ * The configuration says whether those of the demo and of the admin page are there.
  */
-const struct hf_api_route *hf_api_route_find(const char *path, const char *method, bool demo,
-                                             const char **allow);
+const struct hf_api_route *hf_api_route_find(const char *path, const char *method,
+                                             const struct hf_config *config, const char **allow);
 
 /* Who may use a path. One that there is not is told to those with a key only. */
-enum hf_api_right hf_api_path_right(const char *path, bool demo);
+enum hf_api_right hf_api_path_right(const char *path, const struct hf_config *config);
 
 /* Handlers that begin work in the hub: publish.c. */
 void hf_api_publish(struct hf_api_request *r);
@@ -38,6 +38,14 @@ void hf_api_top(struct hf_api_request *r);
 void hf_api_metrics(struct hf_api_request *r);
 void hf_api_healthz(struct hf_api_request *r);
 void hf_api_readyz(struct hf_api_request *r);
+
+/* The admin page: admin.c. */
+void hf_api_access_told(struct hf_api_request *r);
+void hf_api_admin_page(struct hf_api_request *r);
+void hf_api_admin_style(struct hf_api_request *r);
+void hf_api_admin_script(struct hf_api_request *r);
+void hf_api_admin_icon(struct hf_api_request *r);
+void hf_api_admin_redirect(struct hf_api_request *r);
 
 /* The demo: demo.c. */
 void hf_api_demo_page(struct hf_api_request *r);

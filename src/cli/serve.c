@@ -236,6 +236,19 @@ static void put_command(struct hf_buf *out, const struct hf_config *c, const cha
     hf_buf_putf(out, "%s\n", arguments);
 }
 
+/* A page of the API's port that a browser can open. */
+static void put_page(struct hf_buf *out, const struct hf_config *c, const char *what, const char *path)
+{
+    hf_buf_putf(out, "    %-9s %s://", what, c->api_tls ? "https" : "http");
+    put_reachable(out, c->api_listen);
+    hf_buf_putf(out, "%s (open it in a browser)\n", path);
+}
+
+static bool api_has_a_port(const struct hf_config *c)
+{
+    return strcmp(c->api_listen, "none") != 0 && strncmp(c->api_listen, "unix:", 5) != 0;
+}
+
 static void put_addresses(struct hf_buf *out, const struct hf_config *c)
 {
     hf_buf_puts(out, "holdfast " HF_VERSION " is serving\n");
@@ -252,11 +265,10 @@ static void put_addresses(struct hf_buf *out, const struct hf_config *c)
                     c->api_key[0] != '\0' || c->api_key_count > 0
                         ? " (with a key)"
                         : " (from this machine only: no api.key is set)");
-    if (c->demo) {
-        hf_buf_putf(out, "    demo      %s://", c->api_tls ? "https" : "http");
-        put_reachable(out, c->api_listen);
-        hf_buf_puts(out, "/ (open it in a browser)\n");
-    }
+    if (c->api_admin && api_has_a_port(c))
+        put_page(out, c, "admin", "/admin/");
+    if (c->demo)
+        put_page(out, c, "demo", "/");
 }
 
 static void put_ready_text(struct hf_buf *out, const struct hf_config *c)

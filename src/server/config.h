@@ -19,7 +19,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 86,
+    HF_CONFIG_KEYS = 87,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
@@ -107,7 +107,8 @@ struct hf_config {
     bool
         demo_remote; /* demo.remote: to other machines too; default false: then all addresses must be loopback ones */
 
-    bool api_tls; /* api.tls: the API speaks TLS, with tls.certificates; default false */
+    bool api_admin; /* api.admin: the API's port serves the admin page; default true */
+    bool api_tls;   /* api.tls: the API speaks TLS, with tls.certificates; default false */
 
     char tls_listen[HF_LISTEN_MAX][HF_ADDRESS_MAX]; /* tls.listen: list of ADDR:PORT, default none */
     size_t tls_listen_count;

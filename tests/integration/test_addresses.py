@@ -145,6 +145,21 @@ def the_api_on_a_unix_socket(t):
 
 
 @test
+def pages_of_others_do_not_pass_by_it(t):
+    # ssh -L 9000:/run/holdfast/api puts a browser in front of it.
+    server, path = on_unix(t, workers=1)
+    start(server, path)
+    publish = ('POST', '/api/publish', '{"channel":"room","payload":1}')
+    check_equal(ask(path, *publish, {'Host': 'localhost:9000', 'Origin': 'http://localhost:9000'})[0], 200, "the admin page's own origin")
+    for headers in ({'Host': 'localhost:9000', 'Origin': 'https://evil.example'}, {'Host': 'localhost:9000', 'Origin': 'http://localhost:3000'},
+                    {'Host': 'evil.example:9000', 'Origin': 'http://evil.example:9000'}, {'Host': 'evil.example:9000'}):
+        status, body = ask(path, *publish, headers)
+        check_equal(status, 403, f'publish with {headers}: {body}')
+    wait_until(lambda: 'is serving' in server.log(), 'the ready text is there')
+    check('/admin/' not in server.log(), 'the ready text names no page that a browser cannot open')
+
+
+@test
 def its_mode_and_key(t):
     server, path = on_unix(t, workers=1, socket_mode='0660', api_key='secret')
     start(server, path)

@@ -321,7 +321,7 @@ def unknown_members_are_ignored(t):
 
 @test
 def unknown_paths_are_404_and_wrong_methods_405(t):
-    for path in ('/', '/api', '/api/', '/api/nothing', '/api/publish/', '/metricsx', '/ws'):
+    for path in ('/api', '/api/', '/api/nothing', '/api/publish/', '/metricsx', '/ws'):
         refused(404, 'GET', path)
         refused(404, 'POST', path, {})
     for method, path in (('GET', '/api/publish'), ('PUT', '/api/publish'), ('DELETE', '/api/history'), ('POST', '/api/stats'), ('POST', '/metrics'), ('POST', '/api/channels')):

@@ -154,7 +154,7 @@ def harm_is_refused_to_other_pages_and_for_nobody(t):
 def without_the_demo_there_is_nothing_of_it(t):
     plain = t.own(Server(workers=1)).start()
     one = t.own(Client(plain.port)).connect()
-    for method, path in (('GET', '/'), ('GET', '/demo/page.js'), ('POST', '/demo/drop'), ('POST', '/demo/freeze'), ('POST', '/demo/kill-worker')):
+    for method, path in (('GET', '/demo/page.js'), ('POST', '/demo/drop'), ('POST', '/demo/freeze'), ('POST', '/demo/kill-worker')):
         answer = plain.api(method, path, {'session': one.welcome['session']} if method == 'POST' else None)
         check_equal(answer.status, 404, f'{method} {path}')
     check_equal(plain.post('/api/disconnect', {'session': one.welcome['session'], 'code': 4000})['disconnected'], 1, 'the API is as ever')

@@ -1174,7 +1174,7 @@ static void a_path_or_method_that_is_not_served_is_refused(void **state)
     struct response r;
 
     (void)state;
-    assert_error(request("GET", "/", "", ""), 404, "not_found", "nothing at this path");
+    assert_error(request("GET", "/nothing", "", ""), 404, "not_found", "nothing at this path");
     assert_error(request("GET", "/api/publish/", "", ""), 404, "not_found", "nothing at this path");
     r = request("GET", "/api/publish", "", "");
     assert_non_null(strstr(r.head, "\r\nAllow: POST\r\n"));
@@ -1222,14 +1222,11 @@ static void a_key_is_asked_for_where_one_is_configured(void **state)
     assert_status(request("GET", "/metrics", "Authorization: BEARER s3cret\r\n", ""), 200);
 }
 
-/* "several, named, hashed at rest …, read-only or full": SHA-256 of "reads" and "does-all", by sha256sum. */
-static void a_key_of_the_list_may_what_it_may(void **state)
+/* SHA-256 of "reads" and "does-all", by sha256sum. */
+static void use_two_keys(void)
 {
-    static const char body[] = "{\"channel\":\"a\",\"payload\":1}", channel[] = "{\"channel\":\"a\"}";
     char error[256];
-    struct response r;
 
-    (void)state;
     assert_int_equal(hf_config_set(&f->config,
                                    "api.keys=grafana=read:"
                                    "3566cf23ecb6f832d67d1439e0cb3d05eb7f4ad702c6f478aa96f19812f18e8c,"
@@ -1237,6 +1234,16 @@ static void a_key_of_the_list_may_what_it_may(void **state)
                                    "2915ae28f3b0aa6301f034ee83132ef607b2cd11f046392f3f00af87656405d2",
                                    "--set", error, sizeof(error)),
                      0);
+}
+
+/* "several, named, hashed at rest …, read-only or full" */
+static void a_key_of_the_list_may_what_it_may(void **state)
+{
+    static const char body[] = "{\"channel\":\"a\",\"payload\":1}", channel[] = "{\"channel\":\"a\"}";
+    struct response r;
+
+    (void)state;
+    use_two_keys();
     assert_status(request("GET", "/metrics", "Authorization: Bearer reads\r\n", ""), 200);
     assert_status(request("GET", "/api/stats", "Authorization: Bearer reads\r\n", ""), 200);
     assert_status(request("GET", "/api/channels", "Authorization: Bearer reads\r\n", ""), 200);
@@ -1266,9 +1273,10 @@ static void a_key_of_the_list_may_what_it_may(void **state)
     assert_status(request("GET", "/metrics", "Authorization: Bearer reads\r\n", ""), 200);
 }
 
+/* Of a peer by its address, or "unix". */
 static struct hf_api_verdict verdict(const char *peer, const char *host, const char *origin)
 {
-    struct sockaddr_storage addr = {0};
+    struct sockaddr_storage addr = {.ss_family = strcmp(peer, "unix") == 0 ? AF_UNIX : AF_UNSPEC};
     struct hf_api_caller caller = {(struct sockaddr *)&addr, NULL, host, origin};
 
     if (inet_pton(AF_INET, peer, &((struct sockaddr_in *)&addr)->sin_addr) == 1)
@@ -1292,7 +1300,13 @@ static void without_a_key_only_this_machine_is_served(void **state)
                                         "128.0.0.1",
                                         "[127.0.0.1]",
                                         "10.0.0.1:80",
-                                        "127.1"};
+                                        "127.1",
+                                        "localhost:80@evil.example",
+                                        "localhost:x",
+                                        "[::1]evil.example",
+                                        "[::1]:x",
+                                        "localhost.",
+                                        "localhost/"};
     static const char *const local_hosts[] = {
         "localhost", "LocalHost:8001", "127.0.0.1", "127.0.0.1:8001", "127.200.0.1:1", "[::1]", "[::1]:8001"};
 
@@ -1301,15 +1315,77 @@ static void without_a_key_only_this_machine_is_served(void **state)
         assert_int_equal(verdict(peers[i], "localhost", NULL).code, HF_CODE_UNAUTHORIZED);
     for (size_t i = 0; i < sizeof(local_peers) / sizeof(local_peers[0]); i++)
         assert_int_equal(verdict(local_peers[i], "localhost", NULL).code, HF_CODE_NONE);
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         assert_int_equal(verdict("127.0.0.1", hosts[i], NULL).code, HF_CODE_FORBIDDEN);
+        assert_int_equal(verdict("unix", hosts[i], NULL).code, HF_CODE_FORBIDDEN);
+    }
     for (size_t i = 0; i < sizeof(local_hosts) / sizeof(local_hosts[0]); i++)
         assert_int_equal(verdict("127.0.0.1", local_hosts[i], NULL).code, HF_CODE_NONE);
     assert_int_equal(verdict("127.0.0.1", NULL, NULL).code, HF_CODE_NONE); /* HTTP/1.0 */
-    assert_int_equal(verdict("127.0.0.1", "localhost", "null").code, HF_CODE_FORBIDDEN);
-    assert_int_equal(verdict("127.0.0.1", "localhost", "http://localhost").code, HF_CODE_FORBIDDEN);
     assert_int_equal(hf_api_access(&f->config, true, &(struct hf_api_caller){NULL, NULL, NULL, NULL}).code,
                      HF_CODE_UNAUTHORIZED);
+}
+
+/* Whose page may ask without a key: the server's own, on this machine and under a name of this machine. */
+static void without_a_key_only_the_servers_own_page_is_served(void **state)
+{
+    static const struct {
+        const char *peer, *host, *origin;
+        enum hf_code code;
+    } rows[] = {
+        {"127.0.0.1", "localhost:8001", "http://localhost:8001", HF_CODE_NONE},
+        {"127.0.0.1", "localhost:8001", "https://localhost:8001", HF_CODE_NONE}, /* TLS ends in front of us */
+        {"127.0.0.1", "LOCALHOST:8001", "http://localhost:8001", HF_CODE_NONE},
+        {"127.0.0.1", "127.0.0.1:8001", "http://127.0.0.1:8001", HF_CODE_NONE},
+        {"::1", "[::1]:8001", "http://[::1]:8001", HF_CODE_NONE},
+        {"127.0.0.1", "localhost", "http://localhost", HF_CODE_NONE},
+        {"unix", "localhost:9000", "http://localhost:9000", HF_CODE_NONE}, /* ssh -L 9000:/run/holdfast/api */
+        /* Another page of this machine: another port, or another name for it. */
+        {"127.0.0.1", "localhost:8001", "http://localhost:3000", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "http://localhost", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost", "http://localhost:8001", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "http://127.0.0.1:8001", HF_CODE_FORBIDDEN},
+        {"unix", "localhost:9000", "http://localhost:3000", HF_CODE_FORBIDDEN},
+        /* A page from elsewhere. */
+        {"127.0.0.1", "localhost:8001", "https://evil.example", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "http://localhost:8001.evil.example", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "http://evil.example/://localhost:8001", HF_CODE_FORBIDDEN},
+        {"unix", "localhost:9000", "https://evil.example", HF_CODE_FORBIDDEN},
+        /* One whose name was rebound to this machine: Origin and Host agree, and are its own. */
+        {"127.0.0.1", "evil.example:8001", "http://evil.example:8001", HF_CODE_FORBIDDEN},
+        {"unix", "evil.example:9000", "http://evil.example:9000", HF_CODE_FORBIDDEN},
+        {"unix", "evil.example:9000", NULL, HF_CODE_FORBIDDEN},
+        /* A sandboxed frame, a file, an extension; nothing; no Host to compare with. */
+        {"127.0.0.1", "localhost:8001", "null", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "file://", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "chrome-extension://localhost:8001", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "localhost:8001", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "localhost:8001", "", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", NULL, "http://localhost:8001", HF_CODE_FORBIDDEN},
+        {"127.0.0.1", "", "http://", HF_CODE_FORBIDDEN},
+        /* Another machine, whatever it says. */
+        {"10.0.0.1", "localhost:8001", "http://localhost:8001", HF_CODE_UNAUTHORIZED},
+        {"10.0.0.1", "10.0.0.2:8001", "http://10.0.0.2:8001", HF_CODE_UNAUTHORIZED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct hf_api_verdict v = verdict(rows[i].peer, rows[i].host, rows[i].origin);
+
+        if (v.code != rows[i].code)
+            fail_msg("row %zu: %s", i, v.reason == NULL ? "served" : v.reason);
+        if (v.code == HF_CODE_NONE)
+            assert_true(v.full && v.key == NULL);
+    }
+    /* With a key the page is anybody's: a browser sends Authorization for no page that the API did not allow, and it allows none. */
+    memcpy(f->config.api_key, "s3cret", 7);
+    assert_int_equal(verdict("127.0.0.1", "localhost:8001", "http://localhost:8001").code,
+                     HF_CODE_UNAUTHORIZED);
+    assert_int_equal(verdict("unix", "localhost", NULL).code, HF_CODE_UNAUTHORIZED);
+    assert_status(request("POST", "/api/publish",
+                          "Authorization: Bearer s3cret\r\nOrigin: https://ops.example\r\n",
+                          "{\"channel\":\"a\",\"payload\":1}"),
+                  200);
 }
 
 static void a_web_page_is_refused_without_a_key(void **state)
@@ -1322,6 +1398,105 @@ static void a_web_page_is_refused_without_a_key(void **state)
                  "with Origin");
     assert_error(exchange(rebound, sizeof(rebound) - 1), 403, "forbidden", "Host must be localhost");
     assert_int_equal(f->hub.count, 0);
+    assert_status(request("POST", "/api/publish", "Origin: http://localhost\r\n", body), 200);
+}
+
+/* --- the admin page --- */
+
+static void the_admin_page_serves_its_own_files(void **state)
+{
+    static const struct {
+        const char *path, *type, *has;
+    } files[] = {
+        {"/admin/", "text/html; charset=utf-8", "<!doctype html>"},
+        {"/admin/style.css", "text/css; charset=utf-8", "{"},
+        {"/admin/page.js", "text/javascript; charset=utf-8", "Authorization"},
+        {"/admin/icon.svg", "image/svg+xml", "<svg"},
+    };
+    static const char *const page_headers[] = {
+        "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; ",
+        " frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n",
+        "\r\nX-Frame-Options: DENY\r\n", "\r\nReferrer-Policy: no-referrer\r\n",
+        "\r\nCross-Origin-Opener-Policy: same-origin\r\n"};
+    struct response r;
+
+    (void)state;
+    memcpy(f->config.api_key, "s3cret", 7); /* The files need no key: they are in every binary. */
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        r = request("GET", files[i].path, "Origin: https://evil.example\r\n", "");
+        assert_int_equal(r.status, 200);
+        assert_non_null(strstr(r.head, files[i].type));
+        assert_non_null(strstr(r.head, "\r\nCross-Origin-Resource-Policy: same-origin\r\n"));
+        assert_non_null(strstr(r.head, "\r\nX-Content-Type-Options: nosniff\r\n"));
+        assert_non_null(memmem(r.body, r.body_len, files[i].has, strlen(files[i].has)));
+        for (size_t h = 0; h < sizeof(page_headers) / sizeof(page_headers[0]); h++)
+            assert_int_equal(strstr(r.head, page_headers[h]) != NULL, i == 0);
+        assert_null(strstr(r.head, "Access-Control-Allow"));
+        json_decref(r.json);
+    }
+    assert_error(request("POST", "/admin/", "", ""), 405, "bad_message", "");
+    assert_error(request("GET", "/admin/nothing", "", ""), 401, "unauthorized", "");
+}
+
+static void assert_redirected(const char *path)
+{
+    struct response r = request("GET", path, "", "");
+
+    assert_int_equal(r.status, 302);
+    assert_non_null(strstr(r.head, "\r\nLocation: admin/\r\n"));
+    json_decref(r.json);
+}
+
+static void other_ways_lead_to_the_admin_page(void **state)
+{
+    struct response r;
+
+    (void)state;
+    assert_redirected("/");
+    assert_redirected("/admin");
+    f->config.demo = true; /* It has the first place. */
+    r = request("GET", "/", "", "");
+    assert_int_equal(r.status, 200);
+    json_decref(r.json);
+    assert_redirected("/admin");
+}
+
+static void without_the_admin_page_nothing_of_it_is_there(void **state)
+{
+    static const char *const paths[] = {"/",           "/admin",         "/admin/", "/admin/style.css",
+                                        "/admin/page.js", "/admin/icon.svg"};
+    struct response r;
+
+    (void)state;
+    f->config.api_admin = false;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        assert_error(request("GET", paths[i], "", ""), 404, "not_found", "nothing at this path");
+    assert_status(request("GET", "/api/access", "", ""), 200);
+    f->config.demo = true;
+    r = request("GET", "/", "", "");
+    assert_int_equal(r.status, 200);
+    json_decref(r.json);
+}
+
+static void a_caller_is_told_what_he_may(void **state)
+{
+    static const char all[] =
+        "{\"right\":\"full\",\"key\":null,\"version\":\"" HF_VERSION "\",\"workers\":3}";
+
+    (void)state;
+    f->config.workers = 3;
+    assert_body(request("GET", "/api/access", "", ""), 200, all);
+    assert_body(request("GET", "/api/access", "Origin: http://localhost\r\n", ""), 200, all);
+    assert_error(request("GET", "/api/access", "Origin: http://evil.example\r\n", ""), 403, "forbidden", "");
+    assert_error(request("POST", "/api/access", "", ""), 405, "bad_message", "");
+    use_two_keys();
+    assert_error(request("GET", "/api/access", "", ""), 401, "unauthorized", "is missing");
+    assert_body(request("GET", "/api/access", "Authorization: Bearer reads\r\n", ""), 200,
+                "{\"right\":\"read\",\"key\":\"grafana\",\"version\":\"" HF_VERSION "\",\"workers\":3}");
+    assert_body(request("GET", "/api/access", "Authorization: Bearer does-all\r\n", ""), 200,
+                "{\"right\":\"full\",\"key\":\"backend\",\"version\":\"" HF_VERSION "\",\"workers\":3}");
+    memcpy(f->config.api_key, "s3cret", 7); /* It has no name. */
+    assert_body(request("GET", "/api/access", "Authorization: Bearer s3cret\r\n", ""), 200, all);
 }
 
 /* --- the demo --- */
@@ -1333,7 +1508,6 @@ static void without_the_demo_nothing_of_it_is_there(void **state)
     static const char *const posts[] = {"/demo/drop", "/demo/freeze", "/demo/kill-worker"};
 
     (void)state;
-    assert_error(request("GET", "/", "", ""), 404, "not_found", "nothing at this path");
     assert_error(request("GET", "/demo/page.js", "", ""), 404, "not_found", "nothing at this path");
     for (size_t i = 0; i < sizeof(posts) / sizeof(posts[0]); i++)
         assert_error(post(posts[i], drop_body), 404, "not_found", "nothing at this path");
@@ -1525,7 +1699,12 @@ int main(void)
         API_TEST(a_key_is_asked_for_where_one_is_configured),
         API_TEST(a_key_of_the_list_may_what_it_may),
         API_TEST(without_a_key_only_this_machine_is_served),
+        API_TEST(without_a_key_only_the_servers_own_page_is_served),
         API_TEST(a_web_page_is_refused_without_a_key),
+        API_TEST(the_admin_page_serves_its_own_files),
+        API_TEST(other_ways_lead_to_the_admin_page),
+        API_TEST(without_the_admin_page_nothing_of_it_is_there),
+        API_TEST(a_caller_is_told_what_he_may),
         API_TEST(without_the_demo_nothing_of_it_is_there),
         API_TEST(the_demo_serves_its_own_files),
         API_TEST(the_demo_tells_where_clients_connect),
