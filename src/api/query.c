@@ -88,15 +88,18 @@ static bool is_utf8(struct hf_str s)
 
 void hf_api_channels(struct hf_api_request *r)
 {
-    struct hf_str prefix = argument(r, "prefix"), after = argument(r, "after"), limit = argument(r, "limit");
-    uint64_t n = LIMIT_DEFAULT;
+    struct hf_str limit = argument(r, "limit");
+    struct hf_channels_query q = {.prefix = argument(r, "prefix"),
+                                  .search = argument(r, "search"),
+                                  .after = argument(r, "after"),
+                                  .limit = LIMIT_DEFAULT};
 
-    if (!is_utf8(prefix) || !is_utf8(after))
-        refuse(r, "prefix and after must be UTF-8");
-    else if (limit.data != NULL && (hf_json_u53(limit, &n) < 0 || n < 1 || n > LIMIT_MAX))
+    if (!is_utf8(q.prefix) || !is_utf8(q.search) || !is_utf8(q.after))
+        refuse(r, "prefix, search and after must be UTF-8");
+    else if (limit.data != NULL && (hf_json_u53(limit, &q.limit) < 0 || q.limit < 1 || q.limit > LIMIT_MAX))
         refuse(r, "limit: must be 1 to 1000");
     else
-        hf_api_answer_written(r, hf_service_channels(r->api->hub, prefix, after, n, &r->answer));
+        hf_api_answer_written(r, hf_service_channels(r->api->hub, &q, &r->answer));
 }
 
 /* --- sessions --- */
@@ -137,7 +140,20 @@ void hf_api_session(struct hf_api_request *r)
 
 void hf_api_stats(struct hf_api_request *r)
 {
-    hf_api_answer_written(r, hf_service_stats(r->api->hub, &r->answer));
+    struct hf_str workers = argument(r, "workers"), worker = argument(r, "worker");
+    struct hf_stats_query q = {.brief = workers.data != NULL, .has_worker = worker.data != NULL};
+    int err = HF_ENOTFOUND;
+
+    if (q.brief && !hf_str_eq(workers, HF_STR("brief"))) {
+        refuse(r, "workers: must be brief, or missing");
+        return;
+    }
+    if (!q.has_worker || hf_json_u53(worker, &q.worker) == 0)
+        err = hf_service_stats(r->api->hub, &q, &r->answer);
+    if (err == HF_ENOTFOUND)
+        refuse(r, "worker: must be the slot of a worker, from 0");
+    else
+        hf_api_answer_written(r, err);
 }
 
 void hf_api_top(struct hf_api_request *r)

@@ -60,9 +60,16 @@ struct hf_history_query {
  */
 int hf_service_history(struct hf_hub *hub, const struct hf_history_query *query, struct hf_buf *out);
 
-/* Append the whole answer of GET /api/channels: sorted by name, those behind `after` (data NULL: from the first), at most limit. */
-int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str after, uint64_t limit,
-                        struct hf_buf *out);
+/* What to list of the channels: those that fit all of it. */
+struct hf_channels_query {
+    struct hf_str prefix; /* of the name; empty: any */
+    struct hf_str search; /* part of the name; empty: any */
+    struct hf_str after;  /* only names behind this one; data NULL: from the first */
+    uint64_t limit;       /* 1 to 1,000 */
+};
+
+/* Append the whole answer of GET /api/channels, sorted by name. Returns 0, HF_ENOMEM or the buffer's error. All channels are looked at, within this turn. */
+int hf_service_channels(struct hf_hub *hub, const struct hf_channels_query *query, struct hf_buf *out);
 
 /*
  * End a session (close_code 4003 or 1000: the session itself; another: only its connection). done(): HF_CODE_NONE, or NOT_FOUND where there is
@@ -131,8 +138,18 @@ uint32_t hf_service_slot(const struct hf_hub *hub);
 /* Append GET /api/top: of the busiest channels and the slowest connections at most limit each. Returns 0, HF_ENOMEM or the buffer's error. */
 int hf_service_top(struct hf_hub *hub, uint64_t limit, struct hf_buf *out);
 
-/* Append GET /api/stats, {"workers":[{"slot":0,"pid":...,...}],"total":{...}}, and GET /metrics. */
-int hf_service_stats(struct hf_hub *hub, struct hf_buf *out);
+/* How much to tell of each worker; of all together everything is told. */
+struct hf_stats_query {
+    bool
+        brief; /* of each worker what a table of them shows, and no histograms: with 256 of them a tenth of the bytes */
+    bool has_worker; /* one worker is told in full, with the buckets of its histograms, */
+    uint64_t worker; /* this slot */
+};
+
+/*
+ * Append GET /api/stats, {"workers":[{"slot":0,"pid":...,...}],"total":{...}}, and GET /metrics. Return 0, the buffer's error, or HF_ENOTFOUND where there is no such worker.
+ */
+int hf_service_stats(struct hf_hub *hub, const struct hf_stats_query *query, struct hf_buf *out);
 int hf_service_metrics(struct hf_hub *hub, struct hf_buf *out);
 
 /* What to list of the sessions. */

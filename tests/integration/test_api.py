@@ -254,6 +254,22 @@ def channels_are_listed_in_pages(t):
 
 
 @test
+def channels_are_found_by_a_part_of_their_names(t):
+    prefix = fresh('find')
+    rooms = sorted([f'{prefix}/{n:03}/{"even" if n % 2 == 0 else "odd"}' for n in range(90)])
+    for room in reversed(rooms):  # so that each one belongs before all that the page has so far
+        server().publish(room, 1)
+    for query, wanted in ((f'search={prefix}', rooms), ('search=/even', rooms[::2]), (f'search=/01&prefix={prefix}', rooms[10:20]), ('search=dd/', [])):
+        got, after = [], ''
+        while after is not None:
+            page = server().api('GET', f'/api/channels?{query}&limit=7&after={after}').json
+            got += [entry['channel'] for entry in page['channels']]
+            after = page.get('next')
+            check_equal(len(page['channels']) == 7 or after is None, True, 'a page that has a next is full')
+        check_equal([room for room in got if room.startswith(prefix)], wanted, f'channels with {query}, in order')
+
+
+@test
 def channels_names_are_escaped_in_the_query(t):
     room = fresh('a b&c=d/é+%')
     server().publish(room, 1)
@@ -357,6 +373,30 @@ def stats_tell_the_workers(t):
     stats = server().api('GET', '/api/stats').json
     check_equal(sorted(worker['pid'] for worker in stats['workers']), server().worker_pids(), 'pids')
     check(isinstance(stats['total'], dict) and stats['total'], f'total: {stats}')
+
+
+@test
+def stats_may_be_brief_about_workers(t):
+    told = {'slot', 'pid', 'running', 'restarts', 'silent_ms', 'connections', 'connections_blocked', 'sessions_attached', 'subscriptions', 'connections_opened_total',
+            'publishes_total', 'deliveries_total', 'bytes_received_total', 'bytes_sent_total', 'busy_seconds'}
+    c = client(t)
+    c.subscribe(fresh(), wait=True)
+    whole = server().api('GET', '/api/stats').json
+    check(told < set(whole['workers'][0]), f'without an argument all is told: {told - set(whole["workers"][0])} is missing')
+    check('buckets' not in whole['workers'][0]['histograms']['loop_turn_seconds'], 'buckets are told of the total alone')
+    brief = server().api('GET', '/api/stats?workers=brief').json
+    check_equal([set(worker) for worker in brief['workers']], [told, told], 'members of each worker')
+    check_equal(set(brief['total']), set(whole['total']), 'members of the total')
+    check_equal([worker['pid'] for worker in brief['workers']], [worker['pid'] for worker in whole['workers']], 'pids')
+    check_equal(sum(worker['subscriptions'] for worker in brief['workers']), brief['total']['subscriptions'], 'subscriptions')
+    check(all(worker['busy_seconds'] > 0 for worker in brief['workers']), f'busy_seconds: {brief["workers"]}')
+    one = server().api('GET', '/api/stats?workers=brief&worker=1').json['workers']
+    check_equal(set(one[0]), told, 'members of the other one')
+    check_equal(set(one[1]), set(whole['workers'][1]), 'members of the one that is asked for')
+    turns = one[1]['histograms']['loop_turn_seconds']
+    check_equal(sum(count for _, count in turns['buckets']), turns['count'], 'what its buckets count')
+    for query in ('worker=2', 'worker=-1', 'worker=x', 'workers=all', 'workers=brief&worker=2'):
+        refused(400, 'GET', f'/api/stats?{query}', code='bad_message')
 
 
 COUNTERS = ('holdfast_connections_opened_total', 'holdfast_closes_total', 'holdfast_resumes_total', 'holdfast_publishes_total', 'holdfast_deliveries_total',

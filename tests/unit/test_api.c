@@ -179,12 +179,16 @@ int hf_service_history(struct hf_hub *hub, const struct hf_history_query *query,
     return hf_buf_puts(out, "]");
 }
 
-int hf_service_channels(struct hf_hub *hub, struct hf_str prefix, struct hf_str after, uint64_t limit,
-                        struct hf_buf *out)
+static const char *text_of(struct hf_str s)
 {
-    snprintf(hub->channels, sizeof(hub->channels), "prefix=%.*s after=%s%.*s limit=%" PRIu64, (int)prefix.len,
-             prefix.data == NULL ? "" : prefix.data, after.data == NULL ? "none" : "", (int)after.len,
-             after.data == NULL ? "" : after.data, limit);
+    return s.data == NULL ? "" : s.data;
+}
+
+int hf_service_channels(struct hf_hub *hub, const struct hf_channels_query *q, struct hf_buf *out)
+{
+    snprintf(hub->channels, sizeof(hub->channels), "prefix=%.*s search=%.*s after=%s%.*s limit=%" PRIu64,
+             (int)q->prefix.len, text_of(q->prefix), (int)q->search.len, text_of(q->search),
+             q->after.data == NULL ? "none" : "", (int)q->after.len, text_of(q->after), q->limit);
     return hf_buf_puts(out, "{\"channels\":[]}");
 }
 
@@ -204,8 +208,14 @@ int hf_service_session_detail(struct hf_hub *hub, struct hf_str text, struct hf_
     return hf_buf_puts(out, "{\"session\":\"known\"}");
 }
 
-int hf_service_stats(struct hf_hub *hub, struct hf_buf *out)
+int hf_service_stats(struct hf_hub *hub, const struct hf_stats_query *query, struct hf_buf *out)
 {
+    (void)hub;
+    if (query->has_worker && query->worker > 7)
+        return HF_ENOTFOUND;
+    if (query->brief || query->has_worker)
+        return hf_buf_putf(out, "{\"brief\":%d,\"worker\":%d}", query->brief,
+                           query->has_worker ? (int)query->worker : -1);
     return hf_buf_puts(out, "{\"workers\":[],\"total\":{}}");
 }
 
@@ -1039,13 +1049,14 @@ static void channels_are_listed_by_the_query(void **state)
 {
     (void)state;
     assert_body(request("GET", "/api/channels", "", ""), 200, "{\"channels\":[]}");
-    assert_string_equal(f->hub.channels, "prefix= after=none limit=100");
+    assert_string_equal(f->hub.channels, "prefix= search= after=none limit=100");
     assert_status(request("GET", "/api/channels?prefix=a%2Fb%26&after=x%20y&limit=1000", "", ""), 200);
-    assert_string_equal(f->hub.channels, "prefix=a/b& after=x y limit=1000");
+    assert_string_equal(f->hub.channels, "prefix=a/b& search= after=x y limit=1000");
     assert_status(request("GET", "/api/channels?after=", "", ""), 200);
-    assert_string_equal(f->hub.channels, "prefix= after= limit=100");
-    assert_status(request("GET", "/api/channels?after", "", ""), 200);
-    assert_string_equal(f->hub.channels, "prefix= after= limit=100");
+    assert_string_equal(f->hub.channels, "prefix= search= after= limit=100");
+    assert_status(request("GET", "/api/channels?after&search=b%26c", "", ""), 200);
+    assert_string_equal(f->hub.channels, "prefix= search=b&c after= limit=100");
+    assert_error(request("GET", "/api/channels?search=%ff", "", ""), 400, "bad_message", "must be UTF-8");
     assert_error(request("GET", "/api/channels?limit=0", "", ""), 400, "bad_message",
                  "limit: must be 1 to 1000");
     assert_error(request("GET", "/api/channels?limit=1001", "", ""), 400, "bad_message",
@@ -1157,6 +1168,15 @@ static void operation_is_told(void **state)
 
     (void)state;
     assert_body(request("GET", "/api/stats", "", ""), 200, "{\"workers\":[],\"total\":{}}");
+    assert_body(request("GET", "/api/stats?workers=brief", "", ""), 200, "{\"brief\":1,\"worker\":-1}");
+    assert_body(request("GET", "/api/stats?workers=brief&worker=7", "", ""), 200,
+                "{\"brief\":1,\"worker\":7}");
+    assert_body(request("GET", "/api/stats?worker=0", "", ""), 200, "{\"brief\":0,\"worker\":0}");
+    assert_error(request("GET", "/api/stats?worker=8", "", ""), 400, "bad_message", "the slot of a worker");
+    assert_error(request("GET", "/api/stats?worker=-1", "", ""), 400, "bad_message", "the slot of a worker");
+    assert_error(request("GET", "/api/stats?worker=", "", ""), 400, "bad_message", "the slot of a worker");
+    assert_error(request("GET", "/api/stats?workers=short", "", ""), 400, "bad_message", "must be brief");
+    assert_error(request("GET", "/api/stats?workers", "", ""), 400, "bad_message", "must be brief");
     assert_body(request("GET", "/api/top", "", ""), 200, "{\"limit\":10}");
     assert_body(request("GET", "/api/top?limit=100", "", ""), 200, "{\"limit\":100}");
     r = request("GET", "/metrics", "", "");
@@ -1463,8 +1483,8 @@ static void other_ways_lead_to_the_admin_page(void **state)
 
 static void without_the_admin_page_nothing_of_it_is_there(void **state)
 {
-    static const char *const paths[] = {"/",           "/admin",         "/admin/", "/admin/style.css",
-                                        "/admin/page.js", "/admin/icon.svg"};
+    static const char *const paths[] = {
+        "/", "/admin", "/admin/", "/admin/style.css", "/admin/page.js", "/admin/icon.svg"};
     struct response r;
 
     (void)state;
