@@ -109,6 +109,15 @@ int hf_auth_load(const struct hf_config *config, struct hf_auth **out, char *err
     return 0;
 }
 
+bool hf_auth_has_key(const struct hf_auth *auth, uint32_t mark)
+{
+    bool found = auth == NULL;
+
+    for (size_t i = 0; !found && i < auth->key_count; i++)
+        found = hf_jwt_key_mark(auth->keys[i].key) == mark;
+    return found;
+}
+
 bool hf_auth_anonymous(const struct hf_auth *auth)
 {
     return auth == NULL || auth->anonymous;
@@ -134,7 +143,8 @@ static const struct named_key *key_of(const struct hf_auth *auth, const struct h
     return find_key(auth, "");
 }
 
-static int check_signature(const struct hf_auth *auth, const struct hf_jwt *jwt,
+/* *mark: of the key that has signed it. */
+static int check_signature(const struct hf_auth *auth, const struct hf_jwt *jwt, uint32_t *mark,
                            struct hf_token_verdict *verdict)
 {
     const struct named_key *named;
@@ -155,6 +165,7 @@ static int check_signature(const struct hf_auth *auth, const struct hf_jwt *jwt,
     if (!hf_jwt_key_verify(named->key, jwt->signed_text, jwt->signature, jwt->signature_len))
         return no(verdict, HF_TOKEN_SIGNATURE,
                   "the token's signature is wrong: another key has made it, or it was changed");
+    *mark = hf_jwt_key_mark(named->key);
     return 0;
 }
 
@@ -252,17 +263,20 @@ int hf_auth_check(const struct hf_auth *auth, struct hf_str token, uint64_t wall
     struct hf_jwt jwt;
     json_t *claims = NULL;
     const char *why;
+    uint32_t mark = 0;
     int err = hf_jwt_parse(&jwt, token, &why);
 
     *out = NULL;
     *verdict = (struct hf_token_verdict){HF_TOKEN_GOOD, NULL};
     if (err < 0)
         return malformed(err, why, verdict);
-    err = check_signature(auth, &jwt, verdict);
+    err = check_signature(auth, &jwt, &mark, verdict);
     if (err == 0) {
         err = hf_jwt_claims(&jwt, &claims, &why);
         err = err < 0 ? malformed(err, why, verdict) : check_claims(auth, claims, wall_ms, out, verdict);
     }
+    if (*out != NULL)
+        (*out)->key = mark;
     json_decref(claims);
     hf_jwt_release(&jwt);
     return err;

@@ -74,6 +74,9 @@ int hf_auth_add(struct hf_auth *auth, const char *kid, struct hf_jwt_key *key) H
 int hf_auth_load(const struct hf_config *config, struct hf_auth **out, char *error,
                  size_t error_cap) HF_MUST_CHECK;
 
+/* Whether the key with this mark (hf_jwt_key_mark()) is among them. auth NULL: yes, for nobody is asked. */
+bool hf_auth_has_key(const struct hf_auth *auth, uint32_t mark);
+
 /* Whether one without a token may come in. auth NULL: yes. */
 bool hf_auth_anonymous(const struct hf_auth *auth);
 

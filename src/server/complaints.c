@@ -39,6 +39,7 @@ static const struct {
     {HF_COUNT_TOKEN_CLAIMS, "tokens_refused", "claims"},
     {HF_COUNT_TOKEN_USER, "tokens_refused", "user"},
     {HF_COUNT_TOKEN_NO_MEMORY, "tokens_refused", "no_memory"},
+    {HF_COUNT_TOKENS_REVOKED, "tokens_revoked", "key_gone"},
     {HF_COUNT_ADDRESSES_UNCOUNTED, "addresses_uncounted", "table_full"},
     {HF_COUNT_FORWARDED_MALFORMED, "forwarded_malformed", "header"},
     {HF_COUNT_PUBLISHES_RATE_LIMITED, "publishes_refused", "rate"},

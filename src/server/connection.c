@@ -595,7 +595,7 @@ void hf_conn_timer(struct hf_conn *c)
         return;
     }
     if (c->phase == HF_CONN_OPEN && hf_identity_ended(c->identity, c->hub->now.wall_ms)) {
-        hf_conn_close(c, HF_CLOSE_TOKEN_EXPIRED, "the token has expired (exp): get a fresh one");
+        hf_token_over(c);
         return;
     }
     if (c->phase == HF_CONN_OPEN) {

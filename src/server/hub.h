@@ -50,7 +50,7 @@ bool hf_hub_young(const struct hf_conn *conn);
 struct hf_auth;
 /*
  * From now on tokens are judged by this; borrowed until another one is set, or the hub is freed. NULL, as at first: nobody is asked for one, and all are anonymous. Connections
- * that stand keep the identity that they have, until their token ends.
+ * that stand keep the identity that they have until their token ends; where its key is not in auth that is within seconds (HF_REVOKED_SPREAD_MS).
  */
 void hf_hub_set_auth(struct hf_hub *hub, const struct hf_auth *auth);
 

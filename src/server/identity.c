@@ -70,6 +70,15 @@ struct hf_identity *hf_identity_hold(struct hf_identity *identity)
     return identity;
 }
 
+void hf_identity_revoke(struct hf_identity *identity, uint64_t at_ms)
+{
+    if (identity->revoked)
+        return;
+    identity->revoked = true;
+    if (identity->expires_ms == 0 || identity->expires_ms > at_ms)
+        identity->expires_ms = at_ms;
+}
+
 void hf_identity_drop(struct hf_identity *identity)
 {
     if (identity == NULL)

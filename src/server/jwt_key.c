@@ -25,6 +25,7 @@ enum {
 
 struct hf_jwt_key {
     enum hf_jwt_alg alg;
+    uint32_t mark;
     EVP_PKEY *pkey; /* NULL: a secret */
     bool is_private;
     size_t secret_len;
@@ -61,6 +62,19 @@ static struct hf_str without_line_end(struct hf_str text)
     return text;
 }
 
+/* By the algorithm and what the key is: the secret, or the public half. Returns false without memory. */
+static bool mark_key(struct hf_jwt_key *key, const void *what, size_t len)
+{
+    const char *name = hf_jwt_alg_name(key->alg);
+    uint8_t hash[EVP_MAX_MD_SIZE];
+
+    if (HMAC(EVP_sha256(), name, (int)strlen(name), what, len, hash, NULL) == NULL)
+        return false;
+    key->mark = ((uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3]) | 1;
+    OPENSSL_cleanse(hash, sizeof(hash));
+    return true;
+}
+
 static int secret_parse(enum hf_jwt_alg alg, const char *name, struct hf_str text, struct hf_jwt_key **out,
                         char *error, size_t cap)
 {
@@ -84,6 +98,10 @@ static int secret_parse(enum hf_jwt_alg alg, const char *name, struct hf_str tex
         return no_memory(name, error, cap);
     *key = (struct hf_jwt_key){.alg = alg, .is_private = true, .secret_len = text.len};
     memcpy(key->secret, text.data, text.len);
+    if (!mark_key(key, key->secret, key->secret_len)) {
+        hf_jwt_key_free(key);
+        return no_memory(name, error, cap);
+    }
     *out = key;
     return 0;
 }
@@ -139,6 +157,17 @@ static const char *misfit(enum hf_jwt_alg alg, const EVP_PKEY *pkey)
     }
 }
 
+/* By its public half, as SubjectPublicKeyInfo (RFC 5280 section 4.1). */
+static bool mark_pair(struct hf_jwt_key *key)
+{
+    uint8_t *der = NULL;
+    int len = i2d_PUBKEY(key->pkey, &der);
+    bool marked = len > 0 && mark_key(key, der, (size_t)len);
+
+    OPENSSL_free(der);
+    return marked;
+}
+
 static int pem_parse(enum hf_jwt_alg alg, const char *name, struct hf_str text, bool private_too,
                      struct hf_jwt_key **out, char *error, size_t cap)
 {
@@ -167,6 +196,11 @@ static int pem_parse(enum hf_jwt_alg alg, const char *name, struct hf_str text, 
     if (err == 0) {
         **out = (struct hf_jwt_key){.alg = alg, .pkey = pkey, .is_private = is_private};
         pkey = NULL;
+        if (!mark_pair(*out)) {
+            hf_jwt_key_free(*out);
+            *out = NULL;
+            err = no_memory(name, error, cap);
+        }
     }
     EVP_PKEY_free(pkey);
     return err;
@@ -227,6 +261,11 @@ void hf_jwt_key_free(struct hf_jwt_key *key)
 enum hf_jwt_alg hf_jwt_key_alg(const struct hf_jwt_key *key)
 {
     return key->alg;
+}
+
+uint32_t hf_jwt_key_mark(const struct hf_jwt_key *key)
+{
+    return key->mark;
 }
 
 /* ---- Signing and verifying ---- */

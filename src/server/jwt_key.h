@@ -32,6 +32,12 @@ void hf_jwt_key_free(struct hf_jwt_key *key); /* NULL is allowed */
 
 enum hf_jwt_alg hf_jwt_key_alg(const struct hf_jwt_key *key);
 
+/*
+ * A number that the same key has each time it is read, whatever its file is called, and another key has not, but by a chance of one in 2^31. Never 0. It tells nothing of the key, and
+ * is for this server's own memory: no protocol, no log.
+ */
+uint32_t hf_jwt_key_mark(const struct hf_jwt_key *key);
+
 /* Whether this is the key's signature under that text. A secret's is compared in constant time. */
 bool hf_jwt_key_verify(const struct hf_jwt_key *key, struct hf_str text, const uint8_t *signature,
                        size_t len);

@@ -5,6 +5,7 @@
 #include "server/claims.h"
 #include "server/hub_state.h"
 #include "server/presence.h"
+#include "server/token.h"
 
 #include <assert.h>
 
@@ -118,8 +119,10 @@ static void walk(struct hf_hub *hub)
     uint32_t looked = 0;
     struct hf_conn *c = NULL;
 
-    while (looked < SUBS_PER_TURN && (c = hf_conns_next(&hub->conns, &hub->rules_walk.at)) != NULL)
+    while (looked < SUBS_PER_TURN && (c = hf_conns_next(&hub->conns, &hub->rules_walk.at)) != NULL) {
+        hf_token_enforce(c);
         looked += 1 + enforce(c);
+    }
     hub->rules_walk.left = c != NULL;
 }
 

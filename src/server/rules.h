@@ -23,7 +23,7 @@ struct hf_paces {
     uint64_t sweep_ms;     /* when the full ones are looked for again */
 };
 
-/* A hub's walk through its connections after the rules have changed. */
+/* A hub's walk through its connections after the rules, or the keys of tokens, have changed. */
 struct hf_rules_walk {
     uint32_t at; /* of hf_conns_next() */
     bool left;   /* it has not come to its end */
@@ -49,7 +49,7 @@ const char *hf_rules_reason(enum hf_right right);
  */
 void hf_rules_enforce(struct hf_conn *c);
 
-/* The hub's configuration has other rules now: all its connections are looked through, in the next turns. */
+/* The hub's configuration has other rules now, or its tokens other keys: all its connections are looked through, in the next turns. */
 void hf_rules_changed(struct hf_hub *hub);
 
 /* A piece of that, each turn, and the upkeep of the paces. */

@@ -170,7 +170,33 @@ uint64_t hf_token_deadline_ms(const struct hf_conn *c)
                                                    : now->mono_ms + (c->identity->expires_ms - now->wall_ms);
 }
 
+void hf_token_over(struct hf_conn *c)
+{
+    bool revoked = c->identity->revoked;
+
+    if (revoked)
+        hf_count(c->hub->counters, HF_COUNT_TOKENS_REVOKED, 1);
+    hf_conn_close(c, HF_CLOSE_TOKEN_EXPIRED,
+                  revoked ? "the key that has signed the token is no longer in use: get a fresh one"
+                          : "the token has expired (exp): get a fresh one");
+}
+
+/* ---- Keys that are taken away ---- */
+
+void hf_token_enforce(struct hf_conn *c)
+{
+    struct hf_hub *hub = c->hub;
+
+    if (c->identity == NULL || c->identity->key == 0 || c->identity->revoked ||
+        hf_auth_has_key(hub->auth, c->identity->key))
+        return;
+    hf_identity_revoke(c->identity, hub->now.wall_ms + hf_rng_below(&hub->rng, HF_REVOKED_SPREAD_MS));
+    if (c->phase == HF_CONN_OPEN) /* Another one is scheduled when it is. */
+        hf_conn_schedule(c);
+}
+
 void hf_hub_set_auth(struct hf_hub *hub, const struct hf_auth *auth)
 {
     hub->auth = auth;
+    hf_rules_changed(hub);
 }

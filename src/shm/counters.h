@@ -49,6 +49,8 @@
     X(TOKEN_USER, "tokens_refused_total", "{cause=\"user\"}", "")                                            \
     X(TOKEN_NO_MEMORY, "tokens_refused_total", "{cause=\"no_memory\"}", "")                                  \
     X(TOKENS_REFRESHED, "tokens_refreshed_total", "", "tokens that took a connection's old one's place")     \
+    X(TOKENS_REVOKED, "tokens_revoked_total", "",                                                            \
+      "connections ended because the key of their token is no longer in auth.keys")                          \
     X(HANDSHAKES_TIMED_OUT, "handshakes_timed_out_total", "",                                                \
       "upgrade requests that were not whole by the deadline")                                                \
     X(ADDRESSES_UNCOUNTED, "addresses_uncounted_total", "",                                                  \

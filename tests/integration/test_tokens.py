@@ -285,14 +285,58 @@ def keys_are_read_anew_on_sighup(t):
     hup(mine, 'keys_reloaded')
     wait_until(lambda: [status(SECRET) for _ in range(6)] == [401] * 6, 'every worker refuses what the old key has signed')
     wait_until(lambda: [status(OTHER) for _ in range(6)] == [101] * 6, 'every worker takes what the new one has')
-    standing.send_json({'type': 'ping', 'id': 'still'})
-    expect(standing, 'pong', id='still')
+    try:
+        standing.recv_json()
+        check(False, 'who came in with the old key is closed')
+    except Closed as closed:
+        check_equal(closed.code, 4002, 'close code')
+        check('the key that has signed' in closed.reason, f'reason: {closed.reason}')
     pid = mine.worker_pids()[0]
     mine.kill_worker(pid)
     mine.wait_workers(without=[pid])
     wait_until(lambda: [status(OTHER) for _ in range(6)] == [101] * 6, 'a new worker has the new key')
     metrics = mine.metrics()
+    check_equal(metrics['holdfast_tokens_revoked_total'], 1, 'the one that was ended is counted')
     check_equal((metrics['holdfast_key_reloads_total{result="ok"}'], metrics['holdfast_key_reloads_total{result="failed"}']), (1, 1), 'counted')
+
+
+@test(deadline=90)
+def a_key_that_is_taken_out_ends_its_connections_and_they_resume(t):
+    old, new = write('old', SECRET), write('new', OTHER)
+    path = write('keys.yaml', f'auth: {{keys: ["old=HS256:{old}", "new=HS256:{new}"]}}\n')
+    mine = t.own(Server(workers=3, arguments=('--config', path))).start()
+
+    def made(kid, user):
+        return jwt.encode({'sub': user}, {'old': SECRET, 'new': OTHER}[kid], algorithm='HS256', headers={'kid': kid})
+    stays = [client(t, made('new', f'stays {n}'), mine) for n in range(6)]
+    leaves = [client(t, made('old', f'leaves {n}'), mine) for n in range(12)]  # on whichever workers
+    for c in stays + leaves:
+        c.subscribe('room', wait=True)
+    hup(mine, 'keys_reloaded')  # Nothing has changed.
+    write('keys.yaml', f'auth: {{keys: ["new=HS256:{new}"]}}\n')
+    hup(mine, 'keys_reloaded')
+    for c in leaves:
+        try:
+            c.pump(lambda: False, 'close 4002')
+            check(False, 'it is closed')
+        except Closed as closed:
+            check_equal(closed.code, 4002, 'close code')
+            check('the key that has signed' in closed.reason, f'reason: {closed.reason}')
+    mine.publish('room', 'while they were away')
+    for n, c in enumerate(leaves):
+        c.cut()
+        try:
+            c.connect()
+            check(False, 'the old token lets nobody in')
+        except Refused as refused:
+            check_equal(refused.response.status, 401, 'with the old token')
+        c.token = made('new', f'leaves {n}')
+        c.connect()
+        check_equal(c.welcome['resumed'], True, 'resumed')
+    for c in stays + leaves:
+        check_equal(c.pump_count('room', 1), ['while they were away'], 'what was published')
+    check_equal(mine.metric('holdfast_tokens_revoked_total'), len(leaves), 'they are counted, and no others')
+    wait_until(lambda: 'event=tokens_revoked cause=key_gone' in mine.log(), 'it is in the log')
 
 
 # Starting

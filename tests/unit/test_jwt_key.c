@@ -129,6 +129,36 @@ static void each_algorithm_signs_and_verifies(void **state)
     }
 }
 
+static uint32_t mark_and_free(struct hf_jwt_key *key)
+{
+    uint32_t mark = hf_jwt_key_mark(key);
+
+    assert_int_not_equal(mark, 0);
+    hf_jwt_key_free(key);
+    return mark;
+}
+
+static void a_mark_is_of_the_key(void **state)
+{
+    static const enum hf_jwt_alg algs[] = {HF_JWT_RS256, HF_JWT_ES256, HF_JWT_EDDSA};
+    uint32_t mark = mark_and_free(token_secret(HF_JWT_HS256, 'a', 64));
+    struct token_pair pair, other;
+
+    (void)state;
+    assert_int_equal(mark_and_free(token_secret(HF_JWT_HS256, 'a', 64)), mark);
+    assert_int_not_equal(mark_and_free(token_secret(HF_JWT_HS256, 'b', 64)), mark);
+    assert_int_not_equal(mark_and_free(token_secret(HF_JWT_HS256, 'a', 63)), mark);
+    /* A token that HS256 has made is none of HS512. */
+    assert_int_not_equal(mark_and_free(token_secret(HF_JWT_HS512, 'a', 64)), mark);
+    for (unsigned i = 0; i < 3; i++) {
+        token_pair_make(algs[i], &pair);
+        token_pair_make(algs[i], &other);
+        mark = mark_and_free(token_pem_key(algs[i], pair.public_pem, false));
+        assert_int_equal(mark_and_free(token_pem_key(algs[i], pair.private_pem, true)), mark);
+        assert_int_not_equal(mark_and_free(token_pem_key(algs[i], other.public_pem, false)), mark);
+    }
+}
+
 /* All of the hash, and not only its beginning, which would be guessed sooner. */
 static void a_hash_is_whole(void **state)
 {
@@ -258,6 +288,7 @@ int main(void)
         cmocka_unit_test(the_example_of_the_rfc_for_hs256),
         cmocka_unit_test(the_example_of_the_rfc_for_eddsa),
         cmocka_unit_test(each_algorithm_signs_and_verifies),
+        cmocka_unit_test(a_mark_is_of_the_key),
         cmocka_unit_test(a_hash_is_whole),
         cmocka_unit_test(a_signature_of_es256_has_one_form),
         cmocka_unit_test(a_secret_has_its_least_length),

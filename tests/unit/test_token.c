@@ -332,6 +332,121 @@ static void a_bad_fresh_token_leaves_the_old_one(void **state)
     leave(&p);
 }
 
+/* ---- Keys that are taken away ---- */
+
+/* Other keys for slot 0: the secret of 32 such bytes under this kid. */
+static struct hf_auth *use_key(const char *kid, char byte)
+{
+    struct hf_auth *other = hf_auth_new(&(struct hf_auth_rules){.audience = "", .issuer = ""});
+
+    assert_int_equal(hf_auth_add(other, kid, token_secret(HF_JWT_HS256, byte, 32)), 0);
+    hf_hub_set_auth(place.hub[0], other);
+    turns();
+    return other;
+}
+
+enum { MANY = 40 };
+
+static unsigned closed_for_their_key(struct peer peers[MANY])
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < MANY; i++)
+        count += got(&peers[i], "\x0f\xa2the key that has signed");
+    return count;
+}
+
+/* They have five seconds, and end spread over them; so does the one that is on the echo. */
+static void connections_of_a_key_that_is_gone_end(void **state)
+{
+    struct peer peers[MANY], elsewhere, backends;
+    struct hf_auth *other;
+    char echo[TOKEN_ROOM + 64];
+
+    (void)state;
+    place.config.echo = true;
+    for (int i = 0; i < MANY - 1; i++)
+        peer_open(&peers[i], 0, token_of("alice", i % 2 == 0 ? 0 : 3600), "");
+    snprintf(echo, sizeof(echo), "Authorization: Bearer %s\r\n", token_of("alice", 0));
+    peer_begin(&peers[MANY - 1], 0, "/echo", echo);
+    peer_open(&elsewhere, 1, token_of("alice", 0), "");
+    peer_open(&backends, 0, token_of("alice", 0), "");
+    backends.conn->identity->key = 0; /* As of a user whom the backend has told. */
+    other = use_key("", 'b');
+    assert_in_range(closed_for_their_key(peers), 0, MANY / 4);
+    pass_ms(HF_REVOKED_SPREAD_MS / 2);
+    assert_in_range(closed_for_their_key(peers), MANY / 4, MANY * 3 / 4);
+    pass_ms(HF_REVOKED_SPREAD_MS / 2);
+    assert_int_equal(closed_for_their_key(peers), MANY);
+    assert_int_equal(counted(&place, 0, HF_COUNT_TOKENS_REVOKED), MANY);
+    assert_int_equal(counted(&place, 0, HF_COUNT_CLOSE_4002), MANY);
+    assert_false(got(&elsewhere, "the key that has signed")); /* Its hub has not been told. */
+    assert_false(got(&backends, "the key that has signed"));
+    for (int i = 0; i < MANY; i++)
+        peer_end(&peers[i]);
+    peer_end(&elsewhere);
+    peer_end(&backends);
+    hf_hub_set_auth(place.hub[0], auth);
+    hf_auth_free(other);
+}
+
+static void a_key_that_is_still_there_ends_nobody(void **state)
+{
+    struct peer p, late;
+    struct hf_auth *renamed, *other;
+
+    (void)state;
+    peer_open(&p, 0, token_of("alice", 0), "");
+    renamed = use_key("another-name", 'a');
+    pass_ms(2 * HF_REVOKED_SPREAD_MS);
+    assert_false(got(&p, "the key that has signed"));
+    /* Where nobody is asked for a token, nobody is ended; what counts is what is asked next. */
+    hf_hub_set_auth(place.hub[0], NULL);
+    hf_auth_free(renamed);
+    turns();
+    pass_ms(2 * HF_REVOKED_SPREAD_MS);
+    assert_false(got(&p, "the key that has signed"));
+    hf_hub_set_auth(place.hub[0], auth);
+    peer_open(&late, 0, token_of("alice", 1), "");
+    other = use_key("", 'b');
+    pass_ms(1000); /* Its own end came first, or at the same time. */
+    assert_true(got(&late, "\x0f\xa2"));
+    pass_ms(HF_REVOKED_SPREAD_MS);
+    assert_true(got(&p, "\x0f\xa2the key that has signed"));
+    peer_end(&p);
+    peer_end(&late);
+    hf_hub_set_auth(place.hub[0], auth);
+    hf_auth_free(other);
+}
+
+static void a_token_of_a_key_that_counts_saves_the_connection(void **state)
+{
+    struct hf_jwt_key *old = key;
+    struct peer p, q;
+    struct hf_auth *other;
+
+    (void)state;
+    peer_open(&p, 0, token_of("alice", 0), "");
+    peer_open(&q, 0, token_of("bob", 0), "");
+    other = use_key("", 'b');
+    forget(&p);
+    say(&p, refresh_with(token_of("alice", 0))); /* of the key that is gone */
+    assert_true(got(&p, "\"unauthorized\""));
+    key = token_secret(HF_JWT_HS256, 'b', 32);
+    forget(&p);
+    say(&p, refresh_with(token_of("alice", 0)));
+    assert_int_equal(p.got.len, 0);
+    pass_ms(2 * HF_REVOKED_SPREAD_MS);
+    assert_false(got(&p, "the key that has signed"));
+    assert_true(got(&q, "the key that has signed"));
+    assert_int_equal(counted(&place, 0, HF_COUNT_TOKENS_REVOKED), 1);
+    peer_end(&p);
+    peer_end(&q);
+    hf_hub_set_auth(place.hub[0], auth);
+    hf_auth_free(other);
+    hf_jwt_key_free(old);
+}
+
 /* ---- The session's user ---- */
 
 static void a_session_is_resumed_by_its_user_alone(void **state)
@@ -501,6 +616,9 @@ int main(void)
         TEST(a_fresh_token_takes_the_old_ones_place),
         TEST(the_last_token_counts),
         TEST(a_bad_fresh_token_leaves_the_old_one),
+        TEST(connections_of_a_key_that_is_gone_end),
+        TEST(a_key_that_is_still_there_ends_nobody),
+        TEST(a_token_of_a_key_that_counts_saves_the_connection),
         TEST(a_session_is_resumed_by_its_user_alone),
         TEST(a_stranger_takes_nobodys_connection),
         TEST(nobody_changes_who_he_is_by_a_resume),
