@@ -219,10 +219,8 @@ static enum hf_asked ask_backend(struct hf_conn *c, const struct hf_msg *m)
     enum hf_code code;
     enum hf_asked asked = hf_hooks_ask(c, HF_HOOK_SUBSCRIBE, m, &code, &reason);
 
-    if (asked == HF_ASKED_REFUSED) {
-        hf_rules_count_refusal(c->hub, HF_RIGHT_SUBSCRIBE);
+    if (asked == HF_ASKED_REFUSED)
         hf_send_error(c, m, code, reason);
-    }
     return asked;
 }
 

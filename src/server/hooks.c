@@ -356,6 +356,8 @@ static void message_answered(struct hf_conn *c, const struct hf_ask *a, enum hf_
     s->refused = !answered         ? code_unanswered(c->hub, a->hook, outcome)
                  : answer->allowed ? HF_CODE_NONE
                                    : answer->code;
+    if (s->refused == HF_CODE_FORBIDDEN)
+        hf_rules_count_refusal(c->hub, a->hook == HF_HOOK_PUBLISH ? HF_RIGHT_PUBLISH : HF_RIGHT_SUBSCRIBE);
     own = reason_unanswered(s->refused);
     if (answered)
         snprintf(s->reason, sizeof(s->reason), "%.*s", (int)answer->reason.len, answer->reason.data);
