@@ -2,7 +2,11 @@
 """Namespaces: what clients may do with which channels, by a table, and the limits of channels, on a real server with several workers."""
 import json
 import tempfile
+import time
 
+import jwt
+
+from backend_fixture import Backend
 from holdfast_fixture import expect
 from holdfast_server import Server, run_holdfast
 from holdfast_test import check, check_equal, check_in, main, test, wait_until
@@ -29,11 +33,53 @@ namespaces:
     limits: {publish_rate: 1, publish_burst: 2}
 '''
 
-# Of an anonymous client: subscribe, publish, history.
+RIGHTS = ('subscribe', 'publish', 'history', 'presence')
+
+# Of an anonymous client, each right in turn.
 ANONYMOUS = {
-    'open:1': '+++', 'open:': '+++', 'closed:1': '---', 'closed': '---', 'named:1': '---', 'inbox:1': '---', 'inbox:': '---',
-    'claimed:1': '---', 'news:1': '+-+', 'quiet:1': '++-', 'other': '---', 'openx': '---', 'Open:1': '---', '*': '---',
+    'open:1': '++++', 'open:': '++++', 'closed:1': '----', 'closed': '----', 'named:1': '----', 'inbox:1': '----', 'inbox:': '----',
+    'claimed:1': '----', 'news:1': '+-+-', 'quiet:1': '++--', 'other': '----', 'openx': '----', 'Open:1': '----', '*': '----',
 }
+
+TOKEN_RULES = '''
+namespaces:
+  "open:*": {allow: all}
+  "unseen:*": {allow: all, presence: false}
+  "named:*": {allow: user}
+  "read:*": {allow: {subscribe: all, history: all, presence: user, publish: claim:writes}}
+  "inbox:*": {allow: {subscribe: "inbox:${user}", publish: "inbox:*:${user}", history: "inbox:${user}", presence: "inbox:${user}"}}
+  "dm:*": {allow: "dm:${user}:*"}
+  "room:*": {allow: [claim, "room:own:${user}"]}
+  "staff": {allow: claim:staff}
+  "staff:*": {allow: {subscribe: claim:staff, publish: none, history: claim:staff, presence: all}}
+  "ask:*": {allow: {subscribe: backend, publish: backend, history: user}}
+  "ask:both:*": {allow: {subscribe: [user, backend], publish: ["ask:both:${user}", backend]}}
+'''
+
+# Who (None: nobody, without a token; else the claims of the token) and, channel by channel, what he may. The backend says yes to alice, and to whatever has "yes" in its name.
+WHO = {
+    'nobody': (None, {
+        'open:1': '++++', 'unseen:1': '+++-', 'named:1': '----', 'read:1': '+-+-', 'inbox:': '----', 'inbox:alice': '----', 'dm::': '----', 'room:1': '----',
+        'room:own:': '----', 'staff': '----', 'staff:1': '---+', 'ask:no': '----', 'ask:yes': '++--', 'ask:both:yes': '++--', 'ask:both:no': '----', 'other': '----'}),
+    'a user with no claim': ({'sub': 'bob'}, {
+        'open:1': '++++', 'named:1': '++++', 'read:1': '+-++', 'inbox:bob': '+-++', 'inbox:alice': '----', 'inbox:x:bob': '-+--', 'inbox:bob:x': '----', 'inbox:Bob': '----',
+        'dm:bob:alice': '++++', 'dm:bob:alice:2': '++++', 'dm:bob': '----', 'dm:bob:': '----', 'dm:alice:bob': '----', 'dm:bobby:x': '----', 'room:1': '----',
+        'room:own:bob': '++++', 'room:own:alice': '----', 'staff': '----', 'staff:1': '---+', 'ask:no': '--+-', 'ask:yes': '+++-', 'ask:both:no': '+---', 'ask:both:bob': '++--',
+        'ask:both:yes': '++--', 'other': '----'}),
+    'a user with claims': ({'sub': 'alice', 'channels': ['room:7', 'room:a*', 'other', 'named:*'], 'writes': 'read:1', 'staff': True}, {
+        'room:7': '++++', 'room:77': '----', 'room:a': '++++', 'room:abc': '++++', 'room:A': '----', 'other': '----', 'read:1': '++++', 'read:2': '+-++', 'staff': '++++', 'staff:1': '+-++',
+        'ask:no': '+++-', 'inbox:alice': '+-++', 'inbox:bob': '----'}),
+    'a user with a right each': ({'sub': 'cy', 'channels': {'subscribe': 'room:*', 'publish': ['room:1', 'room:2'], 'history': True, 'presence': 'staff'}, 'staff': {'subscribe': 'staff:1'}}, {
+        'room:1': '+++-', 'room:3': '+-+-', 'staff': '----', 'staff:1': '+--+', 'staff:2': '---+', 'named:1': '++++'}),
+    'a user whose claims grant nothing': ({'sub': 'dan', 'channels': 'room', 'writes': 1, 'staff': ['*:1', None, 7, {'x': 1}]}, {
+        'room:1': '----', 'read:1': '+-++', 'staff': '----', 'staff:1': '---+'}),
+    'a user whose star is a letter': ({'sub': '*', 'channels': '*', 'staff': '*'}, {
+        'inbox:*': '+-++', 'inbox:bob': '----', 'dm:*:1': '++++', 'dm:bob:1': '----', 'room:1': '++++', 'staff:1': '+-++', 'other': '----'}),
+    'a user with a separator in his name': ({'sub': 'bob:x'}, {
+        'inbox:bob:x': '----', 'dm:bob:x': '----', 'dm:bob:x:1': '----', 'named:1': '++++', 'room:own:bob:x': '----'}),
+}
+
+SECRET = 's' * 64
 
 
 def config_file(t, text):
@@ -59,7 +105,7 @@ def forbidden(server, right):
 
 
 def may(ws, channel, seq):
-    """What a client is let do in a channel, as three signs; seq: of its publish."""
+    """What a client is let do in a channel, as four signs: subscribe, publish, history, presence; seq: of its publish."""
     signs = ''
     ws.send_json({'type': 'subscribe', 'channel': channel})
     answer = ws.recv_json()
@@ -86,7 +132,11 @@ def may(ws, channel, seq):
         ws.send_json({'type': 'unsubscribe', 'channel': channel})
         while ws.recv_json()['type'] != 'unsubscribed':
             pass
-    return signs + ('+' if answer['type'] == 'history' else '-')
+    signs += '+' if answer['type'] == 'history' else '-'
+    ws.send_json({'type': 'presence', 'channel': channel, 'id': 'p'})
+    answer = ws.recv_json()
+    check_in((answer['type'], answer.get('code')), [('presence', None), ('error', 'forbidden')], f'presence of {channel}')
+    return signs + ('+' if answer['type'] == 'presence' else '-')
 
 
 @test
@@ -96,12 +146,39 @@ def an_anonymous_client_gets_what_the_table_says(t):
         ws = connect(t, server)
         for seq, (channel, signs) in enumerate(ANONYMOUS.items(), 1):
             check_equal(may(ws, channel, seq), signs, f'{channel}, connection {encoding}')
-    wanted = {right: sum(signs[i] == '-' for signs in ANONYMOUS.values()) * 3 for i, right in enumerate(('subscribe', 'publish', 'history'))}
+    wanted = {right: sum(signs[i] == '-' for signs in ANONYMOUS.values()) * 3 for i, right in enumerate(RIGHTS)}
     for right, count in wanted.items():
         check_equal(forbidden(server, right), count, f'counted: {right}')
     names = [one['channel'] for one in server.api('GET', '/api/channels').json['channels']]
     check_equal(sorted(names), ['news:1', 'open:', 'open:1', 'quiet:1'], 'what is refused makes no channel')
     wait_until(lambda: 'event=requests_forbidden cause=publish' in server.log(), 'it is in the log')
+
+
+def token(claims):
+    return jwt.encode({'exp': time.time() + 3600, **claims}, SECRET, algorithm='HS256')
+
+
+@test(deadline=120)
+def everybody_gets_what_the_table_says(t):
+    key = tempfile.NamedTemporaryFile('w', prefix='holdfast-test-')
+    t.cleanup(key.close)
+    key.write(SECRET)
+    key.flush()
+    backend = t.own(Backend())
+    backend.answers['subscribe'] = backend.answers['publish'] = lambda request: {'allow': request.get('user') == 'alice' or 'yes' in request['channel']}
+    server = start(t, TOKEN_RULES, workers=3, auth_keys=f'HS256:{key.name}', auth_anonymous='true', **backend.keys('subscribe', 'publish'))
+    wanted = dict.fromkeys(RIGHTS, 0)
+    for who, (claims, rows) in WHO.items():
+        for _ in range(2):  # on whichever workers these connections come
+            ws = connect(t, server, ['holdfast.v1.json'] + ([f'hf.token.{token(claims)}'] if claims else []))
+            for seq, (channel, signs) in enumerate(rows.items(), 1):
+                check_equal(may(ws, channel, seq), signs, f'{channel} of {who}')
+        for i, right in enumerate(RIGHTS):
+            wanted[right] += 2 * sum(signs[i] == '-' for signs in rows.values())
+    asked = {(request.get('user'), request['channel']) for hook in ('subscribe', 'publish') for request in backend.of(hook)}
+    check(all(channel.startswith('ask:') for _, channel in asked), f'the backend is asked where a rule says so, and nowhere else: {asked}')
+    check(('bob', 'ask:both:bob') not in asked, 'nor where another rule has said yes')
+    check_equal({right: forbidden(server, right) for right in RIGHTS}, wanted, 'what is counted')
 
 
 @test
