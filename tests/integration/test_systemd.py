@@ -215,6 +215,30 @@ def socket_for_everybody_asks_for_tokens_as_an_address_does(t):
 
 
 @test
+def socket_for_everybody_keeps_its_keys_over_a_reload(t):
+    # What the configuration says is a loopback address; what counts is where the socket is bound.
+    s = listening('0.0.0.0')
+    t.cleanup(s.close)
+    folder = tempfile.TemporaryDirectory(prefix='holdfast-socket-')
+    t.cleanup(folder.cleanup)
+    secret, path = f'{folder.name}/secret', f'{folder.name}/holdfast.yaml'
+
+    def write(name, text):
+        with open(name, 'w', encoding='ascii') as file:
+            file.write(text)
+    write(secret, 's' * 64)
+    write(path, f'auth: {{keys: ["HS256:{secret}"]}}\n')
+    manager, mine = activated(t, [s], names=['listen'], listen=['127.0.0.1:1'], arguments=['--config', path])
+    manager.wait_said('READY=1')
+    write(path, 'auth: {}\n')
+    mine.terminate(signal.SIGHUP)
+    wait_until(lambda: 'event=config_kept' in mine.log(), 'the reload is refused')
+    check_in(f'0.0.0.0:{port_of(s)}', mine.log(), 'the address in the reason')
+    ws = t.own(RawWs(port_of(s)))
+    check_equal(ws.upgrade('/ws', ['holdfast.v1.json']).status, 401, 'a stranger without a token')
+
+
+@test
 def what_is_no_listening_socket_is_refused(t):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind(('127.0.0.1', 0))
