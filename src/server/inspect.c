@@ -13,6 +13,8 @@
 enum {
     ID_BYTES = 16,
     EVENTS_SHOWN = 200, /* of one session, the newest */
+    EVENTS_LOOKED_AT =
+        65536, /* of all workers together, for the addresses of a page; a guess: some milliseconds */
 };
 
 /* ---- What both show ---- */
@@ -85,36 +87,114 @@ static bool wanted(uint64_t number, struct hf_str user, struct hf_str search)
            (user.len > 0 && contains(user, search));
 }
 
-int hf_service_sessions(struct hf_hub *hub, const struct hf_session_query *query, struct hf_buf *out)
-{
-    uint64_t cursor = query->after, shown = 0, looked_at = 0;
-    struct hf_session *s = NULL;
-    struct hf_buf user;
+/* One of a page. */
+struct listed {
+    struct hf_session *session;
+    uint64_t number;
+    uint64_t since_ms; /* when the connection with this address came; 0: it is not known */
+    char address[HF_JOURNAL_ADDRESS_BYTES]; /* "": it is not known */
+};
 
-    hf_buf_init(&user, UINT32_MAX);
-    hf_buf_puts(out, "{\"sessions\":[");
-    while (shown < query->limit && looked_at < HF_SESSIONS_LOOKED_AT &&
-           (s = hf_sessions_next(&hub->sessions, &cursor)) != NULL) {
+/* The next page's sessions. Returns how many; *cursor is where the page behind it begins, 0: nowhere. */
+static uint32_t pick(struct hf_hub *hub, const struct hf_session_query *query, struct listed *page,
+                     struct hf_buf *user, uint64_t *cursor)
+{
+    uint64_t looked_at = 0;
+    uint32_t count = 0;
+    struct hf_session *s = NULL;
+
+    *cursor = query->after;
+    while (count < query->limit && looked_at < HF_SESSIONS_LOOKED_AT &&
+           (s = hf_sessions_next(&hub->sessions, cursor)) != NULL) {
         uint64_t number = s->number;
         enum hf_session_phase phase = hf_state_phase(atomic_load(&s->state));
 
         looked_at++;
         if (phase != HF_SESSION_LIVE && phase != HF_SESSION_PARKED)
             continue;
-        hf_buf_reset(&user);
-        if (hf_session_identity(&hub->sessions, s, &user, NULL) == HF_ENOMEM)
+        hf_buf_reset(user);
+        if (hf_session_identity(&hub->sessions, s, user, NULL) == HF_ENOMEM)
             break;
-        if (!wanted(number, hf_buf_str(&user), query->search) || hf_sessions_get(&hub->sessions, number) != s)
-            continue;
-        hf_buf_puts(out, shown++ > 0 ? ",{" : "{");
-        put_session(hub, s, number, hf_buf_str(&user), out);
-        hf_buf_puts(out, "}");
+        if (wanted(number, hf_buf_str(user), query->search) && hf_sessions_get(&hub->sessions, number) == s)
+            page[count++] = (struct listed){.session = s, .number = number};
+    }
+    if (s == NULL)
+        *cursor = 0;
+    return count;
+}
+
+/* A worker's events come newest first. Of two workers' in one millisecond either may be told. */
+static void note_address(const struct hf_map *index, struct listed *page, const struct hf_journal_event *e)
+{
+    const struct hf_map_entry *at = hf_map_get(index, e->session);
+    struct listed *one = at == NULL ? NULL : &page[at->a];
+
+    if (one == NULL || e->address[0] == '\0' || e->wall_ms <= one->since_ms)
+        return;
+    one->since_ms = e->wall_ms;
+    memcpy(one->address, e->address, sizeof(one->address));
+}
+
+/* From where they came last, as far as the newest events of all workers tell it. */
+static void find_addresses(const struct hf_hub *hub, struct listed *page, uint32_t count)
+{
+    uint32_t most = EVENTS_LOOKED_AT / hub->workers;
+    struct hf_map index;
+
+    hf_map_init(&index);
+    for (uint32_t i = 0; i < count; i++)
+        if (hf_map_put(&index, page[i].number, i, 0) < 0)
+            break;
+    for (uint32_t slot = 0; slot < hub->workers; slot++) {
+        const struct hf_journal_shm *journal = hf_region_journal(hub->region, slot);
+        struct hf_journal_event e;
+        uint64_t cursor = UINT64_MAX;
+
+        for (uint32_t n = 0; n < most && hf_journal_older(journal, &cursor, &e); n++)
+            note_address(&index, page, &e);
+    }
+    hf_map_release(&index);
+}
+
+static void put_listed(struct hf_hub *hub, const struct listed *one, struct hf_buf *user, struct hf_buf *out)
+{
+    hf_buf_reset(user);
+    if (hf_session_identity(&hub->sessions, one->session, user, NULL) == HF_ENOMEM ||
+        hf_sessions_get(&hub->sessions, one->number) != one->session) /* It has gone meanwhile. */
+        hf_buf_reset(user);
+    hf_buf_puts(out, "{");
+    put_session(hub, one->session, one->number, hf_buf_str(user), out);
+    if (one->address[0] != '\0') {
+        hf_buf_puts(out, ",\"address\":");
+        hf_json_put_string(out, hf_str_from(one->address));
+    }
+    hf_buf_puts(out, "}");
+}
+
+int hf_service_sessions(struct hf_hub *hub, const struct hf_session_query *query, struct hf_buf *out)
+{
+    struct listed *page = calloc(query->limit, sizeof(*page));
+    struct hf_buf user;
+    uint64_t cursor;
+    uint32_t count;
+
+    if (page == NULL)
+        return HF_ENOMEM;
+    hf_buf_init(&user, UINT32_MAX);
+    count = pick(hub, query, page, &user, &cursor);
+    find_addresses(hub, page, count);
+    hf_buf_puts(out, "{\"sessions\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0)
+            hf_buf_puts(out, ",");
+        put_listed(hub, &page[i], &user, out);
     }
     hf_buf_puts(out, "]");
-    if (s != NULL)
+    if (cursor != 0)
         hf_buf_putf(out, ",\"next\":%llu", (unsigned long long)cursor);
     hf_buf_puts(out, "}");
     hf_buf_release(&user);
+    free(page);
     return out->failed ? HF_ELIMIT : 0;
 }
 

@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """Sessions for those who run the server: the list with its search, and what happened to one ("why was it disconnected?")."""
+import time
+
 from holdfast_client import Client
 from holdfast_fixture import Fixture
 from holdfast_server import Server
@@ -40,6 +42,22 @@ def a_session_is_listed_and_found_by_its_id(t):
     check_equal([(s['session'], s['state'], s['subscriptions']) for s in found], [(id_of(c), 'attached', 1)], 'the whole id')
     check(id_of(c) in [s['session'] for s in listed(search=id_of(c)[:8])['sessions']], 'the beginning of an id')
     check_equal(listed(search='nobody-is-called-so')['sessions'], [], 'nobody')
+
+
+@test
+def where_a_session_comes_from_is_listed(t):
+    some = [client(t) for _ in range(6)]  # on whichever workers
+    for _ in range(3):
+        for c in some:
+            found = listed(search=id_of(c))['sessions']
+            check_equal([s['address'] for s in found], [c.welcome['address']], 'the address of its newest connection')
+            began = time.time()
+            wait_until(lambda: time.time() - began > 0.003, 'the next millisecond: events of two workers in the same one have no order', step_s=0.001)
+            c.cut()
+            c.connect()
+            check_equal(c.welcome['resumed'], True, 'resumed')
+    shown = {s['session']: s['address'] for s in listed()['sessions'] if 'address' in s}
+    check_equal({id_of(c): shown.get(id_of(c)) for c in some}, {id_of(c): c.welcome['address'] for c in some}, 'in a page of many')
 
 
 @test
