@@ -59,7 +59,7 @@ static int change_parked(struct hf_hub *hub, struct hf_session *s, uint64_t stat
     if (generation == 0)
         return HF_EAGAIN;
     err = act == HF_ACT_SUBSCRIBE ? add_cell(hub, s, t) : remove_cell(hub, s, t);
-    (void)hf_session_park(&hub->sessions, s, generation, parked_ms);
+    (void)hf_session_put_back(&hub->sessions, s, generation, parked_ms);
     return err;
 }
 

@@ -21,6 +21,7 @@ static uint64_t magic(void)
                                      sizeof(struct hf_counters),
                                      sizeof(struct hf_session),
                                      sizeof(struct hf_session_block),
+                                     sizeof(struct hf_session_chunk),
                                      sizeof(struct hf_tombstone),
                                      sizeof(struct hf_channel)};
     uint64_t m = REGION_MAGIC;

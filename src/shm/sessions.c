@@ -106,6 +106,15 @@ bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t gener
     return hf_session_park_orphan(t, s, state_make(t, HF_SESSION_LIVE, generation), now_ms);
 }
 
+bool hf_session_put_back(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t parked_ms)
+{
+    if (!hf_session_park(t, s, generation, parked_ms))
+        return false;
+    HF_CRASH_POINT("session:back");
+    atomic_fetch_add(&hf_places_chunk_of(t, s)->put_back, 1);
+    return true;
+}
+
 bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms)
 {
     if (atomic_load(&s->state) != seen || hf_state_phase(seen) != HF_SESSION_LIVE)
@@ -324,6 +333,7 @@ static uint32_t expire_chunk(struct hf_sessions *t, struct hf_session_own *own,
                              void (*gone)(void *ctx, struct hf_session *s), void *ctx)
 {
     uint32_t high = atomic_load_explicit(&t->chunks[own->chunk].high, memory_order_relaxed), went = 0;
+    uint32_t put_back = atomic_load(&t->chunks[own->chunk].put_back);
     uint64_t oldest_ms = when->now_ms; /* What is parked from now on is not older. */
 
     for (uint32_t place = 0; place < high; place++) {
@@ -340,6 +350,7 @@ static uint32_t expire_chunk(struct hf_sessions *t, struct hf_session_own *own,
         }
     }
     own->oldest_ms = oldest_ms;
+    own->put_back = put_back;
     return went;
 }
 
@@ -349,7 +360,8 @@ static bool may_expire(const struct hf_sessions *t, const struct hf_session_own 
     const struct hf_session_chunk *chunk = &t->chunks[own->chunk];
 
     return atomic_load(&chunk->ended) > 0 ||
-           (atomic_load(&chunk->waiting) > 0 && own->oldest_ms < when->expired_before_ms);
+           (atomic_load(&chunk->waiting) > 0 &&
+            (own->oldest_ms < when->expired_before_ms || own->put_back != atomic_load(&chunk->put_back)));
 }
 
 uint32_t hf_sessions_expire(struct hf_sessions *t, uint32_t most, const struct hf_session_expiry *when,

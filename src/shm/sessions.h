@@ -134,9 +134,10 @@ struct hf_sessions_shm {
 struct hf_session_chunk {
     _Atomic uint32_t
         home; /* slot + 1 by compare-and-swap from 0; 0 by the home, when all its places are FREE */
-    _Atomic uint32_t high;    /* places ever used; the home */
-    _Atomic uint32_t waiting; /* at least as many are PARKED; whoever moves the phase */
-    _Atomic uint32_t ended;   /* at least as many are ENDED; likewise */
+    _Atomic uint32_t high;     /* places ever used; the home */
+    _Atomic uint32_t waiting;  /* at least as many are PARKED; whoever moves the phase */
+    _Atomic uint32_t ended;    /* at least as many are ENDED; likewise */
+    _Atomic uint32_t put_back; /* counts up behind each hf_session_put_back(); whoever did that */
 };
 
 /* Of each home, in shared memory so that a successor goes on there. Written by the home alone. */
@@ -149,7 +150,9 @@ struct hf_session_home {
 /* What a home knows of a chunk of its own. Heap. */
 struct hf_session_own {
     uint32_t chunk, used;
-    uint64_t oldest_ms; /* no session in it has been PARKED since before then */
+    uint64_t
+        oldest_ms;     /* no session in it has been PARKED since before then, but for those put back later: */
+    uint32_t put_back; /* the chunk's, when that was found */
     uint64_t free[HF_SESSIONS_PER_CHUNK / 64];
 };
 
@@ -247,6 +250,12 @@ bool hf_session_ended_past(const struct hf_sessions *t, const struct hf_session 
 uint64_t hf_session_take(struct hf_sessions *t, struct hf_session *s, uint64_t seen);
 /* Owner of this generation: park or end it. Returns false where it is no longer ours. */
 bool hf_session_park(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
+/*
+ * The same for one that was PARKED since parked_ms and was taken for a moment: its time goes on. Its home, which may have looked meanwhile, looks once more. Where we die between the
+ * two it may expire late, by up to the time that sessions are kept.
+ */
+bool hf_session_put_back(struct hf_sessions *t, struct hf_session *s, uint64_t generation,
+                         uint64_t parked_ms);
 bool hf_session_end(struct hf_sessions *t, struct hf_session *s, uint64_t generation, uint64_t now_ms);
 /* Park a session that was found LIVE in the state `seen`, whose owner was an earlier process of this slot. */
 bool hf_session_park_orphan(struct hf_sessions *t, struct hf_session *s, uint64_t seen, uint64_t now_ms);

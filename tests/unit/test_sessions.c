@@ -303,6 +303,27 @@ static void what_is_parked_after_a_look_expires_too(void **state)
     table_free(&t);
 }
 
+/* One that another worker held for a moment while its home looked is not later for that. */
+static void what_is_put_back_expires_in_time(void **state)
+{
+    struct table t = table_of(8);
+    struct hf_session *a = add(&t.w[0]), *b = add(&t.w[0]);
+    uint64_t generation;
+
+    (void)state;
+    assert_true(hf_session_park(&t.w[0], a, 1, 1000));
+    assert_true(hf_session_park(&t.w[0], b, 1, 900));
+    generation = hf_session_take(&t.w[1], a, state_of(a));
+    assert_int_equal(generation, 2);
+    assert_int_equal(expire(&t.w[0], 950, 9000), 1); /* b; a is LIVE now. */
+    assert_true(hf_session_put_back(&t.w[1], a, generation, 1000));
+    assert_int_equal(atomic_load(&a->parked_ms), 1000);
+    assert_int_equal(expire(&t.w[0], 1000, 9000), 0);
+    assert_int_equal(expire(&t.w[0], 1001, 9000), 1);
+    assert_false(hf_session_put_back(&t.w[1], a, generation, 1000));
+    table_free(&t);
+}
+
 /* "look at about `most` places": in the end all are seen. */
 static void expiry_is_a_bounded_piece_of_work(void **state)
 {
@@ -614,6 +635,7 @@ int main(void)
         cmocka_unit_test(the_last_seq_is_the_higher_of_two_when_settled),
         cmocka_unit_test(a_session_expires_in_time_and_when_settled),
         cmocka_unit_test(what_is_parked_after_a_look_expires_too),
+        cmocka_unit_test(what_is_put_back_expires_in_time),
         cmocka_unit_test(expiry_is_a_bounded_piece_of_work),
         cmocka_unit_test(a_tombstone_tells_the_last_seq),
         cmocka_unit_test(a_tombstone_tells_the_refusals),
