@@ -41,8 +41,11 @@ void hf_send_error(struct hf_conn *c, const struct hf_msg *about, enum hf_code c
 
 enum found { FOUND, FOUND_OPENING, FOUND_WAIT, FOUND_LIMIT };
 
-/* The topic of a channel by name, which is made where it does not exist. */
-static enum found find_or_open(struct hf_conn *c, struct hf_str name, struct hf_topic **out)
+/*
+ * The topic of a channel by name, which is made where it does not exist. asks: its owner is asked to make it, and the answer is for what c has stalled; else it is left to the caller
+ * (FOUND_WAIT).
+ */
+static enum found find_or_open(struct hf_conn *c, struct hf_str name, bool asks, struct hf_topic **out)
 {
     struct hf_hub *hub = c->hub;
     uint64_t hash = hf_channel_hash(name);
@@ -55,7 +58,7 @@ static enum found find_or_open(struct hf_conn *c, struct hf_str name, struct hf_
     if (err == HF_ELIMIT)
         return FOUND_LIMIT;
     if (channel == NULL && owner != hub->slot)
-        return hf_exchange_open(hub, owner, name, c->serial) ? FOUND_OPENING : FOUND_WAIT;
+        return asks && hf_exchange_open(hub, owner, name, c->serial) ? FOUND_OPENING : FOUND_WAIT;
     if (channel == NULL || hf_topic_get(hub, atomic_load(&channel->cid), out) < 0)
         return FOUND_WAIT;
     if (!hf_str_eq(hf_topic_name(*out), name)) { /* The owner gave its place to another channel meanwhile. */
@@ -270,7 +273,7 @@ static bool subscribe(struct hf_conn *c, const struct hf_msg *m, bool *opening)
         hf_send_error(c, m, HF_CODE_LIMIT, "the session has as many subscriptions as it may");
         return true;
     }
-    switch (find_or_open(c, m->channel, &t)) {
+    switch (find_or_open(c, m->channel, true, &t)) {
     case FOUND:
         break;
     case FOUND_OPENING:
@@ -332,7 +335,8 @@ int hf_dispatch_grant(struct hf_conn *c, struct hf_str channel)
     }
     if (c->sub_count >= c->hub->config->session_subscriptions_max)
         return HF_ELIMIT;
-    switch (find_or_open(c, channel, &t)) {
+    /* Whoever ordered it has the channel made; an answer to us would be taken for one to what c has stalled. */
+    switch (find_or_open(c, channel, false, &t)) {
     case FOUND:
         break;
     case FOUND_LIMIT:

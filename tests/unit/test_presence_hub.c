@@ -503,6 +503,45 @@ static void a_new_channel_by_order(void **state)
     }
 }
 
+/* "OPENING: the owner was asked to make the channel" - the answer to what the backend has ordered is no answer to what the client asks. */
+static void an_order_takes_no_answer_of_the_client(void **state)
+{
+    char room[2][16], session[17], text[96];
+    struct hf_hub *hub = f->place.hub[0];
+    struct peer *c = peer_new(0), *other = peer_new(1);
+    struct hf_service_result result = {.code = HF_CODES};
+    uint32_t found = 0, made = 0;
+
+    (void)state;
+    for (uint32_t i = 0; found < 2; i++) { /* Both are another worker's to make. */
+        snprintf(room[found], sizeof(room[0]), "room-%u", (unsigned)i);
+        found += hf_region_owner(&f->place.region, hf_channel_shard(hf_channel_hash(hf_str_from(room[found])),
+                                                                    hub->shards)) == 1;
+    }
+    for (uint32_t i = 0; made + 1 < f->place.config.channels_max; i++) { /* There is room for one more. */
+        snprintf(text, sizeof(text), "other-%u", (unsigned)i);
+        if (hf_region_owner(&f->place.region,
+                            hf_channel_shard(hf_channel_hash(hf_str_from(text)), hub->shards)) != 1)
+            continue;
+        publish_text(f->place.hub[1], text, "1");
+        made++;
+    }
+    snprintf(session, sizeof(session), "%016llx", (unsigned long long)c->session);
+    hf_service_order(hub,
+                     &(struct hf_service_order){.act = HF_ACT_SUBSCRIBE,
+                                                .session = hf_str_from(session),
+                                                .channel = hf_str_from(room[0])},
+                     note, &result);
+    snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"channel\":\"%s\"}", room[1]);
+    say(c, text);
+    say(other, text); /* On the owner, which makes it before it hears of either. */
+    expect(c, "\"type\":\"subscribed\"", 1);
+    expect(c, "\"type\":\"error\"", 0);
+    for (int n = 0; n < TURNS_MAX && result.code == HF_CODES; n++)
+        turns(0);
+    assert_int_equal(result.code, HF_CODE_LIMIT);
+}
+
 #define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -522,6 +561,7 @@ int main(void)
         HUB_TEST(all_sessions_of_a_user),
         HUB_TEST(a_parked_session_keeps_its_time),
         HUB_TEST(a_new_channel_by_order),
+        HUB_TEST(an_order_takes_no_answer_of_the_client),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
