@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HINTS_PER_TURN = 16384 /* of one worker; what is left keeps until the next turn */ };
+enum { FOLLOW_BYTES = sizeof(struct hf_follow) + 48 /* with its place in a map that is half full */ };
 
 /* ---- Changes ---- */
 
@@ -258,7 +258,7 @@ static bool read_hints(struct hf_hub *hub, uint32_t slot)
     int got = 0;
 
     notice_start(hub, slot);
-    for (int n = 0; n < HINTS_PER_TURN; n++) {
+    for (int n = 0; n < HF_PRESENCE_HINTS; n++) {
         struct hf_follow *f;
 
         got = hf_hints_read(hints, &p->feeds[slot].next, &cid, &session);
@@ -315,9 +315,9 @@ static struct hf_presence_state *state_new(const struct hf_hub *hub)
 
 static void follow_free(struct hf_presence_state *p, struct hf_follow *f)
 {
-    p->bytes -= f->members.bytes;
+    p->bytes -= f->members.bytes + FOLLOW_BYTES;
     hf_presence_release(&f->members);
-    hf_presence_free_watch(f);
+    hf_presence_free_watch(p, f);
     hf_list_del(&f->idle);
     free(f);
 }
@@ -334,6 +334,16 @@ static struct hf_follow *idlest(const struct hf_presence_state *p)
     return hf_list_empty(&p->idle) ? NULL : HF_CONTAINER(p->idle.next, struct hf_follow, idle);
 }
 
+bool hf_presence_room(struct hf_hub *hub, size_t bytes)
+{
+    struct hf_presence_state *p = hub->presence;
+    struct hf_follow *f;
+
+    while (p->bytes + bytes > HF_PRESENCE_BYTES_MAX && (f = idlest(p)) != NULL)
+        unfollow(p, f);
+    return p->bytes + bytes <= HF_PRESENCE_BYTES_MAX;
+}
+
 static void forget_idle(struct hf_hub *hub)
 {
     struct hf_follow *f;
@@ -346,7 +356,7 @@ static struct hf_follow *follow_new(struct hf_hub *hub, hf_cid cid)
 {
     struct hf_presence_state *p = hub->presence;
     struct hf_channel *channel = (struct hf_channel *)(uintptr_t)place_of(hub, cid);
-    struct hf_follow *f = calloc(1, sizeof(*f));
+    struct hf_follow *f = hf_presence_room(hub, FOLLOW_BYTES) ? calloc(1, sizeof(*f)) : NULL;
 
     if (f == NULL || hf_map_put(&p->follows, cid, (uintptr_t)f, 0) < 0) {
         free(f);
@@ -354,6 +364,7 @@ static struct hf_follow *follow_new(struct hf_hub *hub, hf_cid cid)
     }
     if (p->follows.count == 1)
         begin_hints(hub);
+    p->bytes += FOLLOW_BYTES;
     f->cid = cid;
     hf_presence_init(&f->members, HF_PRESENCE_MEMBERS_MAX);
     hf_map_init(&f->places);

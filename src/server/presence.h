@@ -9,7 +9,9 @@
  * Events have no offsets and no queue for a connection: a channel's last HF_PRESENCE_EVENTS lie in the follow, encoded once, and each watcher has a place in them. Who falls further
  * behind is told that he must ask for the members again.
  *
- * What is bounded: HF_PRESENCE_* below. A channel with more members than that is not followed: questions are answered HF_ELIMIT, and watchers told so.
+ * What is bounded: HF_PRESENCE_* below. A channel with more members than that is not followed: questions are answered HF_ELIMIT, and watchers told so. Where there is no room, channels
+ * that are only asked about give way to others; where there are none of those, questions are answered HF_ENOMEM, and watchers told so; an event that finds no room is left out, and its
+ * watchers told to ask.
  */
 #ifndef HF_SERVER_PRESENCE_H
 #define HF_SERVER_PRESENCE_H
@@ -18,14 +20,24 @@
 #include "server/hub_state.h"
 
 enum {
-    HF_PRESENCE_MEMBERS_MAX = 65536,   /* of one channel. All of these are guesses. */
-    HF_PRESENCE_ANSWER_MAX = 10000,    /* members in one answer to a client */
-    HF_PRESENCE_BYTES_MAX = 256 << 20, /* what one worker keeps of members, all channels together */
-    HF_PRESENCE_FOLLOWS_MAX = 16384,   /* channels that one worker follows without a watcher */
+    HF_PRESENCE_MEMBERS_MAX = 65536, /* of one channel. All of these are guesses. */
+    HF_PRESENCE_ANSWER_MAX = 10000,  /* members in one answer to a client */
+    HF_PRESENCE_BYTES_MAX =
+        256 << 20, /* what one worker keeps of members, watchers and events, all channels together */
+    HF_PRESENCE_FOLLOWS_MAX = 16384, /* channels that one worker follows, those without a watcher give way */
+#ifndef HF_SIMULATION
     HF_PRESENCE_IDLE_MS = 60000,
     HF_PRESENCE_EVENTS = 256,  /* of a channel: as many wait for a watcher that is slow */
     HF_PRESENCE_LOOK = 4096,   /* sessions looked at in a turn: some half a millisecond */
     HF_PRESENCE_TELL = 256,    /* watchers told in a turn: as HF_SLICE_SUBS */
+    HF_PRESENCE_HINTS = 16384, /* of one worker read in a turn; what is left keeps until the next */
+#else                          /* Small, so that schedules of some seconds come to each bound. */
+    HF_PRESENCE_IDLE_MS = 4000,
+    HF_PRESENCE_EVENTS = 2,
+    HF_PRESENCE_LOOK = 3,
+    HF_PRESENCE_TELL = 2,
+    HF_PRESENCE_HINTS = 3,
+#endif
     HF_PRESENCE_ROUND_MS = 50, /* from one round of telling to the next, and a millisecond more for every */
     HF_PRESENCE_ROUND_WATCHERS = 20, /* so many watchers: each of n joins is told to n */
 };

@@ -42,7 +42,8 @@ struct hf_presence_state {
     struct hf_map follows; /* cid -> struct hf_follow * */
     struct hf_list idle;   /* the one asked longest ago first */
     struct hf_list telling;
-    size_t bytes;   /* of all their members */
+    size_t
+        bytes; /* of all of them, with members, watchers and events: at most HF_PRESENCE_BYTES_MAX, but for the last member */
     uint64_t looks; /* how many have come to their end */
     bool looking;
     uint64_t look_at; /* the place where it goes on */
@@ -62,9 +63,11 @@ void hf_presence_end_watch(struct hf_follow *f);
 void hf_presence_rounds(struct hf_hub *hub);
 /* When the next round is due. */
 uint64_t hf_presence_round_ms(const struct hf_hub *hub);
-void hf_presence_free_watch(struct hf_follow *f);
+void hf_presence_free_watch(struct hf_presence_state *p, struct hf_follow *f);
 
 /* ---- presence.c ---- */
+/* Whether so many bytes more may be kept; follows that nobody watches give way, those in state->idle. */
+bool hf_presence_room(struct hf_hub *hub, size_t bytes);
 /* The follow of a channel, made where there is none. NULL with HF_ENOMEM. */
 int hf_presence_follow(struct hf_hub *hub, hf_cid cid, struct hf_follow **out) HF_MUST_CHECK;
 #endif

@@ -15,14 +15,18 @@
 enum {
     WATCHERS_FIRST = 4,
     EVENT_BYTES_MAX = 64 << 10, /* one message: a name, a user, an info of a kilobyte, each byte escaped */
+    EVENTS_BYTES = HF_PRESENCE_EVENTS * sizeof(struct hf_presence_event),
+    WATCHER_BYTES = sizeof(struct hf_presence_watcher) + 48, /* with its place in a map that is half full */
 };
 
 /* ---- Events ---- */
 
-static void event_clear(struct hf_presence_event *e)
+static void event_clear(struct hf_presence_state *p, struct hf_presence_event *e)
 {
-    for (int encoding = 0; encoding < 2; encoding++)
+    for (int encoding = 0; encoding < 2; encoding++) {
+        p->bytes -= e->message[encoding].len;
         hf_buf_release(&e->message[encoding]);
+    }
 }
 
 static void event_make(const struct hf_hub *hub, const struct hf_follow *f, struct hf_presence_event *e,
@@ -44,6 +48,11 @@ static void event_make(const struct hf_hub *hub, const struct hf_follow *f, stru
         hf_buf_init(&e->message[encoding], EVENT_BYTES_MAX);
     (void)hf_json_encode(&e->message[HF_ENCODING_JSON], &m);
     (void)hf_binary_encode(&e->message[HF_ENCODING_BINARY], &m);
+    hub->presence->bytes += e->message[0].len + e->message[1].len;
+    if (hub->presence->bytes <= HF_PRESENCE_BYTES_MAX)
+        return;
+    event_clear(hub->presence, e); /* As without memory. */
+    e->message[0].failed = true;
 }
 
 static void to_be_told(struct hf_presence_state *p, struct hf_follow *f)
@@ -60,7 +69,7 @@ void hf_presence_tell(struct hf_hub *hub, struct hf_follow *f, const struct hf_p
     if (f->watcher_count == 0)
         return;
     e = &f->events[++f->newest % HF_PRESENCE_EVENTS];
-    event_clear(e);
+    event_clear(hub->presence, e);
     event_make(hub, f, e, m, joined);
     to_be_told(hub->presence, f);
 }
@@ -76,13 +85,17 @@ static void complain(struct hf_sub *s, enum hf_code code, const char *reason)
         code, reason);
 }
 
-static int watchers_grow(struct hf_follow *f)
+static int watchers_grow(struct hf_hub *hub, struct hf_follow *f)
 {
     uint32_t cap = f->watcher_cap == 0 ? WATCHERS_FIRST : f->watcher_cap * 2;
     struct hf_presence_watcher *more;
 
-    if (f->events == NULL)
+    if (!hf_presence_room(hub, WATCHER_BYTES + (f->events == NULL ? EVENTS_BYTES : 0)))
+        return HF_ENOMEM;
+    if (f->events == NULL) {
         f->events = calloc(HF_PRESENCE_EVENTS, sizeof(*f->events));
+        hub->presence->bytes += f->events == NULL ? 0 : EVENTS_BYTES;
+    }
     if (f->events == NULL)
         return HF_ENOMEM;
     if (f->watcher_count < f->watcher_cap)
@@ -95,20 +108,37 @@ static int watchers_grow(struct hf_follow *f)
     return 0;
 }
 
+/* It has no watcher: it may give way, and what watchers needed is free. */
+static void be_idle(struct hf_presence_state *p, struct hf_follow *f)
+{
+    for (int i = 0; f->events != NULL && i < HF_PRESENCE_EVENTS; i++)
+        event_clear(p, &f->events[i]);
+    p->bytes -= f->events == NULL ? 0 : EVENTS_BYTES;
+    free(f->events);
+    f->events = NULL;
+    hf_list_del(&f->idle);
+    hf_list_add_tail(&p->idle, &f->idle);
+}
+
 /* Returns 0, or why it cannot be. */
 static int begin_watch(struct hf_sub *s)
 {
+    struct hf_hub *hub = s->conn->hub;
     struct hf_follow *f;
-    int err = hf_presence_follow(s->conn->hub, s->topic->cid, &f);
+    int err = hf_presence_follow(hub, s->topic->cid, &f);
 
     if (err == 0)
         err = f->refused;
-    if (err == 0 && (watchers_grow(f) < 0 || hf_map_put(&f->places, (uintptr_t)s, f->watcher_count, 0) < 0))
-        err = HF_ENOMEM;
     if (err < 0)
         return err;
+    hf_list_del(&f->idle); /* It must not give way to itself. */
+    if (watchers_grow(hub, f) < 0 || hf_map_put(&f->places, (uintptr_t)s, f->watcher_count, 0) < 0) {
+        if (f->watcher_count == 0)
+            be_idle(hub->presence, f);
+        return HF_ENOMEM;
+    }
     f->watchers[f->watcher_count++] = (struct hf_presence_watcher){s, f->newest + 1};
-    hf_list_del(&f->idle);
+    hub->presence->bytes += WATCHER_BYTES;
     s->watches = true;
     return 0;
 }
@@ -132,12 +162,8 @@ static void watch_ended(struct hf_hub *hub, struct hf_follow *f)
     hf_list_del(&f->telling);
     f->left = 0;
     f->behind = false;
-    for (int i = 0; i < HF_PRESENCE_EVENTS; i++)
-        event_clear(&f->events[i]);
-    free(f->events);
-    f->events = NULL;
     f->asked_ms = hub->now.mono_ms;
-    hf_list_add_tail(&hub->presence->idle, &f->idle);
+    be_idle(hub->presence, f);
 }
 
 void hf_presence_unwatch(struct hf_sub *s)
@@ -153,6 +179,7 @@ void hf_presence_unwatch(struct hf_sub *s)
     place = (uint32_t)hf_map_get(&f->places, (uintptr_t)s)->a;
     hf_map_remove(&f->places, (uintptr_t)s);
     f->watchers[place] = f->watchers[--f->watcher_count];
+    hub->presence->bytes -= WATCHER_BYTES;
     if (place < f->watcher_count) {
         hf_map_get(&f->places, (uintptr_t)f->watchers[place].sub)->a = place;
         f->behind = f->behind || place < f->at; /* The round may have passed that place. */
@@ -189,10 +216,11 @@ void hf_presence_caught_up(struct hf_sub *s)
     f->watchers[hf_map_get(&f->places, (uintptr_t)s)->a].next = f->newest + 1;
 }
 
-void hf_presence_free_watch(struct hf_follow *f)
+void hf_presence_free_watch(struct hf_presence_state *p, struct hf_follow *f)
 {
     for (int i = 0; f->events != NULL && i < HF_PRESENCE_EVENTS; i++)
-        event_clear(&f->events[i]);
+        event_clear(p, &f->events[i]);
+    p->bytes -= (f->events == NULL ? 0 : EVENTS_BYTES) + (size_t)f->watcher_count * WATCHER_BYTES;
     free(f->events);
     free(f->watchers);
     hf_map_release(&f->places);

@@ -2,7 +2,7 @@
  * test_presence_hub.c - presence in whole hubs: members and events across workers, lost hints, slow watchers, and what the backend orders about sessions.
  */
 #include "server/hub.h"
-#include "server/presence.h"
+#include "server/presence_state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -542,6 +542,61 @@ static void an_order_takes_no_answer_of_the_client(void **state)
     assert_int_equal(result.code, HF_CODE_LIMIT);
 }
 
+/* ---- Bounds ---- */
+
+/* All that it takes is counted: watchers and events with their channel, and given back with them. */
+static void what_watching_takes_is_counted(void **state)
+{
+    struct peer *w = watcher(0), *m = member(1, "room");
+    const struct hf_presence_state *p = f->place.hub[0]->presence;
+    size_t with_event;
+
+    (void)state;
+    expect(w, event("join", m), 1);
+    with_event = p->bytes;
+    assert_true(with_event >
+                HF_PRESENCE_EVENTS * sizeof(struct hf_presence_event) + sizeof(struct hf_follow));
+    lose(w);
+    turns(50);
+    assert_true(p->bytes < with_event - HF_PRESENCE_EVENTS * sizeof(struct hf_presence_event));
+    turns(HF_PRESENCE_IDLE_MS);
+    assert_int_equal(p->follows.count, 0);
+    assert_int_equal(p->bytes, 0);
+}
+
+/* With all of it taken by channels that are watched, no more are followed; one that is only asked about gives way. */
+static void without_room_no_more_are_followed(void **state)
+{
+    struct peer *w = watcher(0), *m = member(1, "room"), *c = peer_new(0);
+    struct hf_presence_state *p = f->place.hub[0]->presence;
+    size_t taken;
+
+    (void)state;
+    (void)member(1, "hall");
+    (void)member(1, "lobby");
+    expect(w, event("join", m), 1);
+    say(c, "{\"type\":\"presence\",\"id\":\"1\",\"channel\":\"hall\"}");
+    expect(c, "\"type\":\"presence\"", 1);
+    assert_int_equal(p->follows.count, 2);
+    taken = HF_PRESENCE_BYTES_MAX - p->bytes;
+    p->bytes += taken;
+    say(c, "{\"type\":\"presence\",\"id\":\"2\",\"channel\":\"lobby\"}");
+    expect(c, "\"type\":\"presence\"", 2);
+    assert_int_equal(p->follows.count, 2); /* In the place of the hall. */
+    p->bytes += HF_PRESENCE_BYTES_MAX - p->bytes;
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"lobby\",\"presence\":true}");
+    expect(c, "\"code\":\"overloaded\"", 1);
+    say(c, "{\"type\":\"presence\",\"id\":\"3\",\"channel\":\"hall\"}");
+    expect(c, "\"type\":\"presence\"", 3);
+    p->bytes += HF_PRESENCE_BYTES_MAX - p->bytes + sizeof(struct hf_follow);
+    say(c, "{\"type\":\"presence\",\"id\":\"4\",\"channel\":\"lobby\"}");
+    expect(c, "\"code\":\"overloaded\"", 2);
+    lose(m);
+    m = member(1, "room");
+    expect(w, "\"code\":\"overloaded\",\"reason\":\"joins and leaves were left out", 1);
+    lose(w);
+}
+
 #define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -562,6 +617,8 @@ int main(void)
         HUB_TEST(a_parked_session_keeps_its_time),
         HUB_TEST(a_new_channel_by_order),
         HUB_TEST(an_order_takes_no_answer_of_the_client),
+        HUB_TEST(what_watching_takes_is_counted),
+        HUB_TEST(without_room_no_more_are_followed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
