@@ -547,63 +547,6 @@ static void history(struct hf_conn *c, const struct hf_msg *m)
     hf_buf_release(&out);
 }
 
-/* ---- Presence ---- */
-
-static void send_members(struct hf_conn *c, const struct hf_msg *m, const struct hf_presence *members)
-{
-    struct hf_msg answer = {.type = HF_MSG_PRESENCE,
-                            .has = HF_HAS_ID | HF_HAS_CHANNEL | HF_HAS_MEMBERS,
-                            .encoding = hf_conn_encoding(c),
-                            .id = m->id,
-                            .channel = m->channel};
-    struct hf_sub *s = hf_sub_find(c, m->channel);
-    struct hf_buf list, out;
-
-    hf_buf_init(&list, UINT32_MAX);
-    hf_buf_init(&out, UINT32_MAX);
-    hf_items_begin(&list, answer.encoding, HF_ITEMS_ARRAY);
-    for (uint32_t i = 0; members != NULL && i < members->count; i++)
-        hf_presence_put_member(&list, answer.encoding, members->list[i]);
-    hf_items_end(&list, answer.encoding, HF_ITEMS_ARRAY);
-    answer.members = hf_buf_str(&list);
-    if (list.failed || hf_conn_encode(c, &out, &answer) < 0) {
-        hf_send_error(c, m, HF_CODE_OVERLOADED, "the answer does not fit into memory now");
-    } else {
-        hf_buf_release(&list);
-        if (s != NULL)
-            hf_presence_caught_up(s);
-        hf_conn_send_encoded(c, hf_buf_str(&out));
-    }
-    hf_buf_release(&list);
-    hf_buf_release(&out);
-}
-
-/* Returns false where it must wait: the members are being looked for. */
-static bool presence(struct hf_conn *c, const struct hf_msg *m)
-{
-    const struct hf_presence *members = NULL;
-    struct hf_history h;
-    int err = 0;
-
-    if (!hf_rules_allow(c, HF_RIGHT_PRESENCE, m->channel)) {
-        send_forbidden(c, m, HF_RIGHT_PRESENCE);
-        return true;
-    }
-    hf_history_find(c->hub, m->channel, &h);
-    if (h.cid != 0) /* A channel that there is not has no members. */
-        err = hf_presence_members(c->hub, h.cid, &members);
-    if (err == HF_EAGAIN)
-        return false;
-    if (err == 0 && members != NULL && members->count > HF_PRESENCE_ANSWER_MAX)
-        hf_send_error(c, m, HF_CODE_LIMIT,
-                      "the channel has more members than an answer may have: ask the HTTP API for pages");
-    else if (err < 0)
-        hf_send_error(c, m, err == HF_ELIMIT ? HF_CODE_LIMIT : HF_CODE_OVERLOADED, hf_presence_refusal(err));
-    else
-        send_members(c, m, members);
-    return true;
-}
-
 static void bye(struct hf_conn *c)
 {
     if (!c->blocked && !hf_deliver_flush(c)) /* Answers that are due come before the end. */
@@ -650,7 +593,7 @@ bool hf_carry_out(struct hf_conn *c, const struct hf_msg *m, struct hf_stall *st
         history(c, m);
         break;
     case HF_MSG_PRESENCE:
-        return presence(c, m);
+        return hf_presence_question(c, m);
     case HF_MSG_BYE:
         bye(c);
         break;

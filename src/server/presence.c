@@ -308,6 +308,8 @@ static struct hf_presence_state *state_new(const struct hf_hub *hub)
     hf_map_init(&p->follows);
     hf_list_init(&p->idle);
     hf_list_init(&p->telling);
+    hf_list_init(&p->questions);
+    hf_map_init(&p->asking);
     hf_buf_init(&p->user, HF_USER_BYTES_MAX);
     hf_buf_init(&p->info, HF_INFO_BYTES_MAX);
     return p;
@@ -438,23 +440,31 @@ void hf_presence_turn(struct hf_hub *hub)
 {
     struct hf_presence_state *p = hub->presence;
 
-    if (p == NULL || p->follows.count == 0)
+    if (p == NULL)
         return;
-    (void)read_all_hints(hub);
-    look_on(hub);
-    hf_presence_rounds(hub);
-    forget_idle(hub);
+    if (p->follows.count > 0) {
+        (void)read_all_hints(hub);
+        look_on(hub);
+        hf_presence_rounds(hub);
+        forget_idle(hub);
+    }
+    hf_presence_answer(hub);
 }
 
 uint64_t hf_presence_deadline_ms(const struct hf_hub *hub)
 {
     const struct hf_presence_state *p = hub->presence;
+    uint64_t rounds_ms, answers_ms;
 
-    if (p == NULL || p->follows.count == 0)
+    if (p == NULL)
         return UINT64_MAX;
+    answers_ms = hf_presence_answer_ms(hub);
+    if (p->follows.count == 0)
+        return answers_ms;
     if (p->looking || p->feeds[hub->slot].next != atomic_load(&hf_region_hints(hub->region, hub->slot)->head))
         return hub->now.mono_ms;
-    return hf_presence_round_ms(hub);
+    rounds_ms = hf_presence_round_ms(hub);
+    return rounds_ms < answers_ms ? rounds_ms : answers_ms;
 }
 
 void hf_presence_free(struct hf_hub *hub)
@@ -467,6 +477,7 @@ void hf_presence_free(struct hf_hub *hub)
         if (p->follows.table[i].key != 0)
             follow_free(p, (struct hf_follow *)(uintptr_t)p->follows.table[i].a);
     hf_map_release(&p->follows);
+    hf_presence_free_questions(p);
     hf_buf_release(&p->user);
     hf_buf_release(&p->info);
     free(p->feeds);

@@ -38,7 +38,9 @@ enum {
     HF_PRESENCE_TELL = 2,
     HF_PRESENCE_HINTS = 3,
 #endif
-    HF_PRESENCE_ROUND_MS = 50, /* from one round of telling to the next, and a millisecond more for every */
+    HF_PRESENCE_QUESTIONS = 16, /* of one connection that wait for their answers */
+    HF_PRESENCE_ANSWERS = 16,   /* to those that waited, in a turn */
+    HF_PRESENCE_ROUND_MS = 50,  /* from one round of telling to the next, and a millisecond more for every */
     HF_PRESENCE_ROUND_WATCHERS = 20, /* so many watchers: each of n joins is told to n */
 };
 
@@ -62,6 +64,12 @@ const char *hf_presence_refusal(int err);
 /* Append a member to the list of a message `presence`, in that encoding. */
 void hf_presence_put_member(struct hf_buf *out, enum hf_encoding encoding,
                             const struct hf_presence_member *m);
+
+/*
+ * A client's `presence`: answered now, or in one of the next turns, when its members have been found; what comes behind it need not wait. Returns false where it must wait like any other
+ * message that is stalled: HF_PRESENCE_QUESTIONS of its connection wait already, or there is no memory.
+ */
+bool hf_presence_question(struct hf_conn *c, const struct hf_msg *m);
 
 /* ---- Watchers ---- */
 

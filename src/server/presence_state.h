@@ -52,6 +52,8 @@ struct hf_presence_state {
         uint32_t starts;
     } * feeds; /* of each worker's hints */
     struct hf_buf user, info;
+    struct hf_list questions; /* presence_question.c's: those that wait */
+    struct hf_map asking;     /* serial of a connection -> how many of its questions wait */
 };
 
 /* ---- presence_watch.c ---- */
@@ -64,6 +66,13 @@ void hf_presence_rounds(struct hf_hub *hub);
 /* When the next round is due. */
 uint64_t hf_presence_round_ms(const struct hf_hub *hub);
 void hf_presence_free_watch(struct hf_presence_state *p, struct hf_follow *f);
+
+/* ---- presence_question.c ---- */
+/* A turn's share of the questions that wait. */
+void hf_presence_answer(struct hf_hub *hub);
+/* When to look at them again; UINT64_MAX: none waits. */
+uint64_t hf_presence_answer_ms(const struct hf_hub *hub);
+void hf_presence_free_questions(struct hf_presence_state *p);
 
 /* ---- presence.c ---- */
 /* Whether so many bytes more may be kept; follows that nobody watches give way, those in state->idle. */

@@ -542,7 +542,72 @@ static void an_order_takes_no_answer_of_the_client(void **state)
     assert_int_equal(result.code, HF_CODE_LIMIT);
 }
 
-/* ---- Bounds ---- */
+/* ---- Questions that wait, and bounds ---- */
+
+/* Where the members must be looked for, the client's next messages are carried out meanwhile. */
+static void what_stands_behind_a_question_does_not_wait(void **state)
+{
+    struct peer *m = member(1, "room"), *c = peer_new(0);
+    const char *pong, *members;
+
+    (void)state;
+    say(c, "{\"type\":\"presence\",\"id\":\"q\",\"channel\":\"room\"}");
+    say(c, "{\"type\":\"ping\",\"id\":\"p\"}");
+    expect(c, "\"type\":\"presence\",\"id\":\"q\"", 1);
+    expect(c, entry(m), 1);
+    pong = strstr(text_of(c), "\"type\":\"pong\"");
+    members = strstr(text_of(c), "\"type\":\"presence\"");
+    assert_non_null(pong);
+    assert_true(pong < members);
+}
+
+/* Beyond so many its next ones wait, and all are answered; of one that is gone nothing is left. */
+static void many_questions_at_once(void **state)
+{
+    enum { QUESTIONS = 2 * HF_PRESENCE_QUESTIONS + 3 };
+    struct peer *c, *gone = peer_new(0);
+    char text[96];
+
+    (void)state;
+    (void)member(1, "room");
+    say(gone, "{\"type\":\"presence\",\"id\":\"q\",\"channel\":\"room\"}");
+    assert_int_equal(f->place.hub[0]->presence->asking.count, 1);
+    lose(gone);
+    turns(50);
+    assert_int_equal(f->place.hub[0]->presence->asking.count, 0);
+    c = peer_new(0);
+    turns(HF_PRESENCE_IDLE_MS); /* It is forgotten, and must be looked for anew. */
+    for (unsigned i = 0; i < QUESTIONS; i++) {
+        snprintf(text, sizeof(text), "{\"type\":\"presence\",\"id\":\"q%u\",\"channel\":\"room\"}", i);
+        say(c, text);
+    }
+    assert_int_equal(hf_map_get(&f->place.hub[0]->presence->asking, c->conn->serial)->a,
+                     HF_PRESENCE_QUESTIONS);
+    expect(c, "\"type\":\"presence\"", QUESTIONS);
+    for (unsigned i = 0; i < QUESTIONS; i++) {
+        snprintf(text, sizeof(text), "\"id\":\"q%u\"", i);
+        expect(c, text, 1);
+    }
+    assert_int_equal(f->place.hub[0]->presence->asking.count, 0);
+}
+
+/* A client that does not read gets no more of them into the server's memory than its output may have. */
+static void answers_wait_for_one_that_does_not_read(void **state)
+{
+    struct peer *m = member(1, "room"), *c = peer_new(0);
+
+    (void)state;
+    c->deaf = true;
+    say(c, "{\"type\":\"ping\"}");
+    turns(50);
+    assert_true(c->conn->blocked);
+    say(c, "{\"type\":\"presence\",\"id\":\"q\",\"channel\":\"room\"}");
+    turns(50);
+    assert_int_equal(f->place.hub[0]->presence->asking.count, 1);
+    c->deaf = false;
+    hf_hub_writable(c->conn, f->place.now);
+    expect(c, entry(m), 1);
+}
 
 /* All that it takes is counted: watchers and events with their channel, and given back with them. */
 static void what_watching_takes_is_counted(void **state)
@@ -617,6 +682,9 @@ int main(void)
         HUB_TEST(a_parked_session_keeps_its_time),
         HUB_TEST(a_new_channel_by_order),
         HUB_TEST(an_order_takes_no_answer_of_the_client),
+        HUB_TEST(what_stands_behind_a_question_does_not_wait),
+        HUB_TEST(many_questions_at_once),
+        HUB_TEST(answers_wait_for_one_that_does_not_read),
         HUB_TEST(what_watching_takes_is_counted),
         HUB_TEST(without_room_no_more_are_followed),
     };
