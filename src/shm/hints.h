@@ -23,7 +23,11 @@
 #include <stdint.h>
 
 /* 64 KiB for each worker that ever gives one: a reader that looks once a turn is overtaken by four thousand changes of one worker in it. A guess. */
+#ifndef HF_SIMULATION
 enum { HF_HINTS = 4096 };
+#else /* Few, so that a reader that is held up is overtaken. */
+enum { HF_HINTS = 8 };
+#endif
 
 struct hf_hint {
     _Atomic uint64_t cid;     /* the channel: hf_cid */

@@ -106,7 +106,10 @@ static void tell_stats(const struct sim_stats *s)
 /* What the clients were told about their states, and why. */
 static void tell_states(const struct sim_stats *s)
 {
-    printf("# questions about members answered %" PRIu64 "\n", s->asked);
+    printf("# questions about members answered %" PRIu64 ", followers told of members %" PRIu64
+           ", joins %" PRIu64 ", leaves %" PRIu64 ", that events were left out %" PRIu64
+           ", orders carried out %" PRIu64 "\n",
+           s->asked, s->member_lists, s->joins, s->leaves, s->left_out, s->orders);
     printf("# moves %" PRIu64 ", outages %" PRIu64 ", drains %" PRIu64 ", thefts %" PRIu64
            ", connections made ahead %" PRIu64 "\n# states",
            s->moves, s->outages, s->drains, s->thefts, s->made_ahead);
@@ -168,6 +171,8 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
     case SIM_EVERYTHING:
         if (s->asked < s->schedules)
             return "too few asked for members";
+        if (s->joins < s->schedules || s->leaves < s->schedules || s->orders == 0 || s->left_out == 0)
+            return "too few came and went";
         return s->carry_records == 0 || s->preemptions == 0 ? "too little of it" : NULL;
     case SIM_GROUPS:
         break;

@@ -32,7 +32,7 @@ static enum sim_side other(enum sim_side side)
 static void notify(struct sim *sim, struct sim_conn *c, enum sim_side side)
 {
     if (side == SIM_CLIENT && c->client_open)
-        sim_client_poke(sim, c->client);
+        sim_actor_poke(c->peer, sim->now_ms + sim_between(sim, 0, 1));
     if (side == SIM_SERVER && (c->server_open || !c->accepted))
         sim_worker_poke(c->worker);
 }
@@ -159,7 +159,15 @@ static void conn_act(struct sim *sim, void *self)
 
 /* ---- What the two sides do ---- */
 
-struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigned slot, uint32_t attempt)
+static void lay_pipe(const struct sim *sim, struct sim_pipe *p)
+{
+    hf_buf_init(&p->bytes, 2 * (size_t)PIPE_BYTES_MAX);
+    p->bytes_max = sim->settling ? PIPE_BYTES_MAX : sim->options.pipe_bytes;
+    p->rate = PIPE_BYTES_MAX;
+    p->cut_at = SIM_NEVER;
+}
+
+static struct sim_conn *conn_new(struct sim *sim, struct sim_actor *peer)
 {
     struct sim_conn *c = calloc(1, sizeof(*c));
     uint32_t i = 0;
@@ -168,21 +176,14 @@ struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigne
         i++;
     hf_assert(c != NULL && i < SIM_CONNS_MAX);
     sim->conns[i] = c;
-    c->client = client;
-    c->slot = slot;
-    c->attempt = attempt;
+    c->peer = peer;
     c->client_open = true;
     c->worker = &sim->workers[sim_between(sim, 0, sim->options.workers - 1)];
     c->connect_at_ms = sim->now_ms + sim_between(sim, 0, sim->options.delay_ms_max);
     for (int side = 0; side < 2; side++) {
-        struct sim_pipe *p = &c->pipe[side];
-
-        hf_buf_init(&p->bytes, 2 * (size_t)PIPE_BYTES_MAX);
-        p->bytes_max = sim->settling ? PIPE_BYTES_MAX : sim->options.pipe_bytes;
-        p->rate = PIPE_BYTES_MAX;
-        p->cut_at = SIM_NEVER;
+        lay_pipe(sim, &c->pipe[side]);
         if (!sim->settling && sim->options.slow && sim_chance(sim, 30))
-            p->bytes_max = (uint32_t)sim_between(sim, 100, 4000);
+            c->pipe[side].bytes_max = (uint32_t)sim_between(sim, 100, 4000);
     }
     if (!sim->settling && sim->options.cuts && sim_chance(sim, 12))
         c->pipe[sim_between(sim, 0, 1)].cut_at = sim_between(sim, 1, LOST_HEAD_BYTES);
@@ -192,16 +193,36 @@ struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigne
         c->accepted = true;
         sim->stats->refused_connects++;
     }
+    sim_actor_add(sim, &c->actor, conn_act, c);
+    schedule(c);
+    sim->stats->connections++;
+    return c;
+}
+
+struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigned slot, uint32_t attempt)
+{
+    struct sim_conn *c = conn_new(sim, &client->driver);
+
+    c->client = client;
+    c->slot = slot;
+    c->attempt = attempt;
     if (client->unreachable_until_ms > sim->now_ms) {
         c->refused = c->accepted = true;
         if (sim_chance(sim, 50)) /* Else there is not even a route. */
             c->connect_at_ms = sim->now_ms + HANG_MS;
+        schedule(c);
     }
-    sim_tell(sim, "conn %u: client %u slot %u attempt %u to worker %u%s", i, client->index, slot, attempt,
-             c->worker->slot, c->refused ? ", to be refused" : "");
-    sim_actor_add(sim, &c->actor, conn_act, c);
-    schedule(c);
-    sim->stats->connections++;
+    sim_tell(sim, "conn %u: client %u slot %u attempt %u to worker %u%s", index_of(sim, c), client->index,
+             slot, attempt, c->worker->slot, c->refused ? ", to be refused" : "");
+    return c;
+}
+
+struct sim_conn *sim_connect_by(struct sim *sim, struct sim_actor *peer, const char *name)
+{
+    struct sim_conn *c = conn_new(sim, peer);
+
+    sim_tell(sim, "conn %u: %s to worker %u%s", index_of(sim, c), name, c->worker->slot,
+             c->refused ? ", to be refused" : "");
     return c;
 }
 

@@ -42,8 +42,9 @@ struct sim_pipe {
 
 struct sim_conn {
     struct sim_actor actor;
-    struct sim_pipe pipe[2]; /* to the server, to the client */
-    struct sim_client *client;
+    struct sim_pipe pipe[2];   /* to the server, to the client */
+    struct sim_actor *peer;    /* who is poked when something comes for the client's side */
+    struct sim_client *client; /* NULL: a follower's */
     struct sim_worker *worker; /* on whose port it lies */
     unsigned slot;             /* of the client's session */
     uint32_t attempt;
@@ -57,6 +58,8 @@ struct sim_conn {
 
 /* Connect to some worker's port. */
 struct sim_conn *sim_connect(struct sim *sim, struct sim_client *client, unsigned slot, uint32_t attempt);
+/* The same for somebody without a client's session; name: for the trace. */
+struct sim_conn *sim_connect_by(struct sim *sim, struct sim_actor *peer, const char *name);
 /* Write as socket calls do: returns how many bytes are taken, 0: none now, -1: the connection is broken. */
 long sim_conn_write(struct sim *sim, struct sim_conn *c, enum sim_side side, const void *data, size_t len);
 /* Whether there is something to read, and then its size. */

@@ -2,6 +2,7 @@
 
 #include "server/hub_state.h"
 #include "sim/client.h"
+#include "sim/follower.h"
 #include "sim/oracle.h"
 #include "sim/sim.h"
 
@@ -124,7 +125,7 @@ static bool hub_at_rest(struct hf_hub *hub)
 
 static uint32_t live_clients(const struct sim *sim)
 {
-    uint32_t count = 0;
+    uint32_t count = sim_followers_connected(sim);
 
     for (uint32_t i = 0; i < sim->options.clients; i++)
         count += !sim->clients[i]->ended;
@@ -243,7 +244,7 @@ static void check_record(void *ctx, struct hf_record *r, hf_ref ref)
 
 static void check_gauges(struct sim *sim)
 {
-    uint64_t subscriptions = 0, conns = 0, expected = 0;
+    uint64_t subscriptions = 0, conns = 0, expected = sim_followers_subscriptions(sim);
 
     for (uint32_t slot = 0; slot < sim->options.workers; slot++) {
         const struct hf_counters *c = &sim->region.slots[slot].counters;

@@ -4,8 +4,10 @@
 #include "sim/asker.h"
 #include "sim/backend.h"
 #include "sim/client.h"
+#include "sim/follower.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
+#include "sim/orderer.h"
 #include "sim/roaming.h"
 #include "sim/shared.h"
 #include "sim/thief.h"
@@ -188,6 +190,7 @@ static void draw_options(struct sim *sim)
     o->clients = (uint32_t)sim_between(sim, 2, SIM_CLIENTS_MAX);
     o->backends = (uint32_t)sim_between(sim, 0, SIM_BACKENDS_MAX);
     o->channels = (uint32_t)sim_between(sim, 1, SIM_CHANNELS_MAX);
+    o->followers = (uint32_t)sim_between(sim, 1, SIM_FOLLOWERS_MAX);
     /* Without a network a probe comes each half minute only. */
     o->fault_ms = g == SIM_ROAMING ? sim_between(sim, 10000, 80000) : sim_between(sim, 2000, 8000);
     o->delay_ms_max = sim_between(sim, 0, sim_chance(sim, 20) ? 300 : 40);
@@ -360,7 +363,8 @@ static bool at_rest(struct sim *sim, const char **why)
             return false;
     if (!sim_oracle_caught_up(sim, why))
         return false;
-    return sim_shared_settled(sim, why) && sim_asker_settled(sim, why);
+    return sim_followers_settled(sim, why) && sim_shared_settled(sim, why) && sim_orderer_settled(sim, why) &&
+           sim_asker_settled(sim, why);
 }
 
 static void begin_settling(struct sim *sim)
@@ -371,6 +375,7 @@ static void begin_settling(struct sim *sim)
         sim->workers[i].crash_in = sim->workers[i].stalled_until_ms = 0;
     sim_network_heal(sim);
     sim_clients_settle(sim);
+    sim_followers_settle(sim);
     sim_thieves_settle(sim);
 }
 
@@ -424,10 +429,13 @@ static void begin(struct sim *sim, uint64_t seed, bool trace, struct sim_stats *
     draw_options(sim);
     lay_out(sim);
     sim_oracle_start(sim);
+    sim_members_start(sim);
     sim_workers_start(sim);
     sim_backends_start(sim);
     sim_asker_start(sim);
     sim_clients_start(sim);
+    sim_orderer_start(sim);
+    sim_followers_start(sim);
     sim_actor_add(sim, &sim->chaos, chaos_act, sim);
     sim->chaos.at_ms = START_MS + sim_spread(sim, sim->options.fault_mean_ms);
 }
@@ -459,6 +467,9 @@ static void end(struct sim *sim)
     sim_clients_free(sim);
     sim_backends_free(sim);
     sim_asker_free(sim);
+    sim_orderer_free(sim);
+    sim_followers_free(sim);
+    sim_members_free(sim);
     for (uint32_t slot = 0; slot < sim->options.workers; slot++)
         sim_worker_finish(&sim->workers[slot]);
     sim_network_free(sim);

@@ -12,6 +12,8 @@
  *   client.c    client sessions and their applications                backend.c  the publisher behind the HTTP API
  *   roaming.c   what happens to a client's machine               thief.c    somebody else with a client's ticket
  *   asker.c     who asks for the members of channels
+ *   follower.c  who follows the members of channels by joins and leaves   members.c  what of that is true
+ *   orderer.c   the backend's orders about sessions
  *   states.c    what clients promise about their states, checked after each step
  *   store.c     what a client's dead process leaves to the next
  */
@@ -35,6 +37,7 @@ enum {
     SIM_CLIENTS_MAX = 5,
     SIM_BACKENDS_MAX = 2,
     SIM_THIEVES_MAX = 2,
+    SIM_FOLLOWERS_MAX = 3,
     SIM_PUBLISHERS_MAX = SIM_CLIENTS_MAX + SIM_BACKENDS_MAX,
     SIM_CHANNELS_MAX = 6,
     SIM_CONNS_MAX = 64,
@@ -68,7 +71,7 @@ enum sim_group {
 /* What a schedule consists of; drawn from its seed. */
 struct sim_options {
     enum sim_group group;
-    uint32_t workers, clients, backends, channels;
+    uint32_t workers, clients, backends, channels, followers;
     uint64_t fault_ms;     /* how long the faults and the applications go on */
     uint64_t delay_ms_max; /* of a piece of data on its way */
     uint32_t pipe_bytes; /* that a connection takes in one direction before its writer is blocked; at most */
@@ -86,8 +89,8 @@ struct sim_stats {
     uint64_t delivered_raw, delivered_base64; /* of those that were published as bytes */
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, asked, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full,
-        stalls, repeated, keys, made_ahead, moves, outages, drains, thefts, deaths,
-        successions; /* successions: with publishes that a dead client left */
+        stalls, repeated, keys, made_ahead, moves, outages, drains, thefts, deaths, member_lists, joins,
+        leaves, left_out, orders, successions; /* successions: with publishes that a dead client left */
     uint64_t states[HF_CLIENT_STATE_COUNT],
         causes[HF_BY_CLOSED + 1]; /* of clients: how often each was told */
 };
@@ -111,7 +114,7 @@ struct sim {
     struct sim_worker workers[SIM_WORKERS_MAX];
 
     struct sim_actor *actors[SIM_WORKERS_MAX * 2 + (SIM_CLIENTS_MAX + SIM_THIEVES_MAX) * 2 +
-                             SIM_BACKENDS_MAX + SIM_CONNS_MAX + 3];
+                             SIM_BACKENDS_MAX + SIM_FOLLOWERS_MAX + SIM_CONNS_MAX + 4];
     uint32_t actor_count;
     struct sim_actor chaos;
 
@@ -121,6 +124,8 @@ struct sim {
     uint32_t thief_count;
     struct sim_backend *backends[SIM_BACKENDS_MAX];
     struct sim_asker *asker;
+    struct sim_orderer *orderer;
+    struct sim_follower *followers[SIM_FOLLOWERS_MAX];
     struct sim_oracle *oracle;
 };
 

@@ -5,8 +5,10 @@
 #include "shm/crash.h"
 #include "sim/asker.h"
 #include "sim/backend.h"
+#include "sim/members.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
+#include "sim/orderer.h"
 #include "sim/shared.h"
 #include "sim/sim.h"
 
@@ -185,6 +187,8 @@ void hf_crash_point(const char *place)
         sim_oracle_committed(w->sim);
     if (strcmp(place, "log:taken") == 0)
         sim_oracle_taken(w->sim);
+    if (strcmp(place, "presence:changed") == 0)
+        sim_members_observe(w->sim);
     sim_points_on(before);
     if (w->crash_named && w->crash_in > 0 && place_class(place) == w->crash_class && --w->crash_in == 0) {
         places[i].died++;
@@ -295,7 +299,7 @@ static bool has_work(const struct sim_worker *w)
                                sim_conn_end(w->sim, c, SIM_SERVER) != SIM_END_NONE))
             return true;
     }
-    return w->asks != NULL || w->asked_presence != NULL;
+    return w->asks != NULL || w->asked_presence != NULL || w->ordered != NULL;
 }
 
 static void accept_conn(struct sim_worker *w, struct sim_conn *c)
@@ -434,6 +438,12 @@ static void be_worker(void *ctx)
             w->asked_presence = NULL;
             sim_asker_ask(a, w->hub);
         }
+        if (w->ordered != NULL) {
+            struct sim_orderer *o = w->ordered;
+
+            w->ordered = NULL;
+            sim_orderer_order(o, w->hub);
+        }
         obey_supervisor(w);
         hf_hub_turn(w->hub, w->now);
         before = sim_points_off();
@@ -452,6 +462,7 @@ static void died(struct sim_worker *w)
     w->hub = NULL;
     w->asks = NULL;
     w->asked_presence = NULL;
+    w->ordered = NULL;
     w->phase = SIM_WORKER_ZOMBIE;
     w->waiting = w->dying = w->drains = w->draining = w->closes = w->closed = false;
     w->crash_in = 0;
@@ -460,6 +471,8 @@ static void died(struct sim_worker *w)
     sim_network_worker_died(sim, w);
     sim_backends_worker_died(sim, w);
     sim_asker_worker_died(sim, w);
+    sim_orderer_worker_died(sim, w);
+    sim_members_observe(sim);
     w->supervisor.at_ms = sim->now_ms + sim_between(sim, 0, REAP_MS_MAX);
 }
 
@@ -499,6 +512,8 @@ static void worker_act(struct sim *sim, void *self)
     w->actor.at_ms = sim->now_ms + (sim_chance(sim, 3) ? sim_between(sim, 0, 100) : sim_between(sim, 0, 2));
     if (!sim_fiber_resume(&w->fiber))
         died(w);
+    else
+        sim_members_observe(sim);
 }
 
 static void start(struct sim_worker *w)

@@ -20,6 +20,7 @@
 struct sim;
 struct sim_asker;
 struct sim_backend;
+struct sim_orderer;
 
 /*
  * DEAD    -> RUNNING  the supervisor starts a worker (its hub is made by its own fiber)
@@ -52,6 +53,7 @@ struct sim_worker {
     bool closes, closed;              /* it is to close what is left; it was told so */
     struct sim_backend *asks;         /* of the backend: to be called in the next turn */
     struct sim_asker *asked_presence; /* likewise */
+    struct sim_orderer *ordered;
 };
 
 void sim_workers_start(struct sim *sim);
