@@ -74,7 +74,7 @@ static bool same(const struct hf_presence_member *m, struct hf_str user, struct 
            (info.len == 0 || memcmp(m->text + m->user_len, info.data, info.len) == 0);
 }
 
-/* Its user or info have changed: another one in its place, with the same marks. */
+/* Its user or info have changed: another one in its place, with the same mark. */
 static int replace(struct hf_presence *p, struct hf_presence_member **place, struct hf_str user,
                    struct hf_str info)
 {
@@ -82,8 +82,7 @@ static int replace(struct hf_presence *p, struct hf_presence_member **place, str
 
     if (m == NULL)
         return HF_ENOMEM;
-    m->seen = (*place)->seen;
-    m->told = (*place)->told;
+    m->look = (*place)->look;
     p->bytes += bytes_of(m) - bytes_of(*place);
     free(*place);
     *place = m;
@@ -110,28 +109,37 @@ int hf_presence_put(struct hf_presence *p, uint64_t session, struct hf_str user,
         free(m);
         return HF_ENOMEM;
     }
+    m->look = p->look - 1;
     *out = m;
     return 1;
+}
+
+static void move(struct hf_presence *p, uint32_t from, uint32_t to)
+{
+    p->list[to] = p->list[from];
+    hf_map_get(&p->index, p->list[to]->session)->a = to;
 }
 
 struct hf_presence_member *hf_presence_take(struct hf_presence *p, uint64_t session)
 {
     const struct hf_map_entry *e = hf_map_get(&p->index, session);
-    struct hf_presence_member *m, *last;
-    uint64_t place;
+    struct hf_presence_member *m;
+    uint32_t place;
 
     if (e == NULL)
         return NULL;
-    place = e->a;
+    place = (uint32_t)e->a;
     m = p->list[place];
     hf_map_remove(&p->index, session);
-    last = p->list[--p->count];
-    if (last != m) {
-        p->list[place] = last;
-        hf_map_get(&p->index, last->session)->a = place;
-        if (place < p->unseen_at) /* It had not been looked at, and its new place has been passed. */
-            p->unseen_at = (uint32_t)place;
+    if (place < p->unseen_at) { /* What the walk has not come to must not get behind it. */
+        p->unseen_at--;
+        if (place != p->unseen_at)
+            move(p, p->unseen_at, place);
+        place = p->unseen_at;
     }
+    p->count--;
+    if (place != p->count)
+        move(p, p->count, place);
     p->bytes -= bytes_of(m);
     return m;
 }
@@ -140,8 +148,7 @@ struct hf_presence_member *hf_presence_take(struct hf_presence *p, uint64_t sess
 
 void hf_presence_look_begin(struct hf_presence *p)
 {
-    for (uint32_t i = 0; i < p->count; i++)
-        p->list[i]->seen = false;
+    p->look++;
 }
 
 void hf_presence_unseen_begin(struct hf_presence *p)
@@ -149,13 +156,14 @@ void hf_presence_unseen_begin(struct hf_presence *p)
     p->unseen_at = 0;
 }
 
-struct hf_presence_member *hf_presence_unseen(struct hf_presence *p)
+struct hf_presence_member *hf_presence_unseen(struct hf_presence *p, uint32_t *steps)
 {
-    while (p->unseen_at < p->count) {
+    for (; p->unseen_at<p->count && * steps> 0; --*steps) {
         struct hf_presence_member *m = p->list[p->unseen_at++];
 
-        if (!m->seen) {
-            m->seen = true;
+        if (m->look != p->look) {
+            --*steps;
+            hf_presence_see(p, m);
             return m;
         }
     }

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FOLLOW_BYTES = sizeof(struct hf_follow) + 48 /* with its place in a map that is half full */ };
+enum {
+    FOLLOW_BYTES = sizeof(struct hf_follow) + 48, /* with its place in a map that is half full */
+    GROWN_PER_LOOK = 8, /* so many places of a table cost as much as a look at a session */
+};
 
 /* ---- Changes ---- */
 
@@ -104,29 +107,31 @@ static void refuse(struct hf_presence_state *p, struct hf_follow *f, int err)
     p->bytes -= f->members.bytes;
     hf_presence_release(&f->members);
     f->refused = err;
+    hf_list_del(&f->ending);
     hf_presence_end_watch(f);
 }
 
-/* is_member() has said so. hinted: it has come since we follow the channel; else it was found in a look. */
+/*
+ * is_member() has said so. hinted: it has come since we follow the channel; else it was found in a look, and in the first one nobody has been told of anybody yet.
+ */
 static void found(struct hf_hub *hub, struct hf_follow *f, uint64_t session, bool hinted)
 {
     struct hf_presence_state *p = hub->presence;
-    size_t before = f->members.bytes;
+    size_t before = f->members.bytes, cap = f->members.index.cap;
     struct hf_presence_member *m;
     int err = hf_presence_put(&f->members, session, hf_buf_str(&p->user), hf_buf_str(&p->info), &m);
 
     p->bytes += f->members.bytes - before;
+    p->grown += f->members.index.cap != cap ? f->members.index.cap : 0;
     if (err >= 0 && p->bytes > HF_PRESENCE_BYTES_MAX)
         err = HF_ENOMEM;
     if (err < 0) {
         refuse(p, f, err);
         return;
     }
-    m->seen = true;
-    if (m->told || (!hinted && !f->whole))
-        return;
-    m->told = true;
-    hf_presence_tell(hub, f, m, true);
+    hf_presence_see(&f->members, m);
+    if (err == 1 && (hinted || f->whole))
+        hf_presence_tell(hub, f, m, true);
 }
 
 static void gone(struct hf_hub *hub, struct hf_follow *f, uint64_t session)
@@ -152,9 +157,15 @@ static void look_at(struct hf_hub *hub, struct hf_follow *f, uint64_t session)
 
 /* ---- Looks through the table ---- */
 
+/* Whether a look has still to find its members. */
+static bool is_looked_for(const struct hf_presence_state *p, const struct hf_follow *f)
+{
+    return f->refused == 0 && f->needs > p->looks;
+}
+
 static bool is_right(const struct hf_presence_state *p, const struct hf_follow *f)
 {
-    return f->needs <= p->looks;
+    return f->needs <= p->looks && hf_list_empty(&f->ending);
 }
 
 /* What we have may be wrong: a whole look from now on. One that is under way has passed some. */
@@ -162,37 +173,49 @@ static void look_anew(struct hf_presence_state *p, struct hf_follow *f)
 {
     f->needs = p->looks + 1 + (p->looking && p->look_at > 0);
     p->looking = true;
+    hf_list_del(&f->ending);
     hf_presence_look_begin(&f->members);
 }
 
-static void end_look_of(struct hf_hub *hub, struct hf_follow *f)
+/* All that there are have been seen: those who were not are to go. */
+static void begin_end(struct hf_presence_state *p, struct hf_follow *f)
 {
-    struct hf_presence_member *m;
-
     hf_presence_unseen_begin(&f->members);
-    while ((m = hf_presence_unseen(&f->members)) != NULL)
-        if (!is_member(hub, m->session, f->cid))
-            gone(hub, f, m->session);
-    for (uint32_t i = 0; !f->whole && i < f->members.count; i++)
-        f->members.list[i]->told = true;
-    f->whole = true;
+    hf_list_add_tail(&p->ending, &f->ending);
 }
 
-static void end_look(struct hf_hub *hub)
+static void end_look(struct hf_presence_state *p)
 {
-    struct hf_presence_state *p = hub->presence;
-
     p->looks++;
     p->looking = false;
     p->look_at = 0;
     for (size_t i = 0; i < p->follows.cap; i++) {
         struct hf_follow *f = (struct hf_follow *)(uintptr_t)p->follows.table[i].a;
 
-        if (p->follows.table[i].key == 0 || f->refused != 0)
+        if (p->follows.table[i].key == 0)
             continue;
-        if (f->needs == p->looks)
-            end_look_of(hub, f);
-        p->looking = p->looking || !is_right(p, f);
+        if (f->refused == 0 && f->needs == p->looks)
+            begin_end(p, f);
+        p->looking = p->looking || is_looked_for(p, f);
+    }
+}
+
+/* A turn's share of the ends of looks. */
+static void end_on(struct hf_hub *hub)
+{
+    struct hf_presence_state *p = hub->presence;
+    uint32_t steps = HF_PRESENCE_END;
+
+    while (steps > 0 && !hf_list_empty(&p->ending)) {
+        struct hf_follow *f = HF_CONTAINER(p->ending.next, struct hf_follow, ending);
+        const struct hf_presence_member *m = hf_presence_unseen(&f->members, &steps);
+
+        if (m != NULL && !is_member(hub, m->session, f->cid))
+            gone(hub, f, m->session);
+        if (m != NULL || steps == 0)
+            continue;
+        f->whole = true;
+        hf_list_del(&f->ending);
     }
 }
 
@@ -208,20 +231,22 @@ static void look_at_session(struct hf_hub *hub, const struct hf_session *s)
         hf_cid cid = atomic_load_explicit(&cell->cid, memory_order_relaxed) & HF_SUB_CID;
         struct hf_follow *f = cid == 0 ? NULL : hf_map_ptr(&p->follows, cid);
 
-        if (f != NULL && f->refused == 0 && !is_right(p, f) && is_member(hub, number, cid))
+        if (f != NULL && is_looked_for(p, f) && is_member(hub, number, cid))
             found(hub, f, number, false);
     }
 }
 
+/* Channels that grow alike outgrow their tables together: what that takes is part of the turn's share. */
 static void look_on(struct hf_hub *hub)
 {
     struct hf_presence_state *p = hub->presence;
 
-    for (int looked = 0; p->looking && looked < HF_PRESENCE_LOOK; looked++) {
+    p->grown = 0;
+    for (size_t looked = 0; p->looking && looked + p->grown / GROWN_PER_LOOK < HF_PRESENCE_LOOK; looked++) {
         const struct hf_session *s = hf_sessions_next(&hub->sessions, &p->look_at);
 
         if (s == NULL)
-            end_look(hub);
+            end_look(p);
         else
             look_at_session(hub, s);
     }
@@ -308,6 +333,7 @@ static struct hf_presence_state *state_new(const struct hf_hub *hub)
     hf_map_init(&p->follows);
     hf_list_init(&p->idle);
     hf_list_init(&p->telling);
+    hf_list_init(&p->ending);
     hf_list_init(&p->questions);
     hf_map_init(&p->asking);
     hf_buf_init(&p->user, HF_USER_BYTES_MAX);
@@ -321,6 +347,7 @@ static void follow_free(struct hf_presence_state *p, struct hf_follow *f)
     hf_presence_release(&f->members);
     hf_presence_free_watch(p, f);
     hf_list_del(&f->idle);
+    hf_list_del(&f->ending);
     free(f);
 }
 
@@ -371,6 +398,7 @@ static struct hf_follow *follow_new(struct hf_hub *hub, hf_cid cid)
     hf_presence_init(&f->members, HF_PRESENCE_MEMBERS_MAX);
     hf_map_init(&f->places);
     hf_list_init(&f->telling);
+    hf_list_init(&f->ending);
     hf_list_init(&f->idle);
     hf_list_add_tail(&p->idle, &f->idle);
     atomic_store(&hub->region->header->followed, 1);
@@ -414,7 +442,8 @@ void hf_presence_put_member(struct hf_buf *out, enum hf_encoding encoding, const
     hf_items_put_member(out, encoding, &item);
 }
 
-int hf_presence_members(struct hf_hub *hub, hf_cid cid, const struct hf_presence **members)
+int hf_presence_members(struct hf_hub *hub, hf_cid cid, enum hf_presence_asker asker,
+                        const struct hf_presence **members)
 {
     struct hf_follow *f;
     int err = hf_presence_follow(hub, cid, &f);
@@ -425,8 +454,11 @@ int hf_presence_members(struct hf_hub *hub, hf_cid cid, const struct hf_presence
         return HF_EAGAIN;
     if (f->refused != 0)
         return f->refused;
+    if (!is_right(hub->presence, f) || hub->presence->listed[asker] >= HF_PRESENCE_LISTED)
+        return HF_EAGAIN;
+    hub->presence->listed[asker] += f->members.count;
     *members = &f->members;
-    return is_right(hub->presence, f) ? 0 : HF_EAGAIN;
+    return 0;
 }
 
 /* ---- The hub's ---- */
@@ -442,9 +474,11 @@ void hf_presence_turn(struct hf_hub *hub)
 
     if (p == NULL)
         return;
+    p->listed[HF_PRESENCE_CLIENT] = p->listed[HF_PRESENCE_BACKEND] = 0;
     if (p->follows.count > 0) {
         (void)read_all_hints(hub);
         look_on(hub);
+        end_on(hub);
         hf_presence_rounds(hub);
         forget_idle(hub);
     }
@@ -461,7 +495,8 @@ uint64_t hf_presence_deadline_ms(const struct hf_hub *hub)
     answers_ms = hf_presence_answer_ms(hub);
     if (p->follows.count == 0)
         return answers_ms;
-    if (p->looking || p->feeds[hub->slot].next != atomic_load(&hf_region_hints(hub->region, hub->slot)->head))
+    if (p->looking || !hf_list_empty(&p->ending) ||
+        p->feeds[hub->slot].next != atomic_load(&hf_region_hints(hub->region, hub->slot)->head))
         return hub->now.mono_ms;
     rounds_ms = hf_presence_round_ms(hub);
     return rounds_ms < answers_ms ? rounds_ms : answers_ms;

@@ -27,15 +27,20 @@ enum {
     HF_PRESENCE_FOLLOWS_MAX = 16384, /* channels that one worker follows, those without a watcher give way */
 #ifndef HF_SIMULATION
     HF_PRESENCE_IDLE_MS = 60000,
-    HF_PRESENCE_EVENTS = 256,  /* of a channel: as many wait for a watcher that is slow */
-    HF_PRESENCE_LOOK = 4096,   /* sessions looked at in a turn: some half a millisecond */
-    HF_PRESENCE_TELL = 256,    /* watchers told in a turn: as HF_SLICE_SUBS */
+    HF_PRESENCE_EVENTS = 256, /* of a channel: as many wait for a watcher that is slow */
+    HF_PRESENCE_LOOK = 4096,  /* sessions looked at in a turn: some half a millisecond */
+    HF_PRESENCE_END = 16384,  /* members looked at for those who have gone, at the end of a look, in a turn */
+    HF_PRESENCE_LISTED =
+        16384,              /* members in answers of a turn, beyond which the next waits: some milliseconds */
+    HF_PRESENCE_TELL = 256, /* watchers told in a turn: as HF_SLICE_SUBS */
     HF_PRESENCE_HINTS = 16384, /* of one worker read in a turn; what is left keeps until the next */
 #else                          /* Small, so that schedules of some seconds come to each bound. */
     HF_PRESENCE_IDLE_MS = 4000,
     HF_PRESENCE_EVENTS = 2,
     HF_PRESENCE_LOOK = 3,
-    HF_PRESENCE_TELL = 2,
+    HF_PRESENCE_END = 2,
+    HF_PRESENCE_LISTED = 5,
+    HF_PRESENCE_TELL = 1,
     HF_PRESENCE_HINTS = 3,
 #endif
     HF_PRESENCE_QUESTIONS = 16, /* of one connection that wait for their answers */
@@ -53,11 +58,15 @@ void hf_presence_session_changed(struct hf_hub *hub, const struct hf_session *s)
 
 /* ---- Questions ---- */
 
+/* Who asks: what the answers to one of them take of a turn is not taken from the other. */
+enum hf_presence_asker { HF_PRESENCE_CLIENT, HF_PRESENCE_BACKEND };
+
 /*
  * The members of a channel: as they are now, what any worker has answered its clients before included. Returns 0 with *members (until the hub's next call), HF_EAGAIN: ask again in
- * the next turn, HF_ELIMIT: it has more than HF_PRESENCE_MEMBERS_MAX, or HF_ENOMEM: the worker holds as much of presence as it may.
+ * the next turn (they are being looked for, or HF_PRESENCE_LISTED have been listed in this one), HF_ELIMIT: it has more than HF_PRESENCE_MEMBERS_MAX, or HF_ENOMEM: the worker holds as much of presence as it may.
  */
-int hf_presence_members(struct hf_hub *hub, hf_cid cid, const struct hf_presence **members) HF_MUST_CHECK;
+int hf_presence_members(struct hf_hub *hub, hf_cid cid, enum hf_presence_asker asker,
+                        const struct hf_presence **members) HF_MUST_CHECK;
 
 /* Why not, in English. */
 const char *hf_presence_refusal(int err);

@@ -70,7 +70,7 @@ static bool answer(struct hf_conn *c, const struct hf_msg *m)
     }
     hf_history_find(c->hub, m->channel, &h);
     if (h.cid != 0) /* A channel that there is not has no members. */
-        err = hf_presence_members(c->hub, h.cid, &members);
+        err = hf_presence_members(c->hub, h.cid, HF_PRESENCE_CLIENT, &members);
     if (err == HF_EAGAIN)
         return false;
     if (err == 0 && members != NULL && members->count > HF_PRESENCE_ANSWER_MAX)

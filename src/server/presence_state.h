@@ -25,7 +25,9 @@ struct hf_follow {
     struct hf_presence members;
     uint64_t needs; /* the look whose end makes it right: hf_presence_state.looks */
     bool whole;     /* it has been right before */
-    int refused;    /* 0, or why it is not followed: HF_ELIMIT, HF_ENOMEM */
+    struct hf_list
+        ending;  /* in state->ending from that look's end until those who were not seen in it are gone */
+    int refused; /* 0, or why it is not followed: HF_ELIMIT, HF_ENOMEM */
     struct hf_presence_watcher *watchers;
     uint32_t watcher_count, watcher_cap;
     struct hf_map places; /* struct hf_sub * -> place in watchers */
@@ -47,6 +49,9 @@ struct hf_presence_state {
     uint64_t looks; /* how many have come to their end */
     bool looking;
     uint64_t look_at; /* the place where it goes on */
+    size_t grown;     /* places of tables that were filled anew for want of room, in this turn */
+    struct hf_list ending;
+    uint32_t listed[2]; /* by enum hf_presence_asker: members that answers of this turn have had */
     struct {
         uint64_t next;
         uint32_t starts;

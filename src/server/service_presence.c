@@ -50,7 +50,7 @@ static bool answer(struct hf_hub *hub, const struct question *q, struct hf_servi
 
     hf_history_find(hub, (struct hf_str){q->channel, q->channel_len}, &h);
     if (h.cid != 0)
-        err = hf_presence_members(hub, h.cid, &members);
+        err = hf_presence_members(hub, h.cid, HF_PRESENCE_BACKEND, &members);
     if (err == HF_EAGAIN)
         return false;
     *result = (struct hf_service_result){.code = HF_CODE_NONE};

@@ -130,7 +130,7 @@ static bool worker_is_right(const struct sim *sim, const struct hf_hub *hub, con
         if (f == NULL)
             return false;
         *why = "a worker looks for members";
-        if (f->needs > p->looks)
+        if (f->needs > p->looks || !hf_list_empty(&f->ending))
             return false;
         *why = "a worker has other members of a channel than the session table";
         if (!same_members(&hub->sessions, f))

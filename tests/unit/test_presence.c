@@ -42,13 +42,13 @@ static void each_session_is_one_member(void **state)
     (void)state;
     hf_presence_init(&p, 3);
     m = put(&p, 7, 1);
-    assert_false(m->seen || m->told);
-    m->seen = m->told = true;
+    assert_int_not_equal(m->look, p.look);
+    hf_presence_see(&p, m);
     m = put(&p, 7, 0);
-    assert_true(m->seen && m->told);
+    assert_int_equal(m->look, p.look);
     assert_int_equal(p.count, 1);
     assert_int_equal(hf_presence_put(&p, 7, HF_STR("u7"), HF_STR("{\"a\":1}"), &m), 0);
-    assert_true(m->seen && m->told);
+    assert_int_equal(m->look, p.look);
     assert_true(hf_str_eq(hf_presence_info(m), HF_STR("{\"a\":1}")));
     assert_true(hf_str_eq(hf_presence_user(m), HF_STR("u7")));
     assert_ptr_equal(hf_presence_get(&p, 7), m);
@@ -67,30 +67,51 @@ static void each_session_is_one_member(void **state)
     hf_presence_release(&p);
 }
 
-/* However members go while the unseen are walked through, each unseen one comes once, and no seen one. */
+/*
+ * However members go while the unseen are walked through, those that have come or others, and however few are looked at in a piece, each unseen one comes once unless it goes before, and
+ * no seen one.
+ */
 static void the_unseen_come_once(void **state)
 {
     (void)state;
     for (unsigned taken = 0; taken < 1u << 8; taken++) {
-        struct hf_presence p;
-        struct hf_presence_member *m;
-        unsigned came = 0;
+        for (uint32_t most = 1; most < 10; most++) {
+            struct hf_presence p;
+            unsigned came = 0, gone = 0, other = taken * 2654435761u >> 29;
+            uint32_t steps = most;
 
-        hf_presence_init(&p, 100);
-        for (uint64_t n = 1; n <= 8; n++)
-            put(&p, n, 1)->seen = true;
-        hf_presence_look_begin(&p);
-        put(&p, 3, 0)->seen = true;
-        put(&p, 8, 0)->seen = true;
-        hf_presence_unseen_begin(&p);
-        while ((m = hf_presence_unseen(&p)) != NULL) {
-            assert_int_equal(came & 1u << (m->session - 1), 0);
-            came |= 1u << (m->session - 1);
-            if (taken & 1u << (m->session - 1))
-                take(&p, m->session);
+            hf_presence_init(&p, 100);
+            for (uint64_t n = 1; n <= 8; n++)
+                hf_presence_see(&p, put(&p, n, 1));
+            hf_presence_look_begin(&p);
+            hf_presence_see(&p, put(&p, 3, 0));
+            hf_presence_see(&p, put(&p, 8, 0));
+            hf_presence_unseen_begin(&p);
+            for (int n = 0; n < 100; n++) {
+                struct hf_presence_member *m = hf_presence_unseen(&p, &steps);
+
+                if (m == NULL && steps > 0)
+                    break;
+                if (m == NULL) { /* Between two pieces one goes that may have come, or not. */
+                    if (hf_presence_get(&p, other + 1) != NULL) {
+                        take(&p, other + 1);
+                        gone |= 1u << other;
+                    }
+                    steps = most;
+                    continue;
+                }
+                assert_int_equal(came & 1u << (m->session - 1), 0);
+                came |= 1u << (m->session - 1);
+                if (taken & 1u << (m->session - 1))
+                    take(&p, m->session);
+            }
+            assert_int_equal(came & (1u << 2 | 1u << 7), 0);
+            assert_int_equal((came | gone) & (0xff & ~(1u << 2 | 1u << 7)), 0xff & ~(1u << 2 | 1u << 7));
+            assert_true(steps > 0);
+            for (uint32_t i = 0; i < p.count; i++)
+                assert_ptr_equal(hf_presence_get(&p, p.list[i]->session), p.list[i]);
+            hf_presence_release(&p);
         }
-        assert_int_equal(came, 0xff & ~(1u << 2 | 1u << 7));
-        hf_presence_release(&p);
     }
 }
 
