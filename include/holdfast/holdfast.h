@@ -21,7 +21,7 @@
  * nothing, so that each thread may have its own. For one that any thread may use see holdfast/threaded.h, for several as one holdfast/pool.h.
  * Callbacks: all come from within hf_client_run(), _step(), _prepare(), _process(), _close() or _set_background(), or a publish that waits for room.
  * In a callback the application may publish,
- * subscribe, unsubscribe and close; it may not free, step or run the client. What they are given is borrowed until they return.
+ * subscribe, unsubscribe, ask, give a token and close; it may not free, step or run the client. What they are given is borrowed until they return.
  * Signals: the library raises no SIGPIPE and handles no signal; EINTR ends a wait early.
  * Texts are UTF-8, with a length, and without a NUL at the end unless they are plain `const char *`. Times are milliseconds.
  * Nothing blocks but the wait itself: names are looked up by c-ares, beside the rest.
@@ -227,6 +227,56 @@ struct hf_client_history {
     struct hf_client_text reason;
 };
 
+/* A subscriber of a channel: one session. */
+struct hf_client_member {
+    struct hf_client_text session;
+    struct hf_client_text user; /* of its token; empty: anonymous */
+    struct hf_client_text info; /* of its token: one JSON value; empty: none */
+};
+
+/* The answer to hf_client_presence(). */
+struct hf_client_members {
+    uint64_t request_id;
+    struct hf_client_text channel;
+    const struct hf_client_member *members; /* one entry per session, in no order */
+    uint32_t count;
+    struct hf_client_text code; /* why they cannot be had, and none is here; empty: they are here */
+    struct hf_client_text reason;
+};
+
+enum hf_client_presence_kind {
+    HF_CLIENT_PRESENCE_JOIN,   /* a session has subscribed */
+    HF_CLIENT_PRESENCE_LEAVE,  /* it has unsubscribed, or ended; a break of its connection is neither */
+    HF_CLIENT_PRESENCE_MISSED, /* some were missed, by a break of this connection, or because it was too slow: hf_client_presence() tells anew who is there */
+};
+
+/* Somebody else has come to a channel, or gone, whose subscription asked for that (hf_client_start, presence). */
+struct hf_client_presence_event {
+    enum hf_client_presence_kind kind;
+    struct hf_client_text channel;
+    struct hf_client_member member; /* MISSED: nobody */
+};
+
+/* The answer to hf_client_call(). */
+struct hf_client_reply {
+    uint64_t request_id;
+    struct hf_client_text payload; /* one JSON value, or bytes (payload_raw) */
+    bool payload_raw;
+    /*
+     * Why there is none; empty: there is. Of the backend's own making, or one of the protocol's, or: `uncertain`: the connection broke before the answer; `timeout`: there was none within
+     * options.call_timeout_ms. In both the call may have reached the backend; it is not made again.
+     */
+    struct hf_client_text code;
+    struct hf_client_text reason;
+};
+
+/* Why a token is asked for. */
+enum hf_client_token_reason {
+    HF_CLIENT_TOKEN_FIRST,   /* there is none yet */
+    HF_CLIENT_TOKEN_RENEWAL, /* the one that is shown ends soon; the connection stands, and is to go on */
+    HF_CLIENT_TOKEN_EXPIRED, /* the server does not take the last one any more (close 4002, HTTP 401), or it has ended by this machine's clock */
+};
+
 /* The answer to hf_client_ping(). */
 struct hf_client_pong {
     uint64_t request_id;
@@ -279,7 +329,7 @@ struct hf_client_options {
     const char *ca_file;
     /*
      * Shown to the server with every connection; NULL, the default: none. Letters, digits and !#$%&'*+-.^_`|~ only, as in a JWT, at most
-     * HF_CLIENT_TOKEN_MAX of them: others are EINVAL.
+     * HF_CLIENT_TOKEN_MAX of them: others are EINVAL. Where tokens end while the client runs, see on_token_needed.
      */
     const char *token;
     uint32_t outbox_messages_max; /* publishes kept until they are answered; default 10,000 */
@@ -328,6 +378,8 @@ struct hf_client_options {
      */
     bool watch_network;
     bool background; /* begin as after hf_client_set_background(client, true); default false */
+    uint64_t
+        call_timeout_ms; /* how long hf_client_call() waits for its answer; default 30,000; 0: as long as the connection stands */
 
     /* Callbacks, any of which may be NULL. What is no callback stands above. */
     void *user; /* passed to each */
@@ -347,6 +399,20 @@ struct hf_client_options {
     void (*on_problem)(void *user, const struct hf_client_problem *problem);
     /* Every change of the state, each once; where one of the above tells of the same, it comes after this. */
     void (*on_state)(void *user, const struct hf_client_state_change *change);
+    void (*on_members)(void *user, const struct hf_client_members *members);
+    void (*on_presence)(void *user, const struct hf_client_presence_event *event);
+    void (*on_reply)(void *user, const struct hf_client_reply *reply);
+    /*
+     * A token is needed. Answer by hf_client_set_token(), at once or later, or by hf_client_token_failed(). It comes
+     *   - before the first connection, where options.token is NULL;
+     *   - while a connection stands, before the `exp` of its token, a JWT, is there: when 30 s are left, or half of its time where that is less, and 5 s after the token came at the soonest. The new
+     *     one is shown on that connection (`refresh`), which goes on;
+     *   - before a connection is made, if the last one was refused or has ended, or will within 5 s.
+     * The connection is not made before there is one; the attempt ends at its deadline, and the next one asks again, unless a question still waits. One that has waited for 30 s is
+     * given up, and told as a problem with the code `unauthorized`. With this callback close 4002 and HTTP 401 do not end the session: it goes on by a resume with the next token, and ends where three in a
+     * row are refused. Without it both end it.
+     */
+    void (*on_token_needed)(void *user, enum hf_client_token_reason reason);
 };
 
 /* Fill with the defaults. Whoever sets options begins with this, so that options of later versions have theirs. */
@@ -371,6 +437,8 @@ struct hf_client_start {
     uint64_t since_offset;
     uint64_t last; /* else begin with the newest n messages; 0: not */
     bool latest;   /* only the newest value matters: what a slow connection misses is skipped without a gap */
+    bool
+        presence; /* on_presence tells who joins and leaves. To know who is there: on_subscribed, then hf_client_presence() */
 };
 
 /*
@@ -433,6 +501,26 @@ struct hf_client_history_query {
  */
 HF_CLIENT_API int hf_client_history(struct hf_client *client, const char *channel, size_t channel_len,
                                     const struct hf_client_history_query *query, uint64_t *request_id);
+/*
+ * Ask who is subscribed to a channel, whether this client is or not; on_members answers, with up to 10,000 of them (more: the code `limit`). In all else like hf_client_history(). What on_presence tells behind the
+ * answer are changes to it, and what it told before is in it. EAGAIN, EINVAL, ENOMEM, ESTATE.
+ */
+HF_CLIENT_API int hf_client_presence(struct hf_client *client, const char *channel, size_t channel_len,
+                                     uint64_t *request_id);
+/*
+ * Ask the application's backend (docs/hooks.md): a method, up to 255 bytes of UTF-8, and a payload, one JSON value; on_reply answers, once, naming *request_id (may be NULL). It may be called before there is a
+ * connection, and is made at most once: see hf_client_reply. Only the end of the session leaves it without an answer.
+ * EAGAIN: 64 requests wait already; EINVAL: no valid method or JSON; ETOOLARGE: larger than the server takes, or outbox_bytes_max; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_client_call(struct hf_client *client, const char *method, size_t method_len,
+                                 const char *payload, size_t payload_len, uint64_t *request_id);
+/*
+ * Show this token from now on, on the connection that stands as well: the answer to on_token_needed, or without having been asked. It is copied. EINVAL: it is no token, see options.token, and a question still waits; ENOMEM;
+ * ESTATE: the session has ended.
+ */
+HF_CLIENT_API int hf_client_set_token(struct hf_client *client, const char *token);
+/* There is none: the other answer to on_token_needed. on_problem is told, with the code `unauthorized` and why (UTF-8; NULL: on_problem is told nothing). Where nothing was asked it does nothing. */
+HF_CLIENT_API void hf_client_token_failed(struct hf_client *client, const char *why);
 /* Ask the server for a sign of life; on_pong tells how long it took. In all else like hf_client_history(). EAGAIN, ENOMEM, ESTATE. */
 HF_CLIENT_API int hf_client_ping(struct hf_client *client, uint64_t *request_id);
 

@@ -55,6 +55,7 @@ void hf_client_options_init(struct hf_client_options *options)
                                           .window = 1000,
                                           .subscriptions_max = 256,
                                           .message_bytes_max = 16 * 1024 * 1024,
+                                          .call_timeout_ms = 30000,
                                           .heartbeat = HF_CLIENT_HEARTBEAT_ADAPTIVE,
                                           .heartbeat_tolerance_ms = HF_ADAPTIVE_FOREGROUND_MS,
                                           .watch_network = true};
@@ -68,6 +69,7 @@ static int session_new(struct hf_client *c)
     struct hf_client_session_config config = {.host = c->servers.list[0].url.authority,
                                               .target = c->servers.list[0].url.target,
                                               .token = c->options.token,
+                                              .token_source = c->options.on_token_needed != NULL,
                                               .outbox_messages_max = c->options.outbox_messages_max,
                                               .outbox_bytes_max = c->options.outbox_bytes_max,
                                               .window = c->options.window,
@@ -91,7 +93,10 @@ static int session_new(struct hf_client *c)
     if (err < 0)
         return err;
     config.heartbeat_policy = c->heartbeats.policy;
-    return hf_client_session_new(&config, hf_clock_ms(), &c->session);
+    err = hf_client_session_new(&config, hf_clock_ms(), &c->session);
+    if (err == 0)
+        hf_tokens_init(&c->tokens, c->options.token, config.token_source, hf_clock_unix_ms());
+    return err;
 }
 
 static int servers_init(struct hf_servers *servers, const struct hf_client_options *options)
@@ -166,6 +171,7 @@ void hf_client_free(struct hf_client *c)
     hf_buf_release(&c->scratch);
     hf_client_options_release(&c->options);
     free(c->kept);
+    free(c->members);
     free(c);
 }
 

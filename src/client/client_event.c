@@ -114,19 +114,28 @@ static void tell_problem(const struct hf_client *c, const struct hf_client_sessi
         c->options.on_problem(c->options.user, &problem);
 }
 
+void *hf_client_grow(void *list, uint32_t count, uint32_t *cap, size_t bytes)
+{
+    uint32_t more = *cap == 0 ? KEPT_FIRST : *cap * 2;
+    void *grown;
+
+    if (count < *cap)
+        return list;
+    grown = realloc(list, more * bytes);
+    if (grown != NULL)
+        *cap = more;
+    return grown;
+}
+
 /* The answer is told when it is whole: what the session lends for each message is good until then. */
 static void keep(struct hf_client *c, const struct hf_client_session_event *ev)
 {
-    if (c->kept_count == c->kept_cap) {
-        uint32_t cap = c->kept_cap == 0 ? KEPT_FIRST : c->kept_cap * 2;
-        struct hf_client_message *more = realloc(c->kept, cap * sizeof(*more));
+    struct hf_client_message *more = hf_client_grow(c->kept, c->kept_count, &c->kept_cap, sizeof(*c->kept));
 
-        c->kept_failed = c->kept_failed || more == NULL;
-        if (more == NULL)
-            return;
-        c->kept = more;
-        c->kept_cap = cap;
-    }
+    c->kept_failed = c->kept_failed || more == NULL;
+    if (more == NULL)
+        return;
+    c->kept = more;
     c->kept[c->kept_count++] = message_of(ev);
 }
 
@@ -164,6 +173,18 @@ static void tell_pong(const struct hf_client *c, const struct hf_client_session_
 
     if (c->options.on_pong != NULL)
         c->options.on_pong(c->options.user, &pong);
+}
+
+static void tell_reply(const struct hf_client *c, const struct hf_client_session_event *ev)
+{
+    const struct hf_client_reply reply = {.request_id = ev->request_id,
+                                          .payload = hf_client_text(ev->payload),
+                                          .payload_raw = ev->payload_raw,
+                                          .code = hf_client_text(ev->code),
+                                          .reason = hf_client_text(ev->reason)};
+
+    if (c->options.on_reply != NULL)
+        c->options.on_reply(c->options.user, &reply);
 }
 
 static void tell_state(const struct hf_client *c, const struct hf_client_session_event *ev)
@@ -224,10 +245,25 @@ static void tell(struct hf_client *c, const struct hf_client_session_event *ev)
     case HF_CSE_HISTORY:
         tell_history(c, ev);
         break;
+    case HF_CSE_MEMBER:
+        hf_client_tell_member(c, ev);
+        break;
+    case HF_CSE_MEMBERS:
+        hf_client_tell_members(c, ev);
+        break;
+    case HF_CSE_REPLY:
+        tell_reply(c, ev);
+        break;
+    case HF_CSE_JOIN:
+    case HF_CSE_LEAVE:
+    case HF_CSE_PRESENCE_MISSED:
+        hf_client_tell_presence(c, ev);
+        break;
     case HF_CSE_ERROR:
         tell_problem(c, ev);
         break;
     case HF_CSE_STATE:
+        hf_client_token_noted(c, ev); /* First: the callback may give the next one. */
         tell_state(c, ev);
         break;
     }

@@ -22,6 +22,7 @@ int hf_client_subscribe(struct hf_client *c, const char *channel, size_t channel
         from.since_offset = start->since_offset;
         from.last = start->last;
         from.latest = start->latest;
+        from.presence = start->presence;
     }
     return hf_client_session_subscribe(c->session, str(channel, channel_len), &from, hf_clock_ms());
 }
@@ -144,6 +145,24 @@ int hf_client_history(struct hf_client *c, const char *channel, size_t channel_l
     }
     return hf_client_session_history(c->session, str(channel, channel_len), &what,
                                      request_id == NULL ? &ignored : request_id, hf_clock_ms());
+}
+
+int hf_client_presence(struct hf_client *c, const char *channel, size_t channel_len, uint64_t *request_id)
+{
+    uint64_t ignored;
+
+    return hf_client_session_presence(c->session, str(channel, channel_len),
+                                      request_id == NULL ? &ignored : request_id, hf_clock_ms());
+}
+
+int hf_client_call(struct hf_client *c, const char *method, size_t method_len, const char *payload,
+                   size_t payload_len, uint64_t *request_id)
+{
+    uint64_t ignored;
+
+    return hf_client_session_call(c->session, str(method, method_len), str(payload, payload_len),
+                                  c->options.call_timeout_ms, request_id == NULL ? &ignored : request_id,
+                                  hf_clock_ms());
 }
 
 int hf_client_ping(struct hf_client *c, uint64_t *request_id)

@@ -33,13 +33,29 @@ static struct hf_socket_turn turn_of(struct hf_client *c)
         .session = c->session, .servers = &c->servers, .tls = c->tls, .buf = c->buf, .now_ms = hf_clock_ms()};
 }
 
+/* Whether a connection is wanted in this slot that has to wait for a token. */
+static bool must_hold(struct hf_client *c, unsigned slot, uint64_t now_ms)
+{
+    const struct hf_client_session_want want = hf_client_session_want(c->session, slot);
+    const struct hf_socket *sock = &c->sockets[slot];
+
+    if (want.wish != HF_WISH_CONNECT || (sock->stage != HF_SOCKET_NONE && sock->attempt == want.attempt))
+        return false;
+    /* For a probe of the network nobody is asked. */
+    return hf_client_token_missing(c, slot == HF_CLIENT_SESSION_PROBE_SLOT ? 0 : want.attempt, now_ms);
+}
+
 /* One slot's news may change what is wanted in the other: two rounds settle it, what is left waits for the next turn. */
-static void obey(struct hf_client *c, const struct hf_socket_turn *turn)
+static void obey(struct hf_client *c, struct hf_socket_turn *turn)
 {
     unsigned i;
 
-    for (i = 0; i < 2 * HF_CLIENT_SESSION_SLOTS; i++)
-        hf_socket_obey(&c->sockets[i % HF_CLIENT_SESSION_SLOTS], turn);
+    for (i = 0; i < 2 * HF_CLIENT_SESSION_SLOTS; i++) {
+        unsigned slot = i % HF_CLIENT_SESSION_SLOTS;
+
+        turn->hold = must_hold(c, slot, turn->now_ms);
+        hf_socket_obey(&c->sockets[slot], turn);
+    }
 }
 
 static bool over(const struct hf_client *c)
@@ -52,10 +68,13 @@ static uint64_t deadline_ms(const struct hf_client *c, uint64_t now)
 {
     uint64_t at = hf_client_session_deadline_ms(c->session);
     uint64_t look_at = hf_signals_deadline_ms(&c->signals);
+    uint64_t ask_at = hf_client_token_deadline_ms(c, now);
     unsigned slot;
 
     if (look_at < at)
         at = look_at;
+    if (ask_at < at)
+        at = ask_at;
     for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
         uint64_t due = hf_socket_deadline_ms(&c->sockets[slot], now);
 
@@ -139,6 +158,7 @@ int hf_client_process(struct hf_client *c, const struct pollfd *fds, int fds_cou
     /* Only now: after a long pause the proof of life may have lain in the socket. */
     notice_sleep(c, turn.now_ms);
     hf_signals_process(&c->signals, &signals_turn);
+    hf_client_token_tick(c, turn.now_ms); /* Before the session is told: here is known what was waited for. */
     if (hf_client_session_deadline_ms(c->session) <= turn.now_ms)
         hf_client_session_tick(c->session, turn.now_ms);
     obey(c, &turn);

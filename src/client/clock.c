@@ -23,6 +23,11 @@ uint64_t hf_clock_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+uint64_t hf_clock_unix_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
 int64_t hf_clock_asleep_ms(void)
 {
     return (int64_t)(read_ms(CLOCK_BOOTTIME) - read_ms(CLOCK_MONOTONIC));

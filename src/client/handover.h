@@ -1,6 +1,6 @@
 /*
- * handover.h - what another client may take over from one whose session has ended: its publishes without an answer.
- * Not part of the public interface: the pool needs it, which goes on where one of its members ended.
+ * handover.h - what a pool must know of its members beyond the public interface: what another client may take over from one whose session has ended, its publishes without an answer;
+ * and whether a client waits for a token.
  */
 #ifndef HF_CLIENT_HANDOVER_H
 #define HF_CLIENT_HANDOVER_H
@@ -18,5 +18,8 @@ struct hf_client;
  * `refused` has been told to the application.
  */
 struct hf_outbox_item *hf_client_take_unanswered(struct hf_client *client, bool sent) HF_MUST_CHECK;
+
+/* Whether on_token_needed has not been answered yet. */
+bool hf_client_token_asked(const struct hf_client *client);
 
 #endif

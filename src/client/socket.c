@@ -390,6 +390,8 @@ void hf_socket_obey(struct hf_socket *sock, const struct hf_socket_turn *turn)
     case HF_WISH_NONE:
         break;
     case HF_WISH_CONNECT:
+        if (sock->stage == HF_SOCKET_NONE && turn->hold)
+            break;
         if (sock->stage == HF_SOCKET_NONE) {
             start(sock, &want, turn);
             break;

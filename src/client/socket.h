@@ -56,6 +56,7 @@ struct hf_socket_turn {
     struct hf_client_tls *tls;  /* NULL: no server is wss */
     uint8_t *buf;               /* HF_READ_BYTES */
     uint64_t now_ms;
+    bool hold; /* no connection is begun, though one is wanted */
 };
 
 void hf_socket_init(struct hf_socket *sock, unsigned slot);

@@ -78,6 +78,7 @@ void hf_cs_leave(struct hf_client_session *s, uint64_t now_ms)
     if (s->busy == 1) {
         if (s->failed != NULL && s->live != HF_NO_SLOT)
             end_failed(s, now_ms);
+        hf_cs_tell_lost_calls(s);
         if (s->close_wanted)
             begin_close(s, now_ms);
         for (slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++)
@@ -106,12 +107,10 @@ static size_t send_bytes_max(const struct hf_client_session_config *c)
     return SEND_BYTES_BASE + (size_t)c->subscriptions_max * SEND_BYTES_PER_SUBSCRIPTION + c->outbox_bytes_max;
 }
 
-static bool token_valid(const char *token)
+bool hf_client_session_token_valid(const char *token)
 {
     size_t len = 0;
 
-    if (token == NULL)
-        return true;
     while (hf_http_is_token_char(token[len]))
         len++;
     return token[len] == '\0' && len > 0 && len <= HF_TOKEN_MAX;
@@ -124,10 +123,11 @@ static bool server_valid(const char *host, const char *target)
 
 static bool config_valid(const struct hf_client_session_config *c)
 {
-    return server_valid(c->host, c->target) && c->on_event != NULL && token_valid(c->token) &&
-           c->outbox_messages_max > 0 && c->outbox_messages_max <= UINT32_MAX / 2 &&
-           c->outbox_bytes_max > 0 && c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 &&
-           c->recv_bytes_max > 0 && c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
+    return server_valid(c->host, c->target) && c->on_event != NULL &&
+           (c->token == NULL || hf_client_session_token_valid(c->token)) && c->outbox_messages_max > 0 &&
+           c->outbox_messages_max <= UINT32_MAX / 2 && c->outbox_bytes_max > 0 &&
+           c->outbox_bytes_max <= UINT32_MAX / 4 && c->window > 0 && c->recv_bytes_max > 0 &&
+           c->recv_bytes_max <= UINT32_MAX / 2 && c->subscriptions_max <= 100000;
 }
 
 int hf_client_session_new(const struct hf_client_session_config *config, uint64_t now_ms,
@@ -226,6 +226,27 @@ void hf_client_session_free(struct hf_client_session *s)
 }
 
 /* --- for the application --- */
+
+int hf_client_session_set_token(struct hf_client_session *s, const char *token, uint64_t now_ms)
+{
+    const struct hf_msg m = {.type = HF_MSG_REFRESH, .has = HF_HAS_TOKEN, .token = hf_str_from(token)};
+    char *copy;
+
+    if (token == NULL || !hf_client_session_token_valid(token))
+        return HF_EINVAL;
+    if (hf_cs_closing(s))
+        return HF_ESTATE;
+    copy = copy_string(token);
+    if (copy == NULL)
+        return HF_ENOMEM;
+    hf_cs_enter(s);
+    if (hf_client_state_connected(s->state))
+        hf_cs_put(s, &m);
+    free_string(s->config.token); /* Only now: it may be the one that was given. */
+    s->config.token = copy;
+    hf_cs_leave(s, now_ms);
+    return 0;
+}
 
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms)
 {

@@ -16,7 +16,7 @@
  *   when hf_client_session_deadline_ms() has passed, read what is readable first, then call hf_client_session_tick().
  *
  * Everything told to the application comes by the callback, during one of these calls. In it the application may call
- * _publish(), _subscribe(), _unsubscribe() and _close(), and nothing else of this header that changes the session.
+ * _publish(), _subscribe(), _unsubscribe(), the requests, _set_token() and _close(), and nothing else of this header that changes the session.
  * Times are milliseconds of one clock that never goes back and goes on while the machine sleeps (CLOCK_BOOTTIME).
  */
 #ifndef HF_SESSION_CLIENT_SESSION_H
@@ -52,7 +52,13 @@ enum hf_client_session_event_type {
     HF_CSE_PONG, /* request_id, stamp: a ping of the application's has been answered */
     HF_CSE_KEPT, /* as MESSAGE, and request_id: one message of the answer to a history request, HISTORY comes behind the last. What it lends is good until then */
     HF_CSE_HISTORY, /* request_id, channel; epoch, offset (the head), count; or code, reason: it cannot be had */
-    HF_CSE_ERROR, /* code, reason, channel: a request was refused, or the server sent nonsense */
+    HF_CSE_MEMBER, /* request_id, channel, session, user, info: one of the answer to a presence request, MEMBERS comes behind the last. What it lends is good until then */
+    HF_CSE_MEMBERS, /* request_id, channel, count; or code, reason: they cannot be had */
+    HF_CSE_REPLY, /* request_id, payload (payload_raw); or code, reason: the call was refused. `uncertain`: it may have reached the backend; `timeout` */
+    HF_CSE_JOIN,  /* channel, session, user, info: somebody has subscribed */
+    HF_CSE_LEAVE, /* and has left; both only where the subscription asked for it */
+    HF_CSE_PRESENCE_MISSED, /* channel: joins and leaves were missed, by a break or because there were too many: who is there must be asked anew */
+    HF_CSE_ERROR,           /* code, reason, channel: a request was refused, or the server sent nonsense */
     HF_CSE_STATE, /* from, to, cause, why; delay_ms; close_code, http_status, reason as below. It comes first where others follow */
 };
 
@@ -68,6 +74,7 @@ struct hf_client_session_event {
     enum hf_client_session_state from, to;
     enum hf_client_session_cause cause; /* STATE, DISCONNECTED, RETRYING, ENDED: never HF_BY_NONE */
     struct hf_str session, channel, epoch, id, payload, from_user, code, reason;
+    struct hf_str user, info; /* of a member; info: raw JSON, data NULL where there is none */
     uint64_t offset, from_offset, to_offset, timestamp_ms;
     uint64_t publish_id, count;
     struct hf_completion completion; /* ACKED, REFUSED, UNCERTAIN: what was given with the publish */
@@ -91,6 +98,11 @@ struct hf_client_session_config {
     const char *host;   /* for the Host header: "name:port" */
     const char *target; /* "/ws" */
     const char *token;  /* NULL: none; else as hf_http_is_token_char() allows, up to HF_TOKEN_MAX bytes */
+    /*
+     * Whether another token can be had, which the driver gives by hf_client_session_set_token() before it makes the connection that is wanted: then close 4002 and
+     * HTTP 401 do not end the session, up to two of them in a row.
+     */
+    bool token_source;
     uint32_t outbox_messages_max; /* publishes kept until they are answered */
     size_t outbox_bytes_max;      /* and their bytes; also the largest publish */
     uint32_t window;              /* publishes written and unanswered on a connection */
@@ -151,6 +163,7 @@ struct hf_client_session_start {
     uint64_t since_offset;     /* begin behind this one */
     uint64_t last;             /* 0: not; else with the newest n messages */
     bool latest;               /* only the newest value matters */
+    bool presence;             /* tell JOIN and LEAVE */
 };
 
 /* HF_EEXIST: subscribed, or the end of an earlier subscription has not been confirmed. HF_EINVAL, HF_ELIMIT, HF_ENOMEM, HF_ESTATE. */
@@ -177,6 +190,24 @@ int hf_client_session_history(struct hf_client_session *s, struct hf_str channel
                               uint64_t now_ms) HF_MUST_CHECK;
 int hf_client_session_ping(struct hf_client_session *s, uint64_t stamp, uint64_t *request_id,
                            uint64_t now_ms) HF_MUST_CHECK;
+
+/* Ask who is subscribed to a channel; MEMBERS will name *request_id. In all else like history. */
+int hf_client_session_presence(struct hf_client_session *s, struct hf_str channel, uint64_t *request_id,
+                               uint64_t now_ms) HF_MUST_CHECK;
+
+/*
+ * Ask the application's backend: method is of 1 to HF_LABEL_BYTES_MAX bytes of UTF-8, payload one JSON value. REPLY will name *request_id. A call whose connection breaks before
+ * its answer is not repeated: it is `uncertain`, told behind what ended the connection. One without an answer after timeout_ms (0: for ever) is told as `timeout`. Only the end of the session leaves it
+ * without a word. Errors are those of history; also HF_ETOOLARGE: above the server's limit, or outbox_bytes_max.
+ */
+int hf_client_session_call(struct hf_client_session *s, struct hf_str method, struct hf_str payload,
+                           uint64_t timeout_ms, uint64_t *request_id, uint64_t now_ms) HF_MUST_CHECK;
+
+/* Whether it may be shown: of the characters of hf_http_is_token_char(), 1 to HF_TOKEN_MAX. */
+bool hf_client_session_token_valid(const char *token);
+/* Show this token from now on, copied; the connection that stands gets it at once. HF_EINVAL: not what config.token may be; HF_ENOMEM: the old one stays; HF_ESTATE. */
+int hf_client_session_set_token(struct hf_client_session *s, const char *token,
+                                uint64_t now_ms) HF_MUST_CHECK;
 
 /* Say goodbye: the server forgets the session. ENDED follows, at the latest after two seconds. */
 void hf_client_session_close(struct hf_client_session *s, uint64_t now_ms);

@@ -315,6 +315,7 @@ void hf_cs_adopt_next(struct hf_client_session *s, uint64_t now_ms)
     s->next_held = false;
     s->leave_at_ms = HF_NEVER;
     s->told_until_ms = 0;
+    s->token_refusals = 0;
     s->connections++;
     hf_backoff_connected(&s->backoff, now_ms);
     hf_heartbeat_opened(&s->heartbeat, now_ms);

@@ -26,6 +26,10 @@ static void put_subscribe(struct hf_client_session *s, struct hf_subscription *s
         m.has |= HF_HAS_LAST;
         m.last = sub->last;
     }
+    if (sub->presence) {
+        m.has |= HF_HAS_PRESENCE;
+        m.presence = true;
+    }
     hf_cs_put(s, &m);
     hf_subscription_move(sub, HF_SUB_ASKED);
 }
@@ -97,6 +101,7 @@ int hf_client_session_subscribe(struct hf_client_session *s, struct hf_str chann
         hf_subscriptions_remove(&s->subs, sub);
         return err;
     }
+    sub->presence = start->presence;
     hf_cs_put_requests(s, now_ms);
     return 0;
 }
@@ -231,6 +236,7 @@ static void number_told(struct hf_client_session *s, struct hf_subscription *sub
 void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
 {
     struct hf_subscription *sub = hf_subscriptions_find(&s->subs, m->channel);
+    bool goes_on;
 
     if (sub == NULL)
         sub = subscription_of_backend(s, m->channel);
@@ -239,13 +245,17 @@ void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t
     number_told(s, sub, m->cid);
     if (leaving(sub))
         return;
+    goes_on = sub->told && sub->state != HF_SUB_ACTIVE;
     if (sub->state == HF_SUB_ASKED)
         request_answered(s, now_ms);
     if (sub->state != HF_SUB_ACTIVE)
         hf_subscription_move(sub, HF_SUB_ACTIVE);
     obey_inbox(s, sub, hf_inbox_subscribed(&sub->inbox, m->epoch, m->offset), now_ms);
-    if (!leaving(sub) && s->failed == NULL)
-        emit_subscribed(s, sub, m->recovered);
+    if (leaving(sub) || s->failed != NULL)
+        return;
+    emit_subscribed(s, sub, m->recovered);
+    if (goes_on)
+        hf_cs_presence_missed(s, sub);
 }
 
 void hf_cs_on_unsubscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms)
@@ -408,6 +418,8 @@ static void channel_named(struct hf_client_session *s, const struct hf_position 
     obey_inbox(s, sub, hf_inbox_resumed(&sub->inbox, at->epoch, at->offset), now_ms);
     if (!sub->told && !leaving(sub))
         emit_subscribed(s, sub, true);
+    else
+        hf_cs_presence_missed(s, sub);
     if (s->ack_at_ms == HF_NEVER && hf_inbox_unacked(&sub->inbox))
         hf_cs_delivered(s, 0, now_ms);
 }

@@ -53,7 +53,7 @@ uint64_t hf_client_session_deadline_ms(const struct hf_client_session *s)
         at = min_u64(at, s->close_until_ms);
     if (s->next != HF_NO_SLOT)
         at = min_u64(at, s->attempt_until_ms);
-    return at;
+    return min_u64(at, hf_cs_calls_deadline_ms(s));
 }
 
 static void tick_heartbeat(struct hf_client_session *s, uint64_t now_ms)
@@ -107,9 +107,14 @@ static void tick_live(struct hf_client_session *s, uint64_t now_ms)
 static void tick_next(struct hf_client_session *s, uint64_t now_ms)
 {
     const struct hf_ending late = {.cause = HF_BY_TIMED_OUT};
+    struct hf_link_event refusal;
 
     if (now_ms < s->attempt_until_ms)
         return;
+    if (hf_link_refused_meanwhile(&s->links[s->next], &refusal)) {
+        hf_cs_on_link_event(s, s->next, &refusal, now_ms);
+        return;
+    }
     if (s->next_held)
         hf_cs_drop_next(s); /* A spare that was not needed, or does not get through either. */
     else
@@ -131,6 +136,7 @@ void hf_client_session_tick(struct hf_client_session *s, uint64_t now_ms)
     if (hf_client_state_connected(s->state) && !s->superseded)
         tick_live(s, now_ms);
     hf_cs_probe_tick(s, now_ms);
+    hf_cs_tick_calls(s, now_ms);
     if (s->state == HF_CLIENT_CLOSING && now_ms >= s->close_until_ms)
         hf_cs_end(s, &unanswered, now_ms);
     if ((s->state == HF_CLIENT_WAITING || s->state == HF_CLIENT_OFFLINE) && now_ms >= s->attempt_at_ms)

@@ -37,6 +37,7 @@ static void gone(struct hf_client_session *s, unsigned slot, enum hf_client_sess
 {
     struct hf_ending e = {.cause = cause, .why = why};
     struct hf_link *l = &s->links[slot];
+    struct hf_link_event refusal;
 
     hf_assert(s->busy == 0);
     if (l->state == HF_LINK_IDLE)
@@ -47,6 +48,9 @@ static void gone(struct hf_client_session *s, unsigned slot, enum hf_client_sess
     } else if ((int)slot == s->live) {
         hf_heartbeat_lost(&s->heartbeat, now_ms);
         hf_cs_live_ended(s, &e, now_ms);
+    } else if ((int)slot == s->next && hf_link_refused_meanwhile(l, &refusal)) {
+        hf_cs_on_link_event(s, (int)slot, &refusal, now_ms);
+        hf_link_drop(l);
     } else if ((int)slot == s->next) {
         e.cause = HF_BY_UNREACHABLE;
         hf_cs_give_up_next(s, &e, now_ms);
@@ -106,8 +110,10 @@ struct hf_str hf_client_session_output(struct hf_client_session *s, unsigned slo
 
     hf_assert(s->busy == 0);
     hf_cs_enter(s);
-    if ((int)slot == s->live && hf_client_state_connected(s->state) && !s->superseded)
+    if ((int)slot == s->live && hf_client_state_connected(s->state) && !s->superseded) {
+        hf_cs_put_questions(s, now_ms);
         hf_cs_put_publishes(s, now_ms);
+    }
     if ((int)slot == s->live && l->out.len > 0 && s->output_from_ms == HF_NEVER)
         s->output_from_ms = now_ms;
     hf_cs_leave(s, now_ms);

@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 
+enum { TOKEN_REFUSALS_MAX = 2 }; /* in a row, that do not end a session which can have another token */
+
 /*
  * 4001: "stays away, unless it has an attempt of its own that is unanswered or was given up: then it resumes once more"
  * (PROTOCOL.md "Close codes").
@@ -22,14 +24,19 @@ static const struct close_code {
 } close_codes[] = {
     {HF_CLOSE_NORMAL, HF_BY_ENDED_BY_SERVER, true, NULL},
     {HF_CLOSE_ENDED, HF_BY_ENDED_BY_SERVER, true, "the session was ended by the application's backend"},
-    {HF_CLOSE_TOKEN_EXPIRED, HF_BY_TOKEN_EXPIRED, true, NULL}, /* There is no source of tokens to ask yet. */
+    {HF_CLOSE_TOKEN_EXPIRED, HF_BY_TOKEN_EXPIRED, true, NULL},
     {HF_CLOSE_SUPERSEDED, HF_BY_SUPERSEDED, true, NULL},
     {HF_CLOSE_HEARTBEAT_MISSED, HF_BY_HEARTBEAT_MISSED, false, "the server missed our heartbeat"},
 };
 
+/* The server does not take the token. Whether that is the end: where others can be had, two more are worth showing. */
+static bool token_refused_finally(struct hf_client_session *s)
+{
+    return !s->config.token_source || ++s->token_refusals > TOKEN_REFUSALS_MAX;
+}
+
 /* "What a client does next is told by the code alone" (PROTOCOL.md "Close codes"). */
-static struct hf_ending close_ending(const struct hf_client_session *s, int slot,
-                                     const struct hf_link_event *lev)
+static struct hf_ending close_ending(struct hf_client_session *s, int slot, const struct hf_link_event *lev)
 {
     struct hf_ending e = {
         .cause = HF_BY_CLOSED_BY_SERVER, .close_code = lev->close_code, .reason = {lev->data, lev->len}};
@@ -44,6 +51,8 @@ static struct hf_ending close_ending(const struct hf_client_session *s, int slot
     }
     if (e.cause == HF_BY_SUPERSEDED && superseded_by_ourselves(s, slot))
         e.final = false;
+    if (e.cause == HF_BY_TOKEN_EXPIRED)
+        e.final = token_refused_finally(s);
     return e;
 }
 
@@ -95,9 +104,11 @@ static void on_broken(struct hf_client_session *s, int slot, const struct hf_lin
  * Whether repeating the request cannot help. After a success a 400, 404 or 426 is more likely a proxy in the midst of a
  * deployment than the truth.
  */
-static bool refusal_is_final(const struct hf_client_session *s, int status)
+static bool refusal_is_final(struct hf_client_session *s, int status)
 {
-    if (status == 401 || status == 403)
+    if (status == 401)
+        return token_refused_finally(s);
+    if (status == 403)
         return true;
     return s->connections == 0 && (status == 400 || status == 404 || status == 426);
 }
@@ -107,6 +118,7 @@ static void on_refused(struct hf_client_session *s, const struct hf_link_event *
     /* Status 0: what came was no HTTP. */
     struct hf_ending e = {.cause = lev->status == 0 ? HF_BY_PROTOCOL_ERROR : HF_BY_REFUSED,
                           .why = lev->reason,
+                          .reason = {lev->data, lev->len},
                           .http_status = (uint16_t)lev->status,
                           .final = refusal_is_final(s, lev->status)};
 

@@ -8,9 +8,10 @@
  *   client_session_signal.c   doubts, and what the system says about the network
  *   client_session_publish.c  publishes and their answers
  *   client_session_channel.c  subscriptions and their messages
+ *   client_session_presence.c joins and leaves of others
  *   client_session_probe.c    the third slot: how much silence the network bears
  *   client_session_recv.c     the welcome, and which of the others a message is for
- *   client_session_request.c  history and pings
+ *   client_session_request.c  history, presence, calls and pings
  *   client_session_send.c     what is said to the server, and when
  *   client_session_store.c    what the outbox's store must know, and when
  */
@@ -93,6 +94,7 @@ struct hf_client_session {
     uint64_t loss_spread_ms;
     uint64_t payload_bytes_max; /* the server's maxMessage; 0: not known yet */
     uint32_t connections, retries;
+    uint32_t token_refusals; /* in a row, for want of a good token */
 
     /* The live connection was closed in favour of `next`, as it seems: nothing is told until that is welcomed or fails. */
     bool superseded;
@@ -241,6 +243,13 @@ void hf_cs_name_channels(struct hf_client_session *s, const struct hf_msg *m, ui
 /* What was not named begins again, or has ended. */
 void hf_cs_sort_channels(struct hf_client_session *s);
 
+/* --- client_session_presence.c --- */
+void hf_cs_on_presence_event(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+/* What the application knows of the members is out of date, where it wants to know of them. */
+void hf_cs_presence_missed(struct hf_client_session *s, const struct hf_subscription *sub);
+/* Whether an `error` says so. */
+bool hf_cs_is_presence_missed(struct hf_client_session *s, const struct hf_msg *m);
+
 /* --- client_session_probe.c --- */
 /* The live connection has been answered: a probe is judged, or begins if one is wanted. */
 void hf_cs_probe_network_good(struct hf_client_session *s, uint64_t now_ms);
@@ -256,10 +265,17 @@ void hf_cs_probe_abandon(struct hf_client_session *s, uint64_t now_ms);
 /* Put out the requests that have not been asked on this connection. */
 void hf_cs_put_questions(struct hf_client_session *s, uint64_t now_ms);
 void hf_cs_on_history(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_presence(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
+void hf_cs_on_reply(struct hf_client_session *s, struct hf_msg *m, uint64_t now_ms);
 /* Whether a pong answers a ping of the application's. */
 bool hf_cs_on_app_pong(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
-/* A message larger than this client takes came: it can be the answer to the oldest history request only, which is not asked again. */
+/* A message larger than this client takes came: it is taken for the answer to the oldest question about a channel, which is not asked again. */
 void hf_cs_question_too_large(struct hf_client_session *s);
+/* Tell of the calls that the end of a connection has left without an answer. */
+void hf_cs_tell_lost_calls(struct hf_client_session *s);
+/* When the time of a call is over, HF_NEVER: of none; and telling so. */
+uint64_t hf_cs_calls_deadline_ms(const struct hf_client_session *s);
+void hf_cs_tick_calls(struct hf_client_session *s, uint64_t now_ms);
 /* Whether an `error` is the answer to one of them. */
 bool hf_cs_question_refused(struct hf_client_session *s, const struct hf_msg *m, uint64_t now_ms);
 

@@ -21,7 +21,8 @@ static void on_error(struct hf_client_session *s, struct hf_msg *m, uint64_t now
 {
     if (hf_code_from(m->code) == HF_CODE_BAD_SEQ)
         hf_cs_on_bad_seq(s, m);
-    else if (!hf_cs_request_refused(s, m, now_ms) && !hf_cs_question_refused(s, m, now_ms))
+    else if (!hf_cs_request_refused(s, m, now_ms) && !hf_cs_question_refused(s, m, now_ms) &&
+             !hf_cs_is_presence_missed(s, m))
         hf_cs_emit_error(s, m->code, m->reason, m->channel);
 }
 
@@ -179,7 +180,9 @@ static void bad_message(struct hf_client_session *s, const char *reason)
  */
 static bool is_of_unknown_channel(struct hf_client_session *s, const struct hf_msg *m)
 {
-    if (m->type != HF_MSG_DATA || hf_subscriptions_of_cid(&s->subs, m->cid) != NULL)
+    bool is_of_subscription = m->type == HF_MSG_DATA || m->type == HF_MSG_JOIN || m->type == HF_MSG_LEAVE;
+
+    if (!is_of_subscription || hf_subscriptions_of_cid(&s->subs, m->cid) != NULL)
         return false;
     if (!s->inherited && !s->unkept)
         bad_message(s, "the server sent a message of a channel whose number it had not told");
@@ -200,6 +203,10 @@ static void recv_live(struct hf_client_session *s, struct hf_msg *m, uint64_t no
         [HF_MSG_HEARTBEAT] = on_heartbeat,
         [HF_MSG_RECONNECT] = on_reconnect,
         [HF_MSG_HISTORY] = hf_cs_on_history,
+        [HF_MSG_PRESENCE] = hf_cs_on_presence,
+        [HF_MSG_REPLY] = hf_cs_on_reply,
+        [HF_MSG_JOIN] = hf_cs_on_presence_event,
+        [HF_MSG_LEAVE] = hf_cs_on_presence_event,
         [HF_MSG_ERROR] = on_error,
     };
 

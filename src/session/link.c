@@ -1,6 +1,7 @@
 #include "session/link.h"
 
 #include "base/assert.h"
+#include "wire/json.h"
 
 #include <string.h>
 
@@ -79,6 +80,70 @@ static void no_answer(struct hf_link *l, struct hf_link_event *ev, const char *r
     link_move(l, HF_LINK_CLOSING);
 }
 
+/* "the body {"code":CODE,"reason":REASON}" (ws/handshake.h); a proxy's page is none. */
+static struct hf_str reason_in(struct hf_str body)
+{
+    struct hf_json_field reason = {.name = HF_STR("reason")};
+    const char *wrong;
+    struct hf_str value;
+    char *place;
+    int len;
+
+    if (hf_json_check(body, true, &value, &wrong) < 0 || hf_json_fields(value, &reason, 1) < 0 ||
+        hf_json_kind(reason.value) != HF_JSON_STRING)
+        return HF_STR("");
+    place = (char *)(uintptr_t)reason.value.data;
+    len = hf_json_unquote(reason.value, place, reason.value.len);
+    return (struct hf_str){place, len < 0 ? 0 : (size_t)len};
+}
+
+static void refused(struct hf_link *l, struct hf_link_event *ev)
+{
+    const struct hf_link_refusal *r = &l->refusal;
+    struct hf_str reason = HF_STR("");
+
+    if (r->whole > 0 && l->head.len == r->whole)
+        reason = reason_in((struct hf_str){(const char *)l->head.data + r->body_at, r->whole - r->body_at});
+    *ev = (struct hf_link_event){.type = HF_LINK_EV_REFUSED,
+                                 .status = r->status,
+                                 .retry_after_s = r->retry_after_s,
+                                 .data = (char *)(uintptr_t)reason.data,
+                                 .len = reason.len};
+    link_move(l, HF_LINK_CLOSING);
+}
+
+bool hf_link_refused_meanwhile(struct hf_link *l, struct hf_link_event *ev)
+{
+    if (l->state != HF_LINK_OPENING || l->refusal.whole == 0)
+        return false;
+    refused(l, ev);
+    return true;
+}
+
+/* Gather the body of a refusal; what is behind it nobody asked for. */
+static void recv_body(struct hf_link *l, const uint8_t *data, size_t len, struct hf_link_event *ev)
+{
+    size_t room = l->refusal.whole - l->head.len;
+
+    if (hf_buf_put(&l->head, data, len < room ? len : room) < 0 || l->head.len == l->refusal.whole)
+        refused(l, ev);
+}
+
+/* The answer is another than 101, and its head takes head_len bytes. A body that is too long for the buffer is not waited for. */
+static void begin_refusal(struct hf_link *l, const struct hf_handshake_response *r, size_t head_len,
+                          struct hf_link_event *ev)
+{
+    l->refusal =
+        (struct hf_link_refusal){.status = r->status, .retry_after_s = r->retry_after_s, .body_at = head_len};
+    if (r->body_len > 0 && r->body_len <= HF_HTTP_HEAD_MAX - head_len)
+        l->refusal.whole = head_len + (size_t)r->body_len;
+    if (l->refusal.whole > 0 && l->head.len < l->refusal.whole)
+        return;
+    if (l->refusal.whole > 0)
+        l->head.len = (uint32_t)l->refusal.whole;
+    refused(l, ev);
+}
+
 /*
  * Gather the answer's head. It may end in the middle of the input: what is behind it are the first frames, and stays unused.
  */
@@ -90,6 +155,10 @@ static size_t recv_head(struct hf_link *l, const uint8_t *data, size_t len, stru
     size_t taken = len < room ? len : room;
     int head_len;
 
+    if (l->refusal.whole > 0) {
+        recv_body(l, data, len, ev);
+        return len;
+    }
     if (hf_buf_put(&l->head, data, taken) < 0) {
         no_answer(l, ev, "out of memory");
         return len;
@@ -101,14 +170,12 @@ static size_t recv_head(struct hf_link *l, const uint8_t *data, size_t len, stru
         no_answer(l, ev, head_len == 0 ? "the head of the HTTP answer is too long" : r.reason);
         return len;
     }
-    ev->status = r.status;
-    ev->retry_after_s = r.retry_after_s;
-    ev->protocol = r.protocol;
     if (r.status != 101) {
-        ev->type = HF_LINK_EV_REFUSED;
-        link_move(l, HF_LINK_CLOSING);
+        begin_refusal(l, &r, (size_t)head_len, ev);
         return len;
     }
+    ev->status = r.status;
+    ev->protocol = r.protocol;
     l->encoding = hf_str_eq(r.protocol, HF_STR(HF_PROTOCOL_BINARY)) ? HF_ENCODING_BINARY : HF_ENCODING_JSON;
     ev->type = HF_LINK_EV_OPENED;
     link_move(l, HF_LINK_OPEN);

@@ -38,12 +38,19 @@ enum hf_link_state {
 };
 
 enum hf_link_event_type {
-    HF_LINK_EV_NONE,   /* the input is used up */
-    HF_LINK_EV_OPENED, /* 101: protocol is the chosen subprotocol */
-    HF_LINK_EV_REFUSED, /* another HTTP answer: status, retry_after_s; status 0: no answer to our request at all, reason says why */
+    HF_LINK_EV_NONE,    /* the input is used up */
+    HF_LINK_EV_OPENED,  /* 101: protocol is the chosen subprotocol */
+    HF_LINK_EV_REFUSED, /* another HTTP answer: status, retry_after_s, and data and len the `reason` in its body, if there is one; status 0: no answer to our request at all, reason says why */
     HF_LINK_EV_MESSAGE, /* a message of the link's encoding, data and len; may be written to */
     HF_LINK_EV_CLOSED,  /* the server closed: close_code, and data and len its reason */
     HF_LINK_EV_BROKEN,  /* the server broke RFC 6455: close_code is what it has been told, reason says why */
+};
+
+/* An HTTP answer that is no 101, while its body is awaited. */
+struct hf_link_refusal {
+    int status;
+    uint32_t retry_after_s;
+    size_t body_at, whole; /* where the body begins, and ends, in the link's head; whole 0: none is awaited */
 };
 
 /* What it points to is borrowed until the next call. */
@@ -64,8 +71,9 @@ struct hf_link {
     enum hf_encoding
         encoding; /* OPEN: binary where the chosen subprotocol is HF_PROTOCOL_BINARY, else JSON */
     char key[HF_WS_KEY_LEN];
-    struct hf_buf head; /* the answer's head as far as it has come */
-    struct hf_buf out;  /* what the driver has still to write */
+    struct hf_buf head; /* the answer's head as far as it has come, and the body of a refusal */
+    struct hf_link_refusal refusal;
+    struct hf_buf out; /* what the driver has still to write */
     struct hf_ws ws;
 };
 
@@ -84,6 +92,11 @@ int hf_link_request(struct hf_link *l, struct hf_handshake_request *req, struct 
  */
 size_t hf_link_recv(struct hf_link *l, uint8_t *data, size_t len, struct hf_rng *rng,
                     struct hf_link_event *ev);
+
+/*
+ * The connection is gone, or its time is over: whether the answer was a refusal whose body has not come to its end, which then is *ev. The link is CLOSING afterwards.
+ */
+bool hf_link_refused_meanwhile(struct hf_link *l, struct hf_link_event *ev);
 
 /* Put a message into the output: a text message, or a binary one, as the link's encoding is. */
 int hf_link_put_message(struct hf_link *l, struct hf_str message, struct hf_rng *rng) HF_MUST_CHECK;

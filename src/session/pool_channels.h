@@ -22,6 +22,7 @@ struct hf_pool_channel_start {
     uint64_t since_offset;
     uint64_t last;
     bool latest;
+    bool presence;
 };
 
 struct hf_pool_channel {

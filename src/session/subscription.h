@@ -30,6 +30,7 @@ struct hf_subscription {
     struct hf_subscription *cid_chain; /* in its bucket by cid, where that is not 0 */
     enum hf_subscription_state state;
     bool told;     /* the application has been told that it is subscribed */
+    bool presence; /* the application wants to know who joins and leaves */
     bool deferred; /* WANTED, but the server asked to wait */
     bool named;    /* by the welcome that is being looked at */
     bool over;     /* to be removed; that welcome showed that it has ended */

@@ -102,14 +102,15 @@ struct hf_handshake_response {
     struct hf_str protocol; /* the chosen subprotocol, data NULL: none */
     struct hf_deflate_terms deflate;
     uint32_t retry_after_s; /* 0: none given */
-    const char *reason;     /* on HF_EBADMSG: what was wrong */
+    uint64_t body_len; /* of another answer than 101: its Content-Length; 0: none, or none that is a number */
+    const char *reason; /* on HF_EBADMSG: what was wrong */
 };
 
 /*
  * Parse a response head. Returns its bytes, 0 where it is not whole yet, HF_EBADMSG where it is no answer to our request:
  * a 101 without the right Sec-WebSocket-Accept, Upgrade, Connection, or with an extension that was not asked for, or not so.
  * Whether the subprotocol is one of those asked for is the caller's to check. Interim answers (1xx but 101) are skipped.
- * Any other status is no error: status says it; retry_after_s is set from a Retry-After in seconds.
+ * Any other status is no error: status says it; retry_after_s is set from a Retry-After in seconds, and body_len tells what follows the head.
  */
 int hf_handshake_parse_response(struct hf_handshake_response *r, char *data, size_t len,
                                 const char key[HF_WS_KEY_LEN], bool deflate_offered);

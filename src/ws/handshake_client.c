@@ -104,22 +104,25 @@ static const char *accept_error(struct hf_http_head *head, struct hf_handshake_r
     return NULL;
 }
 
-/* Delay in seconds; a date, the header's other form, counts as none. More than 32 bits hold is "very late" all the same. */
-static uint32_t retry_after(struct hf_http_head *head)
+/*
+ * A field that is a number, at most UINT32_MAX; 0 where it is none, or missing. Of Retry-After so its other form, a date, counts as none, and more than 32 bits
+ * hold is "very late" all the same.
+ */
+static uint32_t number_of(struct hf_http_head *head, struct hf_str name)
 {
     struct hf_str value;
-    uint64_t seconds = 0;
+    uint64_t number = 0;
 
-    if (hf_http_once(head, HF_STR("Retry-After"), &value) < 0)
+    if (hf_http_once(head, name, &value) < 0)
         return 0;
     for (size_t i = 0; i < value.len; i++) {
         if (value.data[i] < '0' || value.data[i] > '9')
             return 0;
-        seconds = seconds * 10 + (uint64_t)(value.data[i] - '0');
-        if (seconds > UINT32_MAX)
-            seconds = UINT32_MAX;
+        number = number * 10 + (uint64_t)(value.data[i] - '0');
+        if (number > UINT32_MAX)
+            number = UINT32_MAX;
     }
-    return (uint32_t)seconds;
+    return (uint32_t)number;
 }
 
 /* One head. Returns as hf_handshake_parse_response(). */
@@ -142,10 +145,12 @@ static int parse_head(struct hf_handshake_response *r, struct hf_http_head *head
     if (got <= 0)
         return got;
     r->status = status;
-    if (status == 101)
+    if (status == 101) {
         head->reason = accept_error(head, r, key, deflate_offered);
-    else
-        r->retry_after_s = retry_after(head);
+    } else {
+        r->retry_after_s = number_of(head, HF_STR("Retry-After"));
+        r->body_len = number_of(head, HF_STR("Content-Length"));
+    }
     return status == 101 && head->reason != NULL ? HF_EBADMSG : (int)head->pos;
 }
 

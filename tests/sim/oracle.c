@@ -668,6 +668,12 @@ void sim_oracle_told(struct sim *sim, uint32_t client, const struct hf_client_se
     case HF_CSE_PONG:
     case HF_CSE_KEPT:
     case HF_CSE_HISTORY:
+    case HF_CSE_MEMBER:
+    case HF_CSE_MEMBERS:
+    case HF_CSE_REPLY:
+    case HF_CSE_JOIN:
+    case HF_CSE_LEAVE:
+    case HF_CSE_PRESENCE_MISSED:
         sim_fail(sim, "client %u: an answer that it did not ask for", client);
         break;
     case HF_CSE_ERROR:

@@ -116,6 +116,25 @@ static inline void on_event(void *ctx, const struct hf_client_session_event *ev)
         PUT(f, "history %u %.*s %.*s:%u of %u %.*s\n", (unsigned)ev->request_id, S(ev->channel), S(ev->epoch),
             (unsigned)ev->offset, (unsigned)ev->count, S(ev->code));
         break;
+    case HF_CSE_MEMBER:
+        PUT(f, "member %u %.*s %.*s %.*s %.*s\n", (unsigned)ev->request_id, S(ev->channel), S(ev->session),
+            S(ev->user), S(ev->info));
+        break;
+    case HF_CSE_MEMBERS:
+        PUT(f, "members %u %.*s of %u %.*s\n", (unsigned)ev->request_id, S(ev->channel), (unsigned)ev->count,
+            S(ev->code));
+        break;
+    case HF_CSE_REPLY:
+        PUT(f, "reply %u %.*s%.*s\n", (unsigned)ev->request_id, S(ev->payload), S(ev->code));
+        break;
+    case HF_CSE_JOIN:
+    case HF_CSE_LEAVE:
+        PUT(f, "%s %.*s %.*s %.*s %.*s\n", ev->type == HF_CSE_JOIN ? "join" : "leave", S(ev->channel),
+            S(ev->session), S(ev->user), S(ev->info));
+        break;
+    case HF_CSE_PRESENCE_MISSED:
+        PUT(f, "presence missed %.*s\n", S(ev->channel));
+        break;
     case HF_CSE_ERROR:
         PUT(f, "error %.*s\n", S(ev->code));
         break;

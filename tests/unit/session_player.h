@@ -43,7 +43,8 @@ struct player {
     struct memory_store store;
     struct hf_heartbeat_classic classic;
     struct hf_heartbeat_adaptive adaptive;
-    json_t *kept; /* the messages of a history that is being told */
+    json_t *kept;    /* the messages of a history that is being told */
+    json_t *members; /* of an answer that is being told */
 };
 
 /* --- small things --- */
@@ -154,6 +155,36 @@ static inline json_t *player_history(struct player *p, const struct hf_client_se
                      (json_int_t)ev->offset, "messages", kept);
 }
 
+static inline json_t *player_member(const struct hf_client_session_event *ev)
+{
+    json_t *m = json_pack("{s:o, s:o}", "session", player_str(ev->session), "user", player_str(ev->user));
+
+    if (ev->info.data != NULL)
+        json_object_set_new(m, "info", json_loadb(ev->info.data, ev->info.len, JSON_DECODE_ANY, NULL));
+    return m;
+}
+
+static inline json_t *player_answer(const struct hf_client_session_event *ev, const char *name, json_t *value)
+{
+    json_t *m = json_pack("{s:I}", "request", (json_int_t)ev->request_id);
+
+    if (ev->code.len == 0) {
+        json_object_set_new(m, name, value);
+        return m;
+    }
+    json_decref(value);
+    json_object_set_new(m, "code", player_str(ev->code));
+    return m;
+}
+
+static inline json_t *player_members(struct player *p)
+{
+    json_t *members = p->members == NULL ? json_array() : p->members;
+
+    p->members = NULL;
+    return members;
+}
+
 static inline json_t *player_with_channel(const struct hf_client_session_event *ev, json_t *others)
 {
     json_t *m = json_pack("{s:o}", "channel", player_str(ev->channel));
@@ -231,6 +262,24 @@ static inline void player_on_event(void *ctx, const struct hf_client_session_eve
     case HF_CSE_HISTORY:
         player_out(p, "history", player_history(p, ev));
         break;
+    case HF_CSE_MEMBER:
+        if (p->members == NULL)
+            p->members = json_array();
+        json_array_append_new(p->members, player_member(ev));
+        break;
+    case HF_CSE_MEMBERS:
+        player_out(p, "members", player_with_channel(ev, player_answer(ev, "members", player_members(p))));
+        break;
+    case HF_CSE_REPLY:
+        player_out(p, "reply",
+                   player_answer(ev, "payload", ev->code.len > 0 ? json_null() : player_payload(ev)));
+        break;
+    case HF_CSE_JOIN:
+    case HF_CSE_LEAVE:
+        player_out(p, ev->type == HF_CSE_JOIN ? "join" : "leave", player_with_channel(ev, player_member(ev)));
+        break;
+    case HF_CSE_PRESENCE_MISSED:
+        break; /* The vectors do not know it: the other client tells it otherwise. */
     case HF_CSE_ERROR:
         player_out(p, "error", player_with_channel(ev, json_pack("{s:o}", "code", player_str(ev->code))));
         break;
@@ -408,6 +457,7 @@ static inline void player_begin(struct player *p)
         .host = "server:8000",
         .target = "/ws",
         .token = vector_text(c, "token"),
+        .token_source = vector_true(c, "tokenSource"),
         .outbox_messages_max = (uint32_t)vector_u64(c, "outboxMessages", 100),
         .outbox_bytes_max = vector_u64(c, "outboxBytes", 100000),
         .window = (uint32_t)vector_u64(c, "window", 50),
@@ -597,7 +647,8 @@ static inline void player_subscribe(struct player *p, json_t *in)
     const struct hf_client_session_start start = {.since_epoch = player_string(since, "epoch"),
                                                   .since_offset = vector_u64(since, "offset", 0),
                                                   .last = vector_u64(in, "last", 0),
-                                                  .latest = vector_is(in, "mode", "latest")};
+                                                  .latest = vector_is(in, "mode", "latest"),
+                                                  .presence = vector_true(in, "presence")};
 
     player_result(in, hf_client_session_subscribe(p->s, player_string(in, "channel"), &start, p->now_ms),
                   NULL, 0);
@@ -619,6 +670,32 @@ static inline void player_ask_history(struct player *p, json_t *in)
     int err = hf_client_session_history(p->s, player_string(in, "channel"), &what, &request_id, p->now_ms);
 
     player_result(in, err, "request", request_id);
+}
+
+static inline void player_ask_presence(struct player *p, json_t *in)
+{
+    uint64_t request_id = 0;
+    int err = hf_client_session_presence(p->s, player_string(in, "channel"), &request_id, p->now_ms);
+
+    player_result(in, err, "request", request_id);
+}
+
+static inline void player_call(struct player *p, json_t *in)
+{
+    char *payload = json_dumps(json_object_get(in, "payload"), JSON_ENCODE_ANY | JSON_COMPACT);
+    uint64_t request_id = 0;
+    int err;
+
+    assert_non_null(payload);
+    err = hf_client_session_call(p->s, player_string(in, "method"), hf_str_from(payload), 0, &request_id,
+                                 p->now_ms);
+    free(payload);
+    player_result(in, err, "request", request_id);
+}
+
+static inline void player_token(struct player *p, json_t *in)
+{
+    player_result(in, hf_client_session_set_token(p->s, vector_text(in, "token"), p->now_ms), NULL, 0);
 }
 
 static inline void player_ping(struct player *p, json_t *in)
@@ -708,6 +785,9 @@ static inline void player_apply(struct player *p, json_t *in)
         {"unsubscribe", player_unsubscribe},
         {"history", player_ask_history},
         {"ping", player_ping},
+        {"presence", player_ask_presence},
+        {"call", player_call},
+        {"token", player_token},
         {"close", player_close},
         {"background", player_background},
         {"network", player_network},
@@ -759,6 +839,7 @@ static inline void player_play(struct vector *v, bool drip)
     }
     player_end(&p, false);
     assert_null(p.kept);
+    assert_null(p.members);
     memory_store_release(&p.store);
 }
 

@@ -117,6 +117,17 @@ static inline void transcode_messages(struct transcode_names *n, const struct hf
 }
 
 /* Make the lists that a message has lists of the other encoding; they lie in `list` and `more`. Returns false where one cannot be read. */
+static inline void transcode_members(const struct hf_msg *m, enum hf_encoding to, struct hf_buf *list)
+{
+    struct hf_items it = hf_items(m, m->members);
+    struct hf_items_member member;
+
+    hf_items_begin(list, to, HF_ITEMS_ARRAY);
+    while (hf_items_member(&it, &member) == 1)
+        hf_items_put_member(list, to, &member);
+    hf_items_end(list, to, HF_ITEMS_ARRAY);
+}
+
 static inline bool transcode_lists(struct transcode_names *n, struct hf_msg *m, enum hf_encoding to,
                                    struct hf_buf *list, struct hf_buf *more)
 {
@@ -138,6 +149,9 @@ static inline bool transcode_lists(struct transcode_names *n, struct hf_msg *m, 
     } else if ((m->has & HF_HAS_MESSAGES) != 0) {
         transcode_messages(n, m, to, list);
         m->messages = hf_buf_str(list);
+    } else if ((m->has & HF_HAS_MEMBERS) != 0) {
+        transcode_members(m, to, list);
+        m->members = hf_buf_str(list);
     }
     m->encoding = to;
     return good;
@@ -162,7 +176,7 @@ static inline void transcode_to_binary(struct transcode_names *n, const char *js
     if (hf_json_decode(&m, copy, len, true, &reason) == 0 &&
         transcode_lists(n, &m, HF_ENCODING_BINARY, &list, &more)) {
         if (m.type == HF_MSG_SUBSCRIBED || m.type == HF_MSG_DATA || m.type == HF_MSG_GAP ||
-            m.type == HF_MSG_HISTORY)
+            m.type == HF_MSG_HISTORY || m.type == HF_MSG_JOIN || m.type == HF_MSG_LEAVE)
             m.cid = transcode_cid(n, m.channel);
         hf_assert(hf_binary_encode(out, &m) == 0);
     } else {

@@ -8,8 +8,9 @@ import { ClassicHeartbeat } from '../src/core/heartbeat_classic.js';
 import type { HeartbeatPolicy } from '../src/core/heartbeat.js';
 import { jsonCodec } from '../src/core/codec_json.js';
 import type { Ending, SessionEvent } from '../src/core/events.js';
-import type { DataMessage } from '../src/core/message.js';
+import type { DataMessage, MemberRecord } from '../src/core/message.js';
 import { Prober } from '../src/core/prober.js';
+import type { RequestWhat } from '../src/core/requests.js';
 import { Session } from '../src/core/session.js';
 import { probeSlot, type Path } from '../src/core/session_types.js';
 import type { SessionStore, Stored } from '../src/core/store.js';
@@ -67,6 +68,13 @@ function messageOf({ offset, id, payload, timestamp, from }: DataMessage): Membe
   return { offset, id, payload: payload as Json, timestamp, ...(from === undefined ? {} : { from }) };
 }
 
+function memberOf({ session, user, info }: MemberRecord): Members {
+  return { session, user, ...(info === undefined ? {} : { info: info as Json }) };
+}
+
+/** The words for the answer to a request. */
+const answers = { history: 'history', presence: 'members', call: 'reply', ping: 'pong' } as const;
+
 /** An event in the vector's words. */
 function wordsOf(event: SessionEvent): [name: string, members: Members] | undefined {
   switch (event.type) {
@@ -105,8 +113,14 @@ function wordsOf(event: SessionEvent): [name: string, members: Members] | undefi
       const { requestId: request, channel, epoch, offset, messages } = event;
       return ['history', { request, channel, epoch, offset, messages: messages.map(messageOf) }];
     }
-    case 'failed': // The vectors know no other request that can fail than a history.
-      return ['history', { request: event.requestId, channel: 'demo', code: event.code }];
+    case 'members': {
+      const { requestId: request, channel, members } = event;
+      return ['members', { request, channel, members: members.map(memberOf) }];
+    }
+    case 'reply':
+      return ['reply', { request: event.requestId, payload: event.payload as Json }];
+    case 'presence':
+      return [event.kind, { channel: event.channel, ...memberOf(event.member) }];
     case 'error':
       return ['error', { channel: event.channel, code: event.code }];
     default:
@@ -122,6 +136,8 @@ export class SessionPlayer {
   private started = false;
   private readonly connections: (Connection | undefined)[] = [];
   private readonly store = new MemoryStore();
+  /** By their numbers. */
+  private readonly asked = new Map<number, RequestWhat>();
 
   constructor(private readonly vector: Vector) {}
 
@@ -251,7 +267,7 @@ export class SessionPlayer {
       {
         codecs: [jsonCodec],
         token: config['token'] === undefined ? null : textOf(config, 'token'),
-        tokenSource: false,
+        tokenSource: config['tokenSource'] === true,
         outboxMessages: numberOf(config, 'outboxMessages', 100),
         outboxBytes: numberOf(config, 'outboxBytes', 100_000),
         window: numberOf(config, 'window', 50),
@@ -265,13 +281,25 @@ export class SessionPlayer {
         store: keeps ? this.store : null,
         stored: keeps ? this.store.stored() : null,
         onEvent: (event) => {
-          const words = wordsOf(event);
+          const words = event.type === 'failed' ? this.failed(event.requestId, event.code) : wordsOf(event);
           if (words !== undefined) this.out(...words);
         },
       },
       this.now,
     );
     this.started = true;
+  }
+
+  private failed(request: number, code: string): [name: string, members: Members] {
+    const what = this.asked.get(request);
+    if (what === undefined) throw new Error(`request ${request} was not made`);
+    return [answers[what.type], { request, ...('channel' in what ? { channel: what.channel } : {}), code }];
+  }
+
+  private ask(what: RequestWhat): Members {
+    const request = this.session.ask(what, this.now);
+    this.asked.set(request, what);
+    return { request };
   }
 
   /* --- inputs --- */
@@ -354,8 +382,8 @@ export class SessionPlayer {
           return { publish: session.publishing.publish(channel, JSON.stringify(entry['payload']), id) };
         });
       case 'subscribe': {
-        const { since, last, mode } = entry as Partial<Entry>;
-        const options = { ...(since && { since }), ...(last && { last }), ...(mode && { mode }) } as unknown as SubscribeOptions;
+        const { since, last, mode, presence } = entry as Partial<Entry>;
+        const options = { ...(since && { since }), ...(last && { last }), ...(mode && { mode }), ...(presence && { presence }) } as unknown as SubscribeOptions;
         return session.within(now, () => this.result(() => session.channels.subscribe(channel, options, now)));
       }
       case 'unsubscribe':
@@ -363,10 +391,16 @@ export class SessionPlayer {
       case 'history': {
         const since = entry['since'] as never;
         const what = { type: 'history', channel, since, limit: numberOf(entry, 'limit', 100), reverse: entry['reverse'] === true } as const;
-        return this.result(() => ({ request: session.ask(what, now) }));
+        return this.result(() => this.ask(what));
       }
       case 'ping':
-        return this.result(() => ({ request: session.ask({ type: 'ping' }, now) }));
+        return this.result(() => this.ask({ type: 'ping' }));
+      case 'presence':
+        return this.result(() => this.ask({ type: 'presence', channel }));
+      case 'call':
+        return this.result(() => this.ask({ type: 'call', method: textOf(entry, 'method'), payload: JSON.stringify(entry['payload'] ?? null) }));
+      case 'token':
+        return { result: session.setToken(textOf(entry, 'token'), now) ? 'ok' : 'invalid' };
       case 'close':
         session.close(now);
         return {};
