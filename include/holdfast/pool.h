@@ -32,11 +32,12 @@
  * The queue: publishes wait in it for the pool's thread, and while no member is connected. Then it takes queue_max, and EAGAIN tells that the server
  * cannot be reached; every flush_interval_ms the pool looks whether it has come back, so that members which return together share
  * what has waited. While some member is connected the queue takes connected_queue_max, and EAGAIN tells that publishes are made faster
- * than they are sent. Their bytes are bounded by client.outbox_bytes_max. Besides, 4,096 subscribes, unsubscribes, history requests and pings may wait for the
- * pool's thread, the last two until their answer.
+ * than they are sent. Their bytes are bounded by client.outbox_bytes_max. Besides, 4,096 subscribes, unsubscribes, tokens and requests (history, presence, calls, pings) may wait for the
+ * pool's thread, requests until their answer.
  *
  * Subscriptions: a channel is on one member, so that its messages come in order; a new one goes to the member with the fewest. If that member's session is
- * replaced, the next one goes on behind the last message that was delivered (or a gap tells what cannot be had).
+ * replaced, the next one goes on behind the last message that was delivered (or a gap tells what cannot be had). One that the backend makes for each session of a user is kept on the member that hears of it
+ * first, and ended on the others.
  *
  * Threads: all functions but hf_pool_free() may be called from any thread at the same time, callbacks included; hf_pool_free() is the last call.
  * hf_pool_join() and hf_pool_free() wait for the pool's thread and so may not be called in a callback. One thread serves all members.
@@ -83,7 +84,7 @@ struct hf_pool_options {
     uint32_t
         connected_queue_max; /* publishes that wait for the pool's thread, or for room in the outboxes; default 10,000 */
     uint64_t flush_interval_ms; /* 1 to 60,000; default 100 */
-    /* How long publish, subscribe, unsubscribe, history and ping wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
+    /* How long publish, subscribe, unsubscribe, tokens and requests wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
     uint64_t wait_ms;
 
     /* Any of these may be NULL. */
@@ -111,6 +112,11 @@ struct hf_pool_options {
     void (*on_caught_up)(void *user, uint32_t member, uint64_t messages);
     void (*on_history)(void *user, const struct hf_client_history *history);
     void (*on_pong)(void *user, uint32_t member, const struct hf_client_pong *pong);
+    void (*on_members)(void *user, const struct hf_client_members *members);
+    void (*on_presence)(void *user, const struct hf_client_presence_event *event);
+    void (*on_reply)(void *user, const struct hf_client_reply *reply);
+    /* As in holdfast.h; asked once for all members, which show the same token. */
+    void (*on_token_needed)(void *user, enum hf_client_token_reason reason);
 };
 
 /* Fill with the defaults. Whoever sets options begins with this, so that options of later versions have theirs. */
@@ -118,7 +124,7 @@ HF_CLIENT_API void hf_pool_options_init(struct hf_pool_options *options);
 
 /*
  * Make a pool and start its thread; the members connect at once, and a callback may come before this returns. EINVAL: a URL or a bound makes no
- * sense; EAGAIN: the system has no thread left; ENOMEM, EIO, ECERT as hf_client_new(). *out is set on success only.
+ * sense; EAGAIN: the system has no thread left; ENOMEM, EIO, ECERT as hf_client_new(). *out is set before the first callback; NULL after an error.
  */
 HF_CLIENT_API int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out);
 
@@ -161,6 +167,21 @@ HF_CLIENT_API bool hf_pool_position(struct hf_pool *pool, const char *channel, s
  */
 HF_CLIENT_API int hf_pool_history(struct hf_pool *pool, const char *channel, size_t channel_len,
                                   const struct hf_client_history_query *query, uint64_t *request_id);
+/* As hf_client_presence(), by on_members; in all else as hf_pool_history(). Each member that follows a channel is one of its members. */
+HF_CLIENT_API int hf_pool_presence(struct hf_pool *pool, const char *channel, size_t channel_len,
+                                   uint64_t *request_id);
+/*
+ * As hf_client_call(), by on_reply: given to one member, the next connected one in turn, and never repeated. What only the pool's thread knows, that a payload is larger than the server takes, is told by on_reply with the code
+ * too_large. ETOOLARGE: larger than a member's outbox; its bytes count with those of publishes.
+ */
+HF_CLIENT_API int hf_pool_call(struct hf_pool *pool, const char *method, size_t method_len,
+                               const char *payload, size_t payload_len, uint64_t *request_id);
+/*
+ * As hf_client_set_token() and hf_client_token_failed(), for all members: the answers to on_token_needed, from within it or later by any thread. Sessions that are made later begin with that token. EINVAL: no token; EAGAIN:
+ * 4,096 requests wait; ENOMEM; ESTATE.
+ */
+HF_CLIENT_API int hf_pool_set_token(struct hf_pool *pool, const char *token);
+HF_CLIENT_API int hf_pool_token_failed(struct hf_pool *pool, const char *why);
 /*
  * Ask for a sign of life on a member's own connection; on_pong tells how long it took since this was asked of the session that answers. While the member has no connection, or no
  * session, it waits. In all else as hf_pool_history(); EINVAL: there is no such member.

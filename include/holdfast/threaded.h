@@ -49,10 +49,10 @@ struct hf_threaded_options {
         client; /* as for hf_client_new(), callbacks and user included; outbox_path and outbox_block_ms must not be set: EINVAL */
     /*
      * Publishes that wait for the client's thread, or for room in its outbox, at most; default 1,000. Their bytes are bounded by
-     * client.outbox_bytes_max, once more beside the outbox. Besides, 4,096 subscribes, unsubscribes, history requests and pings may wait, the last two until their answer.
+     * client.outbox_bytes_max, once more beside the outbox. Besides, 4,096 subscribes, unsubscribes, tokens and requests (history, presence, calls, pings) may wait, requests until their answer.
      */
     uint32_t queue_max;
-    /* How long publish, subscribe, unsubscribe, history and ping wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
+    /* How long publish, subscribe, unsubscribe, tokens and requests wait for room before they fail with EAGAIN; default 0: not at all. In a callback they never wait. */
     uint64_t wait_ms;
 };
 
@@ -61,7 +61,7 @@ HF_CLIENT_API void hf_threaded_options_init(struct hf_threaded_options *options)
 
 /*
  * Make a client and start its thread; it connects at once, and a callback may come before this returns. Errors are those of hf_client_new(), also EINVAL where queue_max is 0, and EAGAIN where
- * the system has no thread left. *out is set on success only.
+ * the system has no thread left. *out is set before the first callback; NULL after an error.
  */
 HF_CLIENT_API int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threaded **out);
 
@@ -102,6 +102,21 @@ HF_CLIENT_API int hf_threaded_unsubscribe(struct hf_threaded *client, const char
 HF_CLIENT_API int hf_threaded_history(struct hf_threaded *client, const char *channel, size_t channel_len,
                                       const struct hf_client_history_query *query, uint64_t *request_id);
 HF_CLIENT_API int hf_threaded_ping(struct hf_threaded *client, uint64_t *request_id);
+
+/*
+ * As hf_client_presence() and hf_client_call(), by on_members and on_reply; in all else as above. The time of a call counts from when the client's thread takes it. What only that knows, that a payload is larger than
+ * the server takes, is told by on_reply with the code too_large. ETOOLARGE: larger than the outbox; its bytes count with those of publishes.
+ */
+HF_CLIENT_API int hf_threaded_presence(struct hf_threaded *client, const char *channel, size_t channel_len,
+                                       uint64_t *request_id);
+HF_CLIENT_API int hf_threaded_call(struct hf_threaded *client, const char *method, size_t method_len,
+                                   const char *payload, size_t payload_len, uint64_t *request_id);
+/*
+ * As hf_client_set_token() and hf_client_token_failed(): the answers to on_token_needed, from within it or later by any thread. They go before all that waits. EINVAL: no token; EAGAIN: 4,096 requests wait; ENOMEM;
+ * ESTATE.
+ */
+HF_CLIENT_API int hf_threaded_set_token(struct hf_threaded *client, const char *token);
+HF_CLIENT_API int hf_threaded_token_failed(struct hf_threaded *client, const char *why);
 
 /* The room that an epoch takes at most, with the NUL at its end. */
 enum { HF_CLIENT_EPOCH_BYTES = 256 };

@@ -3,16 +3,29 @@
 #include "base/assert.h"
 #include "holdfast/holdfast.h"
 
+#include <string.h>
+
+static int put(struct hf_client *client, struct hf_command *c)
+{
+    switch (c->type) {
+    case HF_COMMAND_PING:
+        return hf_client_ping(client, &c->client_id);
+    case HF_COMMAND_PRESENCE:
+        return hf_client_presence(client, c->channel.data, c->channel.len, &c->client_id);
+    case HF_COMMAND_CALL:
+        return hf_client_call(client, c->channel.data, c->channel.len, c->payload.data, c->payload.len,
+                              &c->client_id);
+    default:
+        return hf_client_history(client, c->channel.data, c->channel.len, &c->query, &c->client_id);
+    }
+}
+
 int hf_ask(struct hf_list *asked, struct hf_client *client, struct hf_command *command)
 {
     int err;
 
     hf_assert(hf_command_asks(command));
-    if (command->type == HF_COMMAND_PING)
-        err = hf_client_ping(client, &command->client_id);
-    else
-        err = hf_client_history(client, command->channel.data, command->channel.len, &command->query,
-                                &command->client_id);
+    err = put(client, command);
     /* The command was checked when it was made. */
     hf_assert(err != HF_EINVAL);
     if (err == 0)
@@ -25,15 +38,40 @@ static void put_first(struct hf_list *list, struct hf_list *node)
     hf_list_add_tail(list->next, node);
 }
 
-void hf_ask_waiting(struct hf_list *asked, struct hf_client *client, struct hf_list *waiting)
+void hf_ask_waiting(struct hf_list *asked, struct hf_client *client, struct hf_list *waiting,
+                    struct hf_list *refused)
 {
     struct hf_list *node;
 
-    while ((node = hf_list_pop(waiting)) != NULL)
-        if (hf_ask(asked, client, HF_COMMAND_OF(node)) < 0) {
+    while ((node = hf_list_pop(waiting)) != NULL) {
+        int err = hf_ask(asked, client, HF_COMMAND_OF(node));
+
+        if (err == HF_ETOOLARGE) {
+            hf_list_add_tail(refused, node);
+        } else if (err < 0) {
             put_first(waiting, node);
             return;
         }
+    }
+}
+
+static struct hf_client_text text(const char *words)
+{
+    return (struct hf_client_text){words, strlen(words)};
+}
+
+struct hf_client_reply hf_ask_refused(const struct hf_command *command, int err)
+{
+    const bool large = err == HF_ETOOLARGE;
+
+    return (struct hf_client_reply){
+        .request_id = command->request_id,
+        .code = text(large ? "too_large" : "uncertain"),
+        .reason =
+            text(large ? "larger than the server takes"
+                       : "the session ended before the answer: the call may have reached the backend. Make "
+                         "it again only if twice does no harm"),
+    };
 }
 
 struct hf_command *hf_ask_answered(struct hf_list *asked, uint64_t client_id)
@@ -48,13 +86,14 @@ struct hf_command *hf_ask_answered(struct hf_list *asked, uint64_t client_id)
     return NULL;
 }
 
-void hf_ask_again(struct hf_list *asked, enum hf_command_type type, struct hf_list *waiting)
+void hf_ask_again(struct hf_list *asked, bool (*fits)(const struct hf_command *command),
+                  struct hf_list *waiting)
 {
     struct hf_list *node, *before;
 
     for (node = asked->prev; node != asked; node = before) {
         before = node->prev;
-        if (HF_COMMAND_OF(node)->type != type)
+        if (!fits(HF_COMMAND_OF(node)))
             continue;
         hf_list_del(node);
         put_first(waiting, node);

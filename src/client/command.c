@@ -1,6 +1,7 @@
 #include "client/command.h"
 
 #include "base/buf.h"
+#include "session/client_session.h"
 #include "session/request.h"
 #include "wire/json.h"
 #include "wire/message.h"
@@ -167,6 +168,50 @@ int hf_command_ping(struct hf_command **out)
 {
     *out = command_new(HF_COMMAND_PING, (struct hf_str){NULL, 0}, (struct hf_str){NULL, 0},
                        (struct hf_str){NULL, 0});
+    return *out == NULL ? HF_ENOMEM : 0;
+}
+
+int hf_command_presence(struct hf_str channel, struct hf_command **out)
+{
+    if (!hf_channel_name_valid(channel))
+        return HF_EINVAL;
+    *out = command_new(HF_COMMAND_PRESENCE, channel, (struct hf_str){NULL, 0}, (struct hf_str){NULL, 0});
+    return *out == NULL ? HF_ENOMEM : 0;
+}
+
+int hf_command_call(struct hf_str method, struct hf_str payload, size_t bytes_max, struct hf_command **out)
+{
+    const struct hf_request like = {.type = HF_MSG_CALL, .method = method};
+    struct hf_str value;
+    const char *reason;
+    struct hf_command *command;
+
+    if (payload.len > bytes_max)
+        return HF_ETOOLARGE;
+    if (!hf_request_valid(&like) || hf_json_check(payload, true, &value, &reason) < 0)
+        return HF_EINVAL;
+    command = command_new(HF_COMMAND_CALL, method, (struct hf_str){NULL, 0}, value);
+    if (command == NULL)
+        return HF_ENOMEM;
+    if (command->bytes > bytes_max) {
+        free(command);
+        return HF_ETOOLARGE;
+    }
+    *out = command;
+    return 0;
+}
+
+int hf_command_token(const char *token, struct hf_command **out)
+{
+    if (token == NULL || !hf_client_session_token_valid(token))
+        return HF_EINVAL;
+    *out = command_new(HF_COMMAND_TOKEN, HF_STR(""), (struct hf_str){NULL, 0}, hf_str_from(token));
+    return *out == NULL ? HF_ENOMEM : 0;
+}
+
+int hf_command_token_failed(const char *why, struct hf_command **out)
+{
+    *out = command_new(HF_COMMAND_TOKEN_FAILED, HF_STR(""), (struct hf_str){NULL, 0}, hf_str_from(why));
     return *out == NULL ? HF_ENOMEM : 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * command.h - what one thread asks of another that runs a client or a pool: a publish, a subscribe, an unsubscribe, history, a ping, with copies of
+ * command.h - what one thread asks of another that runs a client or a pool: a publish, a subscribe, an unsubscribe, history, presence, a call, a ping, a token, with copies of
  * all its texts in one allocation. Arguments are checked where they are given, so that a mistake is answered at once; what only the
  * running thread can know is told by a callback, and the words for that are here too.
  */
@@ -21,6 +21,10 @@ enum hf_command_type {
     HF_COMMAND_UNSUBSCRIBE,
     HF_COMMAND_HISTORY,
     HF_COMMAND_PING,
+    HF_COMMAND_PRESENCE,
+    HF_COMMAND_CALL,
+    HF_COMMAND_TOKEN,        /* there is one: payload */
+    HF_COMMAND_TOKEN_FAILED, /* there is none: payload says why, data NULL: it does not */
 };
 
 struct hf_command {
@@ -28,12 +32,12 @@ struct hf_command {
     enum hf_command_type type;
     uint32_t
         put_for; /* through a pool: PUBLISH: the member of its key, or HF_POOL_CORE_ANY; PING: the member */
-    uint64_t publish_id; /* PUBLISH: given by the mailbox */
-    uint64_t request_id; /* HISTORY, PING: the same */
-    uint64_t client_id;  /* and once it was asked, the client's own: ask.h */
-    struct hf_str channel;
+    uint64_t publish_id;          /* PUBLISH: given by the mailbox */
+    uint64_t request_id;          /* HISTORY, PRESENCE, CALL, PING: the same */
+    uint64_t client_id;           /* and once it was asked, the client's own: ask.h */
+    struct hf_str channel;        /* CALL: the method */
     struct hf_str id;             /* PUBLISH; data NULL: none. Ends with a NUL, which does not count */
-    struct hf_str payload;        /* PUBLISH: one JSON value, or bytes */
+    struct hf_str payload;        /* PUBLISH, CALL: one JSON value, or bytes. Ends likewise */
     bool payload_raw;             /* PUBLISH: bytes */
     struct hf_client_start start; /* SUBSCRIBE */
     struct hf_client_history_query query; /* HISTORY */
@@ -41,10 +45,17 @@ struct hf_command {
     char texts[];
 };
 
-/* Whether it asks the server for an answer of its own: history and pings. */
+/* Whether it asks the server for an answer of its own. */
 static inline bool hf_command_asks(const struct hf_command *command)
 {
-    return command->type == HF_COMMAND_HISTORY || command->type == HF_COMMAND_PING;
+    return command->type == HF_COMMAND_HISTORY || command->type == HF_COMMAND_PING ||
+           command->type == HF_COMMAND_PRESENCE || command->type == HF_COMMAND_CALL;
+}
+
+/* Whether its bytes count where those of publishes do. */
+static inline bool hf_command_is_heavy(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_PUBLISH || command->type == HF_COMMAND_CALL;
 }
 
 /*
@@ -66,6 +77,13 @@ int hf_command_unsubscribe(struct hf_str channel, struct hf_command **out) HF_MU
 int hf_command_history(struct hf_str channel, const struct hf_client_history_query *query,
                        struct hf_command **out) HF_MUST_CHECK;
 int hf_command_ping(struct hf_command **out) HF_MUST_CHECK;
+int hf_command_presence(struct hf_str channel, struct hf_command **out) HF_MUST_CHECK;
+int hf_command_call(struct hf_str method, struct hf_str payload, size_t bytes_max,
+                    struct hf_command **out) HF_MUST_CHECK;
+/* HF_EINVAL: no token. */
+int hf_command_token(const char *token, struct hf_command **out) HF_MUST_CHECK;
+/* why may be NULL. */
+int hf_command_token_failed(const char *why, struct hf_command **out) HF_MUST_CHECK;
 
 /* What the application is told of a publish that the running thread could not take (err < 0, and not HF_EAGAIN). */
 struct hf_client_result hf_command_refused(const struct hf_command *command, int err);

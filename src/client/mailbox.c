@@ -106,9 +106,10 @@ static bool shut(const struct hf_mailbox *m)
 
 static bool has_room(const struct hf_mailbox *m, const struct hf_command *command)
 {
-    if (command->type != HF_COMMAND_PUBLISH)
-        return m->requests < HF_MAILBOX_REQUESTS_MAX;
-    return m->held < m->held_max && m->bytes + command->bytes <= m->bytes_max;
+    if (hf_command_is_heavy(command) && m->bytes + command->bytes > m->bytes_max)
+        return false;
+    return command->type == HF_COMMAND_PUBLISH ? m->held < m->held_max
+                                               : m->requests < HF_MAILBOX_REQUESTS_MAX;
 }
 
 static struct timespec after_ms(uint64_t ms)
@@ -143,10 +144,11 @@ static void enter(struct hf_mailbox *m, struct hf_command *command, uint64_t *id
         atomic_fetch_add(&m->unanswered, 1);
         *id = command->publish_id;
         m->held++;
-        m->bytes += command->bytes;
     } else {
         m->requests++;
     }
+    if (hf_command_is_heavy(command))
+        m->bytes += command->bytes;
     if (hf_command_asks(command))
         *id = command->request_id = ++m->asks;
     hf_list_add_tail(&m->commands, &command->node);
@@ -238,13 +240,16 @@ void hf_mailbox_done(struct hf_mailbox *m, struct hf_list *commands)
 
     if (hf_list_empty(commands))
         return;
-    for (node = commands->next; node != commands; node = node->next)
-        if (HF_COMMAND_OF(node)->type == HF_COMMAND_PUBLISH) {
+    for (node = commands->next; node != commands; node = node->next) {
+        const struct hf_command *command = HF_COMMAND_OF(node);
+
+        if (command->type == HF_COMMAND_PUBLISH)
             publishes++;
-            bytes += HF_COMMAND_OF(node)->bytes;
-        } else {
+        else
             requests++;
-        }
+        if (hf_command_is_heavy(command))
+            bytes += command->bytes;
+    }
     lock(m);
     m->held -= publishes;
     m->bytes -= bytes;

@@ -43,7 +43,7 @@ struct hf_mailbox {
     pthread_cond_t answered;
     struct hf_list commands, questions;
     uint32_t held, held_max; /* publishes */
-    size_t bytes, bytes_max; /* theirs */
+    size_t bytes, bytes_max; /* theirs, and those of calls */
     uint32_t requests;       /* all but publishes */
     uint64_t publishes;      /* ids given so far */
     uint64_t asks;           /* the same for history and pings */

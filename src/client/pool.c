@@ -29,9 +29,17 @@ static void take_command(struct hf_pool *p, struct hf_command *c)
         hf_pool_core_put(&p->core, &c->node, c->put_for, p->now_ms);
         return;
     case HF_COMMAND_HISTORY:
+    case HF_COMMAND_PRESENCE:
+    case HF_COMMAND_CALL:
     case HF_COMMAND_PING:
         hf_pool_ask_put(p, c);
         return;
+    case HF_COMMAND_TOKEN:
+        hf_pool_set_token_now(p, c);
+        break;
+    case HF_COMMAND_TOKEN_FAILED:
+        hf_pool_token_failed_now(p, c->payload.data);
+        break;
     case HF_COMMAND_SUBSCRIBE:
         hf_pool_subscribe_now(p, c);
         break;
@@ -301,13 +309,15 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
     struct hf_pool *p;
     int err, saved;
 
+    *out = NULL;
     if (!options_valid(options) || !hf_client_options_shared_valid(&options->client))
         return HF_EINVAL;
     p = calloc(1, sizeof(*p));
     if (p == NULL)
         return HF_ENOMEM;
     hf_list_init(&p->done);
-    hf_list_init(&p->histories);
+    hf_list_init(&p->questions);
+    p->token_asked_until_ms = UINT64_MAX;
     hf_pool_channels_init(&p->channels, options->members, options->client.subscriptions_max);
     err =
         hf_mailbox_init(&p->mailbox, options->queue_max, options->client.outbox_bytes_max, options->wait_ms);
@@ -315,12 +325,12 @@ int hf_pool_start(const struct hf_pool_options *options, struct hf_pool **out)
         free(p);
         return err;
     }
+    *out = p; /* First: a callback may need it before this returns. */
     err = pool_fill(p, options);
-    if (err == 0) {
-        *out = p;
+    if (err == 0)
         return 0;
-    }
     saved = errno;
+    *out = NULL;
     hf_pool_free(p);
     errno = saved;
     return err;

@@ -96,6 +96,40 @@ int hf_pool_history(struct hf_pool *p, const char *channel, size_t channel_len,
     return put(p, err, command, request_id);
 }
 
+int hf_pool_presence(struct hf_pool *p, const char *channel, size_t channel_len, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_presence(str(channel, channel_len), &command);
+
+    return put(p, err, command, request_id);
+}
+
+int hf_pool_call(struct hf_pool *p, const char *method, size_t method_len, const char *payload,
+                 size_t payload_len, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_call(str(method, method_len), str(payload, payload_len),
+                              p->options.client.outbox_bytes_max, &command);
+
+    return put(p, err, command, request_id);
+}
+
+int hf_pool_set_token(struct hf_pool *p, const char *token)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_token(token, &command);
+
+    return put(p, err, command, NULL);
+}
+
+int hf_pool_token_failed(struct hf_pool *p, const char *why)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_token_failed(why, &command);
+
+    return put(p, err, command, NULL);
+}
+
 int hf_pool_ping(struct hf_pool *p, uint32_t member, uint64_t *request_id)
 {
     struct hf_command *command = NULL;

@@ -1,36 +1,71 @@
 /*
- * pool_ask.c - history and pings: which member is asked, and what becomes of the answer. History is the same wherever it is asked for, so it goes to
- * the next connected member in turn, and to another where that one's connection breaks; an answer that comes twice is told once. A ping
- * is about its member, and waits for it.
+ * pool_ask.c - history, presence, calls and pings: which member is asked, and what becomes of the answer. History and presence are the same wherever they are asked for, so they go to
+ * the next connected member in turn, and to another where that one's connection breaks; an answer that comes twice is told once. A call goes to one member and is never repeated; while
+ * none is connected it goes to one that is not, so that its time runs. A ping is about its member, and waits for it.
  */
 #include "client/pool_impl.h"
 
 #include "base/assert.h"
 #include "client/ask.h"
 
+static bool is_anybodys(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_HISTORY || command->type == HF_COMMAND_PRESENCE;
+}
+
+static bool is_ping(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_PING;
+}
+
+static bool is_call(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_CALL;
+}
+
 void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command)
 {
-    if (command->type == HF_COMMAND_HISTORY) {
-        hf_list_add_tail(&pool->histories, &command->node);
+    if (!is_ping(command)) {
+        hf_list_add_tail(&pool->questions, &command->node);
         return;
     }
     hf_assert(command->put_for < pool->options.members);
     hf_list_add_tail(&pool->members[command->put_for].pings, &command->node);
 }
 
-/* Returns whether some member has taken it. */
-static bool ask_history(struct hf_pool *pool, struct hf_command *command)
+/* Of a call that no member has, or has any more. */
+static void refuse_call(struct hf_pool *pool, struct hf_command *command, int err)
+{
+    const struct hf_client_reply reply = hf_ask_refused(command, err);
+
+    hf_list_add_tail(&pool->done, &command->node);
+    if (pool->options.on_reply != NULL)
+        pool->options.on_reply(pool->options.user, &reply);
+}
+
+static bool may_be_asked(const struct hf_pool *pool, uint32_t member, const struct hf_command *command)
+{
+    if (is_call(command) && pool->core.connected_count == 0)
+        return !pool->members[member].ended;
+    return pool->core.members[member].state == HF_POOL_UP;
+}
+
+/* Returns whether some member has taken it, or it is refused. */
+static bool ask_any(struct hf_pool *pool, struct hf_command *command)
 {
     const uint32_t count = pool->options.members;
     uint32_t i;
 
     for (i = 0; i < count; i++) {
-        uint32_t member = (pool->history_turn + i) % count;
+        uint32_t member = (pool->question_turn + i) % count;
         struct hf_pool_member *m = &pool->members[member];
+        int err = may_be_asked(pool, member, command) ? hf_ask(&m->asked, m->client, command) : HF_EAGAIN;
 
-        if (pool->core.members[member].state != HF_POOL_UP || hf_ask(&m->asked, m->client, command) < 0)
+        if (err == HF_ETOOLARGE)
+            refuse_call(pool, command, err);
+        else if (err < 0)
             continue;
-        pool->history_turn = (member + 1) % count;
+        pool->question_turn = (member + 1) % count;
         return true;
     }
     return false;
@@ -38,17 +73,18 @@ static bool ask_history(struct hf_pool *pool, struct hf_command *command)
 
 void hf_pool_ask_now(struct hf_pool *pool)
 {
-    struct hf_list *node;
+    struct hf_list none, *node;
     uint32_t i;
 
     if (pool->closed)
         return;
+    hf_list_init(&none); /* No ping is refused. */
     for (i = 0; i < pool->options.members; i++)
         if (!pool->members[i].ended)
-            hf_ask_waiting(&pool->members[i].asked, pool->members[i].client, &pool->members[i].pings);
-    while ((node = hf_list_pop(&pool->histories)) != NULL)
-        if (!ask_history(pool, HF_COMMAND_OF(node))) {
-            hf_list_add_tail(pool->histories.next, node); /* before the first: to the front */
+            hf_ask_waiting(&pool->members[i].asked, pool->members[i].client, &pool->members[i].pings, &none);
+    while ((node = hf_list_pop(&pool->questions)) != NULL)
+        if (!ask_any(pool, HF_COMMAND_OF(node))) {
+            hf_list_add_tail(pool->questions.next, node); /* before the first: to the front */
             return;
         }
 }
@@ -61,20 +97,28 @@ void hf_pool_ask_moved(struct hf_pool *pool)
         return; /* Whichever comes back first: until then each session keeps what it was asked. */
     for (i = 0; i < pool->options.members; i++)
         if (pool->core.members[i].state != HF_POOL_UP)
-            hf_ask_again(&pool->members[i].asked, HF_COMMAND_HISTORY, &pool->histories);
+            hf_ask_again(&pool->members[i].asked, is_anybodys, &pool->questions);
 }
 
 void hf_pool_ask_ended(struct hf_pool_member *m)
 {
-    hf_ask_again(&m->asked, HF_COMMAND_HISTORY, &m->pool->histories);
-    hf_ask_again(&m->asked, HF_COMMAND_PING, &m->pings);
+    struct hf_list calls, *node;
+
+    hf_list_init(&calls);
+    hf_ask_again(&m->asked, is_anybodys, &m->pool->questions);
+    hf_ask_again(&m->asked, is_ping, &m->pings);
+    if (m->pool->closed)
+        return; /* "Only the pool's end leaves one without an answer." */
+    hf_ask_again(&m->asked, is_call, &calls);
+    while ((node = hf_list_pop(&calls)) != NULL)
+        refuse_call(m->pool, HF_COMMAND_OF(node), HF_ESTATE);
 }
 
 void hf_pool_ask_drop(struct hf_pool *pool)
 {
     uint32_t i;
 
-    hf_list_splice(&pool->done, &pool->histories);
+    hf_list_splice(&pool->done, &pool->questions);
     for (i = 0; i < pool->options.members; i++) {
         hf_list_splice(&pool->done, &pool->members[i].pings);
         hf_list_splice(&pool->done, &pool->members[i].asked);
@@ -94,6 +138,35 @@ void hf_pool_on_history(void *user, const struct hf_client_history *history)
     hf_list_add_tail(&m->pool->done, &command->node);
     if (o->on_history != NULL)
         o->on_history(o->user, &mine);
+}
+
+void hf_pool_on_members(void *user, const struct hf_client_members *members)
+{
+    struct hf_pool_member *m = user;
+    const struct hf_pool_options *o = &m->pool->options;
+    struct hf_command *command = hf_ask_answered(&m->asked, members->request_id);
+    struct hf_client_members mine = *members;
+
+    if (command == NULL)
+        return; /* As of history. */
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&m->pool->done, &command->node);
+    if (o->on_members != NULL)
+        o->on_members(o->user, &mine);
+}
+
+void hf_pool_on_reply(void *user, const struct hf_client_reply *reply)
+{
+    struct hf_pool_member *m = user;
+    const struct hf_pool_options *o = &m->pool->options;
+    struct hf_command *command = hf_ask_answered(&m->asked, reply->request_id);
+    struct hf_client_reply mine = *reply;
+
+    hf_assert(command != NULL);
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&m->pool->done, &command->node);
+    if (o->on_reply != NULL)
+        o->on_reply(o->user, &mine);
 }
 
 void hf_pool_on_pong(void *user, const struct hf_client_pong *pong)

@@ -2,7 +2,8 @@
  * pool_impl.h - what the files of the pool share; included by them alone.
  *   pool.c          making and freeing, and the pool's thread
  *   pool_api.c      what any thread may ask
- *   pool_ask.c      history and pings
+ *   pool_ask.c      history, presence, calls and pings
+ *   pool_token.c    tokens, which all members share
  *   pool_member.c   a member: its sessions one after the other, its publishes and channels, what its client tells
  */
 #ifndef HF_CLIENT_POOL_IMPL_H
@@ -41,7 +42,7 @@ struct hf_pool_member {
     uint32_t connections;
     struct hf_publish_ids ids;
     struct hf_list pings; /* that wait for its session */
-    struct hf_list asked; /* history and pings that its session has, and has no answer to yet */
+    struct hf_list asked; /* requests that its session has, and has no answer to yet */
     struct hf_pool_counters counters;
     int fds_first, fds_count; /* its part of the poll set in this turn */
 };
@@ -49,12 +50,13 @@ struct hf_pool_member {
 /* Everything but mailbox, runner, counters and what is constant after hf_pool_start() is its thread's alone. */
 struct hf_pool {
     struct hf_pool_options
-        options; /* constant; `client` is a copy, strings and all, whose urls are those of the pool, one at least */
+        options; /* constant but for client.token; `client` is a copy, strings and all, whose urls are those of the pool, one at least */
     struct hf_pool_member members[HF_POOL_MEMBERS_MAX];
     struct hf_pool_core core;
     struct hf_pool_channels channels;
-    struct hf_list histories; /* that wait for a connected member */
-    uint32_t history_turn;    /* the member that is looked at first for the next one */
+    struct hf_list questions;      /* requests that wait for a connected member */
+    uint32_t question_turn;        /* the member that is looked at first for the next one */
+    uint64_t token_asked_until_ms; /* the application has been asked for a token; UINT64_MAX: it has not */
     struct pollfd *fds;
     struct hf_list done; /* commands whose places are to be given back at the end of the turn */
     bool closed;
@@ -78,11 +80,16 @@ void hf_pool_subscribe_now(struct hf_pool *pool, struct hf_command *command);
 void hf_pool_unsubscribe_now(struct hf_pool *pool, struct hf_command *command);
 bool hf_pool_position_now(struct hf_pool *pool, struct hf_question *question);
 
-/* Take over a command that asks for history, or for a sign of life. */
+/* A member asks for a token; and the application's answers, for all of them. */
+void hf_pool_on_token_needed(void *user, enum hf_client_token_reason reason);
+void hf_pool_set_token_now(struct hf_pool *pool, const struct hf_command *command);
+void hf_pool_token_failed_now(struct hf_pool *pool, const char *why);
+
+/* Take over a command that asks for an answer. */
 void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command);
 /* Ask members for what waits. */
 void hf_pool_ask_now(struct hf_pool *pool);
-/* A member has got a connection, or has lost it: history that waits with one that has none is asked of one that has. */
+/* A member has got a connection, or has lost it: what waits with one that has none, and any can answer, is asked of one that has. */
 void hf_pool_ask_moved(struct hf_pool *pool);
 /* Its session is over: nothing that it was asked comes any more. */
 void hf_pool_ask_ended(struct hf_pool_member *m);
@@ -91,5 +98,7 @@ void hf_pool_ask_drop(struct hf_pool *pool);
 /* Callbacks of a member's client. */
 void hf_pool_on_history(void *user, const struct hf_client_history *history);
 void hf_pool_on_pong(void *user, const struct hf_client_pong *pong);
+void hf_pool_on_members(void *user, const struct hf_client_members *members);
+void hf_pool_on_reply(void *user, const struct hf_client_reply *reply);
 
 #endif

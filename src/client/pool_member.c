@@ -108,11 +108,19 @@ static void on_caught_up(void *user, uint64_t messages)
 
 /* --- messages and channels --- */
 
+/* The channel, if this member is the one that follows it: of what another has besides nothing is told, or it would be told twice. */
+static struct hf_pool_channel *own_channel(const struct hf_pool_member *m, struct hf_client_text name)
+{
+    struct hf_pool_channel *channel = hf_pool_channels_find(&m->pool->channels, str_of(name));
+
+    return channel != NULL && channel->member == m->index ? channel : NULL;
+}
+
 static void on_message(void *user, const struct hf_client_message *message)
 {
     const struct hf_pool_member *m = user;
 
-    if (m->pool->options.on_message != NULL)
+    if (m->pool->options.on_message != NULL && own_channel(m, message->channel) != NULL)
         m->pool->options.on_message(m->pool->options.user, message);
 }
 
@@ -120,31 +128,61 @@ static void on_gap(void *user, const struct hf_client_gap *gap)
 {
     const struct hf_pool_member *m = user;
 
-    if (m->pool->options.on_gap != NULL)
+    if (m->pool->options.on_gap != NULL && own_channel(m, gap->channel) != NULL)
         m->pool->options.on_gap(m->pool->options.user, gap);
+}
+
+static void on_presence(void *user, const struct hf_client_presence_event *event)
+{
+    const struct hf_pool_member *m = user;
+
+    if (m->pool->options.on_presence != NULL && own_channel(m, event->channel) != NULL)
+        m->pool->options.on_presence(m->pool->options.user, event);
+}
+
+static void tell_unkept(struct hf_pool *pool, struct hf_client_text channel, int err)
+{
+    const char *code = err == HF_ELIMIT ? "limit" : "internal";
+    const char *reason = "no room for a subscription that the backend made";
+    const struct hf_client_problem problem = {
+        .code = {code, strlen(code)}, .reason = {reason, strlen(reason)}, .channel = channel};
+
+    if (pool->options.on_problem != NULL)
+        pool->options.on_problem(pool->options.user, &problem);
+}
+
+/* A subscription that the backend made: for each of the user's sessions, where one is enough. Returns whether this member is to have it. */
+static bool take_subscription(struct hf_pool_member *m, struct hf_client_text name)
+{
+    struct hf_pool_channel *channel = hf_pool_channels_find(&m->pool->channels, str_of(name));
+    int err = 0;
+
+    if (channel == NULL)
+        err = hf_pool_channels_add(&m->pool->channels, str_of(name), m->index, NULL, &channel);
+    if (err == 0 && channel->member == m->index)
+        return true;
+    if (err < 0)
+        tell_unkept(m->pool, name, err);
+    (void)hf_client_unsubscribe(m->client, name.data, name.len); /* Where that is under way already, well. */
+    return false;
 }
 
 static void on_subscribed(void *user, const struct hf_client_subscription *subscription)
 {
-    const struct hf_pool_member *m = user;
-    struct hf_pool_channel *channel;
+    struct hf_pool_member *m = user;
 
-    /* One that the backend made; where it cannot be kept, it ends with the session. */
-    if (hf_pool_channels_find(&m->pool->channels, str_of(subscription->channel)) == NULL &&
-        hf_pool_channels_add(&m->pool->channels, str_of(subscription->channel), m->index, NULL, &channel) < 0)
-        channel = NULL;
-    if (m->pool->options.on_subscribed != NULL)
+    if (take_subscription(m, subscription->channel) && m->pool->options.on_subscribed != NULL)
         m->pool->options.on_subscribed(m->pool->options.user, subscription);
 }
 
 static void on_unsubscribed(void *user, const struct hf_client_subscription *subscription)
 {
     const struct hf_pool_member *m = user;
-    struct hf_pool_channel *channel =
-        hf_pool_channels_find(&m->pool->channels, str_of(subscription->channel));
+    struct hf_pool_channel *channel = own_channel(m, subscription->channel);
 
-    if (channel != NULL && channel->member == m->index)
-        hf_pool_channels_remove(&m->pool->channels, channel);
+    if (channel == NULL)
+        return;
+    hf_pool_channels_remove(&m->pool->channels, channel);
     if (m->pool->options.on_unsubscribed != NULL)
         m->pool->options.on_unsubscribed(m->pool->options.user, subscription);
 }
@@ -191,7 +229,8 @@ static int subscribe(struct hf_pool_member *m, const struct hf_pool_channel *cha
     const struct hf_client_start start = {.since_epoch = channel->start.since_epoch.data,
                                           .since_offset = channel->start.since_offset,
                                           .last = channel->start.last,
-                                          .latest = channel->start.latest};
+                                          .latest = channel->start.latest,
+                                          .presence = channel->start.presence};
 
     return hf_client_subscribe(m->client, channel->name.data, channel->name.len, &start);
 }
@@ -201,7 +240,8 @@ void hf_pool_subscribe_now(struct hf_pool *pool, struct hf_command *command)
     const struct hf_pool_channel_start start = {.since_epoch = hf_str_from(command->start.since_epoch),
                                                 .since_offset = command->start.since_offset,
                                                 .last = command->start.last,
-                                                .latest = command->start.latest};
+                                                .latest = command->start.latest,
+                                                .presence = command->start.presence};
     struct hf_pool_channel *channel;
     int err = hf_pool_channels_add(&pool->channels, command->channel, HF_POOL_CORE_ANY, &start, &channel);
 
@@ -340,7 +380,7 @@ static void move_channel(struct hf_pool_member *m, struct hf_client *old, struct
     struct hf_client_text epoch;
     uint64_t offset;
     char since[HF_LABEL_BYTES_MAX + 1] = "";
-    struct hf_client_start start = {.since_epoch = since};
+    struct hf_client_start start = {.since_epoch = since, .presence = channel->start.presence};
     int err;
 
     if (channel->leaving) {
@@ -394,6 +434,10 @@ static int client_new(struct hf_pool_member *m, struct hf_client **out)
     options.on_caught_up = on_caught_up;
     options.on_history = hf_pool_on_history;
     options.on_pong = hf_pool_on_pong;
+    options.on_members = hf_pool_on_members;
+    options.on_presence = on_presence;
+    options.on_reply = hf_pool_on_reply;
+    options.on_token_needed = m->pool->options.on_token_needed == NULL ? NULL : hf_pool_on_token_needed;
     return hf_client_new(&options, out);
 }
 

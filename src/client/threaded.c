@@ -138,6 +138,46 @@ static void on_pong(void *user, const struct hf_client_pong *pong)
         t->app.on_pong(t->app.user, &mine);
 }
 
+static void on_members(void *user, const struct hf_client_members *members)
+{
+    struct hf_threaded *t = user;
+    struct hf_command *command = hf_ask_answered(&t->asked, members->request_id);
+    struct hf_client_members mine = *members;
+
+    hf_assert(command != NULL);
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&t->done, &command->node);
+    if (t->app.on_members != NULL)
+        t->app.on_members(t->app.user, &mine);
+}
+
+static void on_reply(void *user, const struct hf_client_reply *reply)
+{
+    struct hf_threaded *t = user;
+    struct hf_command *command = hf_ask_answered(&t->asked, reply->request_id);
+    struct hf_client_reply mine = *reply;
+
+    hf_assert(command != NULL);
+    mine.request_id = command->request_id;
+    hf_list_add_tail(&t->done, &command->node);
+    if (t->app.on_reply != NULL)
+        t->app.on_reply(t->app.user, &mine);
+}
+
+static void on_presence(void *user, const struct hf_client_presence_event *event)
+{
+    const struct hf_threaded *t = user;
+
+    t->app.on_presence(t->app.user, event);
+}
+
+static void on_token_needed(void *user, enum hf_client_token_reason reason)
+{
+    const struct hf_threaded *t = user;
+
+    t->app.on_token_needed(t->app.user, reason);
+}
+
 /* The application's options with our callbacks in front of its own, where it has some. */
 static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
 {
@@ -150,6 +190,10 @@ static struct hf_client_options with_our_callbacks(struct hf_threaded *t)
     options.on_result = on_result;
     options.on_history = on_history;
     options.on_pong = on_pong;
+    options.on_members = on_members;
+    options.on_reply = on_reply;
+    options.on_presence = t->app.on_presence == NULL ? NULL : on_presence;
+    options.on_token_needed = t->app.on_token_needed == NULL ? NULL : on_token_needed;
     options.on_caught_up = t->app.on_caught_up == NULL ? NULL : on_caught_up;
     options.on_message = t->app.on_message == NULL ? NULL : on_message;
     options.on_gap = t->app.on_gap == NULL ? NULL : on_gap;
@@ -196,8 +240,12 @@ static int ask_client(struct hf_threaded *t, const struct hf_command *c)
     case HF_COMMAND_UNSUBSCRIBE:
         return hf_client_unsubscribe(t->client, c->channel.data, c->channel.len);
     case HF_COMMAND_HISTORY:
+    case HF_COMMAND_PRESENCE:
+    case HF_COMMAND_CALL:
     case HF_COMMAND_PING:
-        break; /* They wait in a list of their own. */
+    case HF_COMMAND_TOKEN:
+    case HF_COMMAND_TOKEN_FAILED:
+        break; /* They do not wait in this list. */
     }
     return HF_EINVAL;
 }
@@ -215,6 +263,28 @@ static void tell_failed(struct hf_threaded *t, const struct hf_command *c, int e
     }
 }
 
+/* A token waits behind nothing: without it there may be no connection for what waits. */
+static void take_token(struct hf_threaded *t, struct hf_command *c)
+{
+    int err = 0;
+
+    if (c->type == HF_COMMAND_TOKEN_FAILED)
+        hf_client_token_failed(t->client, c->payload.data);
+    else
+        err = hf_client_set_token(t->client, c->payload.data);
+    if (err == HF_ENOMEM)
+        hf_client_token_failed(t->client, hf_strerror(err));
+    hf_list_add_tail(&t->done, &c->node);
+}
+
+static void take_command(struct hf_threaded *t, struct hf_command *c)
+{
+    if (c->type == HF_COMMAND_TOKEN || c->type == HF_COMMAND_TOKEN_FAILED)
+        take_token(t, c);
+    else
+        hf_list_add_tail(hf_command_asks(c) ? &t->asking : &t->backlog, &c->node);
+}
+
 /* The mailbox's commands, to where they wait. */
 static struct hf_mailbox_orders take_commands(struct hf_threaded *t, struct hf_list *questions)
 {
@@ -224,8 +294,23 @@ static struct hf_mailbox_orders take_commands(struct hf_threaded *t, struct hf_l
     hf_list_init(&taken);
     orders = hf_mailbox_take(&t->mailbox, &taken, questions);
     while ((node = hf_list_pop(&taken)) != NULL)
-        hf_list_add_tail(hf_command_asks(HF_COMMAND_OF(node)) ? &t->asking : &t->backlog, node);
+        take_command(t, HF_COMMAND_OF(node));
     return orders;
+}
+
+static void ask(struct hf_threaded *t)
+{
+    struct hf_list refused, *node;
+
+    hf_list_init(&refused);
+    hf_ask_waiting(&t->asked, t->client, &t->asking, &refused);
+    while ((node = hf_list_pop(&refused)) != NULL) {
+        const struct hf_client_reply reply = hf_ask_refused(HF_COMMAND_OF(node), HF_ETOOLARGE);
+
+        hf_list_add_tail(&t->done, node);
+        if (t->app.on_reply != NULL)
+            t->app.on_reply(t->app.user, &reply);
+    }
 }
 
 /* In their order, as far as the outbox has room. */
@@ -243,7 +328,7 @@ static void do_commands(struct hf_threaded *t)
             tell_failed(t, c, err);
     }
     if (!t->closed)
-        hf_ask_waiting(&t->asked, t->client, &t->asking);
+        ask(t);
     hf_mailbox_done(&t->mailbox, &t->done);
 }
 
@@ -306,6 +391,7 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
     struct hf_client_options client_options;
     int err, saved;
 
+    *out = NULL;
     if (options->queue_max == 0 || !hf_client_options_shared_valid(&options->client))
         return HF_EINVAL;
     t = calloc(1, sizeof(*t));
@@ -327,13 +413,14 @@ int hf_threaded_start(const struct hf_threaded_options *options, struct hf_threa
         client_options = with_our_callbacks(t);
         err = hf_client_new(&client_options, &t->client);
     }
-    if (err == 0)
-        err = hf_runner_start(&t->runner, run, t);
     if (err == 0) {
-        *out = t;
-        return 0;
+        *out = t; /* First: a callback may need it before this returns. */
+        err = hf_runner_start(&t->runner, run, t);
     }
+    if (err == 0)
+        return 0;
     saved = errno;
+    *out = NULL;
     hf_threaded_free(t);
     errno = saved;
     return err;

@@ -96,6 +96,40 @@ int hf_threaded_ping(struct hf_threaded *t, uint64_t *request_id)
     return put(t, err, command, request_id);
 }
 
+int hf_threaded_presence(struct hf_threaded *t, const char *channel, size_t channel_len, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_presence(str(channel, channel_len), &command);
+
+    return put(t, err, command, request_id);
+}
+
+int hf_threaded_call(struct hf_threaded *t, const char *method, size_t method_len, const char *payload,
+                     size_t payload_len, uint64_t *request_id)
+{
+    struct hf_command *command = NULL;
+    int err =
+        hf_command_call(str(method, method_len), str(payload, payload_len), t->publish_bytes_max, &command);
+
+    return put(t, err, command, request_id);
+}
+
+int hf_threaded_set_token(struct hf_threaded *t, const char *token)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_token(token, &command);
+
+    return put(t, err, command, NULL);
+}
+
+int hf_threaded_token_failed(struct hf_threaded *t, const char *why)
+{
+    struct hf_command *command = NULL;
+    int err = hf_command_token_failed(why, &command);
+
+    return put(t, err, command, NULL);
+}
+
 bool hf_threaded_position(struct hf_threaded *t, const char *channel, size_t channel_len,
                           char epoch[HF_CLIENT_EPOCH_BYTES], uint64_t *offset)
 {

@@ -22,7 +22,7 @@ struct hf_threaded {
     struct hf_client *client;     /* its thread's alone, once that runs */
     struct hf_publish_ids ids;
     struct hf_list backlog; /* commands taken and not yet done: the first waits for room in the outbox */
-    struct hf_list asking;  /* history and pings that wait for room: publishes do not wait for them */
+    struct hf_list asking;  /* requests that wait for room: publishes do not wait for them */
     struct hf_list asked;   /* those that wait for their answer */
     struct hf_list done;    /* commands whose places are to be given back */
     bool closed;

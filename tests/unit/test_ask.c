@@ -1,4 +1,4 @@
-/* History and pings that are handed to a client: what it takes, what waits, and which answer is whose. */
+/* Requests that are handed to a client: what it takes, what waits, and which answer is whose. */
 #include "client/ask.h"
 
 #include "holdfast/holdfast.h"
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -16,8 +17,18 @@ enum { MORE = 6, ALL = HF_REQUESTS_MAX + MORE };
 
 struct fixture {
     struct hf_client *client; /* of a server that is not there: it keeps what it is asked */
-    struct hf_list waiting, asked;
+    struct hf_list waiting, asked, refused;
 };
+
+static bool is_history(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_HISTORY;
+}
+
+static bool is_ping(const struct hf_command *command)
+{
+    return command->type == HF_COMMAND_PING;
+}
 
 /* Commands 1, 2, 3 …: each third is a ping. */
 static void setup(struct fixture *f)
@@ -28,6 +39,7 @@ static void setup(struct fixture *f)
 
     hf_list_init(&f->waiting);
     hf_list_init(&f->asked);
+    hf_list_init(&f->refused);
     hf_client_options_init(&options);
     options.url = "ws://127.0.0.1:1/ws";
     assert_int_equal(hf_client_new(&options, &f->client), 0);
@@ -36,7 +48,7 @@ static void setup(struct fixture *f)
         c->request_id = 1000 + n;
         hf_list_add_tail(&f->waiting, &c->node);
     }
-    hf_ask_waiting(&f->asked, f->client, &f->waiting);
+    hf_ask_waiting(&f->asked, f->client, &f->waiting, &f->refused);
 }
 
 static void free_all(struct hf_list *list)
@@ -51,6 +63,7 @@ static void teardown(struct fixture *f)
 {
     free_all(&f->waiting);
     free_all(&f->asked);
+    assert_true(hf_list_empty(&f->refused));
     hf_client_free(f->client);
 }
 
@@ -82,7 +95,7 @@ static void a_client_takes_so_many_and_the_others_wait(void **state)
     assert_int_equal(count(&f.waiting), MORE);
     check_order(&f.asked, 1001);
     check_order(&f.waiting, 1001 + HF_REQUESTS_MAX);
-    hf_ask_waiting(&f.asked, f.client, &f.waiting); /* It has no room still. */
+    hf_ask_waiting(&f.asked, f.client, &f.waiting, &f.refused); /* It has no room still. */
     check_order(&f.waiting, 1001 + HF_REQUESTS_MAX);
     assert_int_equal(count(&f.waiting), MORE);
     teardown(&f);
@@ -113,7 +126,7 @@ static void what_is_taken_back_stands_in_front_in_its_order(void **state)
 
     (void)state;
     setup(&f);
-    hf_ask_again(&f.asked, HF_COMMAND_HISTORY, &f.waiting);
+    hf_ask_again(&f.asked, is_history, &f.waiting);
     assert_int_equal(count(&f.asked), HF_REQUESTS_MAX / 3);
     assert_int_equal(count(&f.waiting), ALL - HF_REQUESTS_MAX / 3);
     for (node = f.asked.next; node != &f.asked; node = node->next)
@@ -123,7 +136,7 @@ static void what_is_taken_back_stands_in_front_in_its_order(void **state)
         last = HF_COMMAND_OF(node)->request_id;
     }
     assert_int_equal(last, 1000 + ALL);
-    hf_ask_again(&f.asked, HF_COMMAND_PING, &f.waiting);
+    hf_ask_again(&f.asked, is_ping, &f.waiting);
     assert_int_equal(count(&f.asked), 0);
     teardown(&f);
 }
@@ -143,10 +156,74 @@ static void a_client_that_is_closed_takes_none(void **state)
     teardown(&f);
 }
 
+/* Each kind of command asks for what it says; a call that the client finds too large waits no more. */
+static void each_command_asks_for_its_own(void **state)
+{
+    static char large[2000];
+    struct hf_client_options options;
+    struct hf_command *c[4];
+    struct fixture f;
+    unsigned i;
+
+    (void)state;
+    hf_list_init(&f.waiting);
+    hf_list_init(&f.asked);
+    hf_list_init(&f.refused);
+    hf_client_options_init(&options);
+    options.url = "ws://127.0.0.1:1/ws";
+    options.outbox_bytes_max = 1000;
+    assert_int_equal(hf_client_new(&options, &f.client), 0);
+    memset(large, '1', sizeof(large));
+    assert_int_equal(hf_command_presence(HF_STR("room"), &c[0]), 0);
+    assert_int_equal(hf_command_call(HF_STR("add"), HF_STR(" [1, 2] "), 1000, &c[1]), 0);
+    assert_true(hf_str_eq(c[1]->payload, HF_STR("[1, 2]")));
+    assert_int_equal(hf_command_call(HF_STR("add"), (struct hf_str){large, sizeof(large)}, 4000, &c[2]), 0);
+    assert_int_equal(hf_command_ping(&c[3]), 0);
+    for (i = 0; i < 4; i++)
+        hf_list_add_tail(&f.waiting, &c[i]->node);
+    hf_ask_waiting(&f.asked, f.client, &f.waiting, &f.refused);
+    assert_int_equal(count(&f.asked), 3);
+    assert_true(hf_list_empty(&f.waiting));
+    assert_ptr_equal(f.refused.next, &c[2]->node);
+    c[2]->request_id = 7;
+    assert_string_equal(hf_ask_refused(c[2], HF_ETOOLARGE).code.data, "too_large");
+    assert_string_equal(hf_ask_refused(c[2], HF_ESTATE).code.data, "uncertain");
+    assert_int_equal(hf_ask_refused(c[2], HF_ESTATE).request_id, 7);
+    free_all(&f.refused);
+    teardown(&f);
+}
+
+static void a_command_is_checked_when_it_is_made(void **state)
+{
+    static char long_token[HF_CLIENT_TOKEN_MAX + 2];
+    struct hf_command *c;
+
+    (void)state;
+    memset(long_token, 'a', sizeof(long_token) - 1);
+    assert_int_equal(hf_command_presence(HF_STR(""), &c), HF_EINVAL);
+    assert_int_equal(hf_command_call(HF_STR(""), HF_STR("1"), 1000, &c), HF_EINVAL);
+    assert_int_equal(hf_command_call(HF_STR("\xff"), HF_STR("1"), 1000, &c), HF_EINVAL);
+    assert_int_equal(hf_command_call(HF_STR("m"), HF_STR("1 2"), 1000, &c), HF_EINVAL);
+    assert_int_equal(hf_command_call(HF_STR("m"), HF_STR("1234"), 3, &c), HF_ETOOLARGE);
+    assert_int_equal(hf_command_call(HF_STR("m"), HF_STR("1234"), 4, &c),
+                     HF_ETOOLARGE); /* with all around it */
+    assert_int_equal(hf_command_token(NULL, &c), HF_EINVAL);
+    assert_int_equal(hf_command_token("", &c), HF_EINVAL);
+    assert_int_equal(hf_command_token("a b", &c), HF_EINVAL);
+    assert_int_equal(hf_command_token(long_token, &c), HF_EINVAL);
+    assert_int_equal(hf_command_token(long_token + 1, &c), 0);
+    free(c);
+    assert_int_equal(hf_command_token_failed(NULL, &c), 0);
+    assert_null(c->payload.data);
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_takes_so_many_and_the_others_wait),
+        cmocka_unit_test(each_command_asks_for_its_own),
+        cmocka_unit_test(a_command_is_checked_when_it_is_made),
         cmocka_unit_test(an_answer_finds_its_command_once),
         cmocka_unit_test(what_is_taken_back_stands_in_front_in_its_order),
         cmocka_unit_test(a_client_that_is_closed_takes_none),
