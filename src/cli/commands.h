@@ -11,6 +11,8 @@ int hf_cli_serve(int argc, char **argv);
 int hf_cli_pub(int argc, char **argv);
 int hf_cli_sub(int argc, char **argv);
 int hf_cli_history(int argc, char **argv);
+int hf_cli_presence(int argc, char **argv);
+int hf_cli_call(int argc, char **argv);
 int hf_cli_ping(int argc, char **argv);
 int hf_cli_top(int argc, char **argv);
 int hf_cli_bench(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct {
     {"pub", "publish a message, or each line of standard input", hf_cli_pub},
     {"sub", "write the messages of channels to standard output", hf_cli_sub},
     {"history", "write what a channel keeps to standard output", hf_cli_history},
+    {"presence", "write who is subscribed to a channel, and who comes and goes", hf_cli_presence},
+    {"call", "ask the application's backend", hf_cli_call},
     {"check", "see whether a configuration is good", hf_cli_check},
     {"ping", "measure the way to a server and back", hf_cli_ping},
     {"token", "make and look into tokens, and make keys of the HTTP API", hf_cli_token},
@@ -30,7 +32,7 @@ static int help(void)
 
     printf("Usage: holdfast COMMAND [OPTION...] [ARGUMENT...]\n\n");
     for (i = 0; i < COMMANDS_COUNT; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-9s %s\n", commands[i].name, commands[i].summary);
     printf("\n`holdfast COMMAND --help` tells about one; `holdfast --version` about this build.\n");
     return HF_EXIT_OK;
 }

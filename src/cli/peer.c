@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
+#include "cli/token_command.h"
 #include "client/names.h"
 #include "client/proxy.h"
 #include "client/url.h"
@@ -127,6 +128,20 @@ static bool parse_encoding(const char *text, enum hf_client_encoding *encoding)
     return false;
 }
 
+/* The command has its time; meanwhile nothing else happens, which a session bears. */
+static void on_token_needed(void *user, enum hf_client_token_reason reason)
+{
+    struct hf_peer *peer = user;
+    char token[HF_CLIENT_TOKEN_MAX + 1], why[200];
+
+    (void)reason;
+    if (!hf_token_command_run(peer->token_command, token, why, sizeof(why)))
+        hf_client_token_failed(peer->client, why);
+    else if (hf_client_set_token(peer->client, token) == HF_CLIENT_EINVAL)
+        hf_client_token_failed(peer->client,
+                               "what it wrote is none: a token has letters, digits and !#$%&'*+-.^_`|~ only");
+}
+
 int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, struct hf_client_options *options)
 {
     switch (option) {
@@ -143,6 +158,10 @@ int hf_peer_take_option(struct hf_peer *peer, const char *name, int option, stru
         return -1;
     case HF_PEER_TOKEN:
         options->token = optarg;
+        return -1;
+    case HF_PEER_TOKEN_COMMAND:
+        peer->token_command = optarg;
+        options->on_token_needed = on_token_needed;
         return -1;
     case HF_PEER_ENCODING:
         return parse_encoding(optarg, &options->encoding)
@@ -245,9 +264,12 @@ static bool has_code(const struct hf_client_problem *problem, const char *code)
 /* Of files the client itself complains, and not the server. */
 static void on_problem(void *user, const struct hf_client_problem *problem)
 {
-    (void)user;
+    const struct hf_peer *peer = user;
+
     if (has_code(problem, "heartbeat_memory"))
         hf_peer_say("--heartbeat-memory: %.*s", (int)problem->reason.len, problem->reason.data);
+    else if (peer->token_command != NULL && has_code(problem, "unauthorized") && problem->channel.len == 0)
+        hf_peer_say("--token-command: %.*s", (int)problem->reason.len, problem->reason.data);
     else if (has_code(problem, "outbox"))
         hf_peer_say("--outbox: %.*s", (int)problem->reason.len, problem->reason.data);
     else

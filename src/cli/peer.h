@@ -1,5 +1,5 @@
 /*
- * peer.h - what the commands that are a server's clients share (pub, sub, history, ping): options, what they say about their connection on standard error, and
+ * peer.h - what the commands that are a server's clients share (pub, sub, history, presence, call, ping): options, what they say about their connection on standard error, and
  * ending on a signal.
  */
 #ifndef HF_CLI_PEER_H
@@ -23,6 +23,7 @@ struct hf_peer {
     bool failed;                 /* the session ended though we did not ask for it */
     uint64_t timeout_ms;         /* of --timeout; 0: never. What it is about is the command's own */
     char session[128];
+    const char *token_command;            /* NULL: none */
     const char *urls[HF_CLIENT_URLS_MAX]; /* as they were given; the options' urls point here */
 };
 
@@ -33,6 +34,7 @@ enum {
     HF_PEER_DNS,
     HF_PEER_CA,
     HF_PEER_TOKEN,
+    HF_PEER_TOKEN_COMMAND,
     HF_PEER_ENCODING,
     HF_PEER_TIMEOUT,
     HF_PEER_TOLERANCE,
@@ -43,6 +45,7 @@ enum {
     {"url", required_argument, NULL, HF_PEER_URL}, {"proxy", required_argument, NULL, HF_PEER_PROXY},        \
         {"dns-servers", required_argument, NULL, HF_PEER_DNS}, {"ca", required_argument, NULL, HF_PEER_CA},  \
         {"token", required_argument, NULL, HF_PEER_TOKEN},                                                   \
+        {"token-command", required_argument, NULL, HF_PEER_TOKEN_COMMAND},                                   \
         {"encoding", required_argument, NULL, HF_PEER_ENCODING},                                             \
         {"timeout", required_argument, NULL, HF_PEER_TIMEOUT}, {"verbose", no_argument, NULL, 'v'},          \
     {                                                                                                        \
@@ -54,6 +57,7 @@ enum {
     "  --dns-servers LIST     ask these for names, ADDRESS[:PORT],…, and not those of the system\n"        \
     "  --ca FILE              with wss://, trust these authorities (PEM), and not those of the system\n"     \
     "  --token TOKEN          show this token to the server\n"                                               \
+    "  --token-command CMD    show what this command of the shell writes; asked again before a token ends\n" \
     "  --encoding NAME        write on the wire in binary or json, and not as the server prefers (auto)\n"
 
 /* The same of those that stay connected for long, pub and sub: how they know that their connection lives. */

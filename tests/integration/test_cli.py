@@ -435,7 +435,7 @@ def complete_in_bash(*words):
 @test
 def bash_completes_commands_options_and_keys(t):
     check_equal(complete_in_bash('hi'), ['history'], 'a command')
-    check_equal(sorted(complete_in_bash('')), sorted(['serve', 'check', 'pub', 'sub', 'history', 'ping', 'top', 'bench', 'token', '--help', '--version']), 'all commands')
+    check_equal(sorted(complete_in_bash('')), sorted(['serve', 'check', 'pub', 'sub', 'history', 'presence', 'call', 'ping', 'top', 'bench', 'token', '--help', '--version']), 'all commands')
     check_equal(complete_in_bash('history', '--rev'), ['--reverse'], 'an option')
     check_equal(sorted(complete_in_bash('sub', '--heartbeat-')), ['--heartbeat-memory', '--heartbeat-tolerance'], 'options with a word between')
     check_equal(complete_in_bash('pub', '--heartbeat-memory', f'{ROOT}/READ'), [f'{ROOT}/README.md'], 'a file')
