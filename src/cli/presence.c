@@ -1,6 +1,7 @@
 /*
  * presence.c - `holdfast presence`: writes who is subscribed to a channel to standard output, and with --follow who comes and goes.
  */
+#include "base/rng.h"
 #include "cli/commands.h"
 #include "cli/members.h"
 #include "cli/peer.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OUTPUT_BYTES = 64 * 1024, TIMEOUT_MS = 10000, LOOK_MS = 100, SPREAD_MS = 1000 };
 
@@ -25,6 +27,7 @@ struct presence {
     bool closing, output_broken;
     struct hf_members known; /* --follow */
     struct hf_buf line;
+    struct hf_rng rng;
 };
 
 static int help(void)
@@ -137,7 +140,7 @@ static void ask(struct presence *p)
 static void ask_again(struct presence *p)
 {
     if (p->ask_at_ms == UINT64_MAX)
-        p->ask_at_ms = hf_peer_now_ms() + (uint64_t)random() % SPREAD_MS;
+        p->ask_at_ms = hf_peer_now_ms() + hf_rng_below(&p->rng, SPREAD_MS);
 }
 
 static bool is_code(struct hf_client_text code, const char *name)
@@ -325,12 +328,11 @@ static int start(struct presence *p, const struct hf_client_options *options)
 int hf_cli_presence(int argc, char **argv)
 {
     struct hf_client_options options;
-    struct presence p = {.ask_at_ms = UINT64_MAX};
+    struct presence p = {.ask_at_ms = UINT64_MAX, .rng.state = hf_peer_now_ms() ^ (uint64_t)getpid()};
     int status;
 
     hf_members_init(&p.known, on_known, &p);
     hf_buf_init(&p.line, OUTPUT_BYTES);
-    srandom((unsigned)hf_peer_now_ms());
     hf_client_options_init(&options);
     hf_peer_watch(&p.peer, &options);
     options.on_members = on_members;

@@ -1,7 +1,8 @@
 /*
  * A client session at the mercy of its server and its network. The first byte of each line of the input says what happens: a line
  * that begins with '{' is a message of the server's, '!' loses the connection, 'x' closes it with the code that follows, '+' lets so many
- * milliseconds pass, 'p' publishes, 's' subscribes and 'u' unsubscribes, 'h' asks for history and 'i' for a pong, '~' sends the line raw into the connection. 'n'
+ * milliseconds pass, 'p' publishes, 's' subscribes, 'S' with presence, and 'u' unsubscribes, 'h' asks for history, 'm' for members and 'i' for a pong, 'c' calls with the line's payload, 't' shows it as a
+ * token, '~' sends the line raw into the connection. 'a' has the next upgrade answered by a 401 with the line as its body. 'n'
  * tells of the network by a number: its last bit is offline, the rest to base 3 the slots' paths. 'w' is a wake-up, 'b' and 'f' the background and the foreground,
  * 'k' output that does not move. 'B' and 'J' let the server pick the binary form, or JSON, from the next connection on; messages that are given in JSON then go
  * out as records. 'r' sends the line's bytes as a binary message.
@@ -18,6 +19,7 @@
 #include "ws/handshake.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,9 @@ struct play {
     enum hf_encoding picks; /* the server */
     enum hf_encoding encoding[HF_CLIENT_SESSION_SLOTS];
     struct transcode_names names;
+    const char *body; /* of the refusal that the next upgrade gets; NULL: it is accepted */
+    size_t body_len;
+    uint64_t asked, answered; /* requests */
 };
 
 /* The promise to the application: in order, each once, unless a gap tells otherwise. */
@@ -48,6 +53,9 @@ static void on_event(void *ctx, const struct hf_client_session_event *ev)
     }
     if (ev->type == HF_CSE_ACKED || ev->type == HF_CSE_REFUSED || ev->type == HF_CSE_UNCERTAIN)
         hf_assert(++p->done <= p->published && ev->publish_id <= p->published);
+    if (ev->type == HF_CSE_HISTORY || ev->type == HF_CSE_MEMBERS || ev->type == HF_CSE_REPLY ||
+        ev->type == HF_CSE_PONG) /* Each once. */
+        hf_assert(++p->answered <= p->asked && ev->request_id <= p->asked);
     if (ev->channel.len != 4 || memcmp(ev->channel.data, "demo", 4) != 0)
         return;
     if (ev->type == HF_CSE_SUBSCRIBED || ev->type == HF_CSE_UNSUBSCRIBED)
@@ -71,6 +79,20 @@ static void feed(struct play *p, unsigned slot, const void *data, size_t len)
     free(copy);
 }
 
+static void refuse_upgrade(struct play *p, unsigned slot)
+{
+    struct hf_buf answer;
+
+    hf_buf_init(&answer, (1u << 20));
+    hf_assert(hf_buf_putf(&answer, "HTTP/1.1 401 No\r\nContent-Length: %zu\r\n\r\n", p->body_len) == 0);
+    hf_assert(hf_buf_put(&answer, p->body, p->body_len) == 0);
+    p->body = NULL;
+    feed(p, slot, answer.data, answer.len / 2);
+    feed(p, slot, answer.data + answer.len / 2, answer.len - answer.len / 2);
+    hf_client_session_lost(p->s, slot, "closed", p->now_ms);
+    hf_buf_release(&answer);
+}
+
 /* Answer the upgrade request that lies in the output. */
 static void accept_upgrade(struct play *p, unsigned slot)
 {
@@ -83,6 +105,10 @@ static void accept_upgrade(struct play *p, unsigned slot)
         return;
     memcpy(head, out.data, out.len);
     hf_assert(hf_handshake_parse(&h, head, out.len) == (int)out.len);
+    if (p->body != NULL) {
+        refuse_upgrade(p, slot);
+        return;
+    }
     hf_buf_init(&answer, 4096);
     hf_assert(hf_handshake_put_accept(&answer, h.key,
                                       p->picks == HF_ENCODING_BINARY ? HF_STR(HF_PROTOCOL_BINARY)
@@ -210,11 +236,30 @@ static void tell_network(struct play *p, uint64_t n)
     hf_client_session_network(p->s, &facts, p->now_ms);
 }
 
+/* The numbers of requests are 1, 2, 3 … */
+static void asked(struct play *p, int err, const uint64_t *id)
+{
+    if (err == 0)
+        hf_assert(*id == ++p->asked);
+}
+
+static void show_token(struct play *p, const char *text, size_t len)
+{
+    char token[64];
+    int ignored;
+
+    (void)snprintf(token, sizeof(token), "%.*s", (int)(len < sizeof(token) ? len : sizeof(token) - 1), text);
+    ignored = hf_client_session_set_token(p->s, token, p->now_ms);
+    (void)ignored;
+}
+
 static void act(struct play *p, const char *line, size_t len)
 {
     const struct hf_client_session_start start = {.last = len > 1 ? number(line + 1, len - 1) : 0};
     const struct hf_client_session_history history = {.limit = 2};
-    uint64_t id;
+    const struct hf_client_session_start with_presence = {.presence = true};
+    struct hf_str rest = {line + 1, len > 0 ? len - 1 : 0};
+    uint64_t id = 0;
     unsigned slot;
     int ignored = 0;
 
@@ -241,10 +286,26 @@ static void act(struct play *p, const char *line, size_t len)
         ignored = hf_client_session_unsubscribe(p->s, HF_STR("demo"), p->now_ms);
         break;
     case 'h':
-        ignored = hf_client_session_history(p->s, HF_STR("demo"), &history, &id, p->now_ms);
+        asked(p, hf_client_session_history(p->s, HF_STR("demo"), &history, &id, p->now_ms), &id);
         break;
     case 'i':
-        ignored = hf_client_session_ping(p->s, 1, &id, p->now_ms);
+        asked(p, hf_client_session_ping(p->s, 1, &id, p->now_ms), &id);
+        break;
+    case 'S':
+        ignored = hf_client_session_subscribe(p->s, HF_STR("demo"), &with_presence, p->now_ms);
+        break;
+    case 'm':
+        asked(p, hf_client_session_presence(p->s, HF_STR("demo"), &id, p->now_ms), &id);
+        break;
+    case 'c':
+        asked(p, hf_client_session_call(p->s, HF_STR("m"), rest, 700, &id, p->now_ms), &id);
+        break;
+    case 't':
+        show_token(p, rest.data, rest.len);
+        break;
+    case 'a':
+        p->body = rest.data;
+        p->body_len = rest.len;
         break;
     case 'n':
         tell_network(p, number(line + 1, len - 1));
@@ -291,6 +352,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                     .subscriptions_max = 2,
                                                     .recv_bytes_max = 65536,
                                                     .heartbeat_policy = &adaptive.base,
+                                                    .token_source = true,
                                                     .seed = 1,
                                                     .on_event = on_event,
                                                     .ctx = &p};

@@ -251,13 +251,24 @@ static int close_it(void)
     return 0;
 }
 
+/* End the line at its first space, and step behind it; NULL: there is none. */
+static char *cut(char **line)
+{
+    char *space = *line == NULL ? NULL : strchr(*line, ' ');
+
+    if (space != NULL)
+        *space++ = '\0';
+    *line = space;
+    return space;
+}
+
 static int obey(char *line)
 {
-    char *word = strtok(line, " "), *first = strtok(NULL, " "), *rest = strtok(NULL, "");
+    const char *word = line, *first = cut(&line), *rest = cut(&line);
 
-    if (word != NULL && strcmp(word, "close") == 0)
+    if (strcmp(word, "close") == 0)
         return close_it();
-    if (word == NULL || first == NULL)
+    if (first == NULL)
         return HF_CLIENT_EINVAL;
     if (strcmp(word, "subscribe") == 0 || strcmp(word, "watch") == 0)
         return subscribe(first, word[0] == 'w');

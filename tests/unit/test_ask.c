@@ -1,5 +1,6 @@
 /* Requests that are handed to a client: what it takes, what waits, and which answer is whose. */
 #include "client/ask.h"
+#include "fault_malloc.h"
 
 #include "holdfast/holdfast.h"
 #include "session/request.h"
@@ -218,12 +219,32 @@ static void a_command_is_checked_when_it_is_made(void **state)
     free(c);
 }
 
+static void a_command_without_memory_is_none(void **state)
+{
+    struct hf_command *c = NULL;
+    int errs[5], i;
+
+    (void)state;
+    for (i = 0; i < 5; i++) {
+        fault_arm(1);
+        errs[i] = i == 0   ? hf_command_presence(HF_STR("room"), &c)
+                  : i == 1 ? hf_command_call(HF_STR("m"), HF_STR("1"), 1000, &c)
+                  : i == 2 ? hf_command_token("t", &c)
+                  : i == 3 ? hf_command_token_failed("why", &c)
+                           : hf_command_ping(&c);
+        assert_true(fault_disarm());
+        assert_int_equal(errs[i], HF_ENOMEM);
+        assert_null(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_takes_so_many_and_the_others_wait),
         cmocka_unit_test(each_command_asks_for_its_own),
         cmocka_unit_test(a_command_is_checked_when_it_is_made),
+        cmocka_unit_test(a_command_without_memory_is_none),
         cmocka_unit_test(an_answer_finds_its_command_once),
         cmocka_unit_test(what_is_taken_back_stands_in_front_in_its_order),
         cmocka_unit_test(a_client_that_is_closed_takes_none),

@@ -1,12 +1,14 @@
 /*
- * test_client_event.c - what an application may do in a callback that was told within another callback.
+ * test_client_event.c - what an application may do in a callback that was told within another callback; and what it is told where there is no memory for an answer.
  */
 #include "client/client_impl.h"
+#include "fault_malloc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -62,10 +64,77 @@ static void the_outer_callback_goes_on_being_one(void **state)
     hf_client_free(app.client);
 }
 
+struct answer {
+    uint32_t count, answers;
+    char code[32], last[32];
+};
+
+static void on_members(void *user, const struct hf_client_members *members)
+{
+    struct answer *a = user;
+
+    a->answers++;
+    a->count = members->count;
+    (void)snprintf(a->code, sizeof(a->code), "%.*s", (int)members->code.len,
+                   members->code.len > 0 ? members->code.data : "");
+    if (members->count > 0)
+        (void)snprintf(a->last, sizeof(a->last), "%.*s",
+                       (int)members->members[members->count - 1].session.len,
+                       members->members[members->count - 1].session.data);
+}
+
+static void tell_members(struct hf_client *client, const char *code)
+{
+    const struct hf_client_session_event end = {.type = HF_CSE_MEMBERS, .code = hf_str_from(code)};
+    static char names[100][4];
+    unsigned i;
+
+    for (i = 0; i < 100; i++) {
+        const struct hf_client_session_event one = {.type = HF_CSE_MEMBER, .session = {names[i], 3}};
+
+        (void)snprintf(names[i], sizeof(names[i]), "s%02u", i);
+        hf_client_tell(client, &one);
+    }
+    hf_client_tell(client, &end);
+}
+
+/* One without all of its members would be a wrong one. */
+static void an_answer_without_memory_is_refused(void **state)
+{
+    struct hf_client_options options;
+    struct hf_client *client;
+    struct answer a = {.count = 0};
+    bool fired;
+    unsigned n;
+
+    (void)state;
+    hf_client_options_init(&options);
+    options.url = "ws://127.0.0.1:1/ws";
+    options.watch_network = false;
+    options.on_members = on_members;
+    options.user = &a;
+    assert_int_equal(hf_client_new(&options, &client), 0);
+    for (n = 1, fired = true; fired; n++) {
+        fault_arm(n);
+        tell_members(client, NULL);
+        fired = fault_disarm();
+        assert_string_equal(a.code, fired ? "overloaded" : "");
+        assert_int_equal(a.count, fired ? 0 : 100);
+        assert_string_equal(a.last, fired ? "" : "s99");
+    }
+    assert_true(n > 3);
+    tell_members(client, "limit"); /* The last answer has left nothing. */
+    assert_int_equal(a.count, 0);
+    assert_string_equal(a.code, "limit");
+    assert_int_equal(a.answers, n);
+    hf_client_free(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_outer_callback_goes_on_being_one),
+        cmocka_unit_test(an_answer_without_memory_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * stories that every client plays are in tests/vectors/session; here is what they leave out.
  */
 #include "client_session_fixture.h"
+#include "fault_malloc.h"
 
 static void subscribe_with_presence(struct fixture *f, const char *channel)
 {
@@ -364,6 +365,74 @@ TEST(a_token_may_be_given_in_a_callback)
     HEARD(f, "connected s1 resumed\n");
 }
 
+/* --- want of memory --- */
+
+TEST(without_memory_nothing_is_asked)
+{
+    uint64_t id = 0;
+    int err;
+
+    fault_arm(1);
+    err = hf_client_session_presence(f->s, HF_STR("demo"), &id, f->now_ms);
+    assert_true(fault_disarm());
+    assert_int_equal(err, HF_ENOMEM);
+    fault_arm(1);
+    err = hf_client_session_call(f->s, HF_STR("m"), HF_STR("1"), 0, &id, f->now_ms);
+    assert_true(fault_disarm());
+    assert_int_equal(err, HF_ENOMEM);
+    live(f); /* It says nothing but its ping. */
+    assert_int_equal(call(f, "m", 0), 1);
+    said(f, "{\"type\":\"call\",\"id\":\"r1\",\"method\":\"m\",\"payload\":1}\n");
+}
+
+TEST(without_memory_the_old_token_stays)
+{
+    int err;
+
+    begin_with_source(f);
+    fault_arm(1);
+    err = hf_client_session_set_token(f->s, "new", f->now_ms);
+    assert_true(fault_disarm());
+    assert_int_equal(err, HF_ENOMEM);
+    dial(f);
+    accept_with(f, WELCOME("s1", "false", "null", ""));
+    assert_non_null(strstr(f->protocols, "hf.token.old"));
+    HEARD(f, "connected s1\n");
+}
+
+/* Whatever allocation fails while the answer comes, an attempt that was refused has failed, or the session has ended. */
+TEST(without_memory_a_refusal_is_one_all_the_same)
+{
+    static const char text[] = REFUSAL("401", "16", "{\"reason\":\"why\"}");
+    bool fired = true;
+    unsigned n;
+
+    for (n = 1; fired; n++) {
+        struct hf_client_session_config config = config_of(f);
+        char key[HF_WS_KEY_LEN];
+        uint8_t copy[sizeof(text)];
+        size_t at;
+
+        hf_client_session_free(f->s);
+        f->s = NULL;
+        f->attempt = 0;
+        begin_session(f, &config, 0);
+        dial(f);
+        take_request(f, key);
+        memcpy(copy, text, sizeof(text));
+        fault_arm(n);
+        for (at = 0; at + 1 < sizeof(text); at++)
+            hf_client_session_recv(f->s, f->slot, copy + at, 1, f->now_ms);
+        fired = fault_disarm();
+        hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+        assert_true(hf_client_session_state(f->s) == HF_CLIENT_ENDED ||
+                    hf_client_session_state(f->s) == HF_CLIENT_WAITING);
+        assert_true(fired || hf_client_session_state(f->s) == HF_CLIENT_ENDED);
+        hf_buf_reset(&f->heard);
+    }
+    assert_true(n > 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +454,9 @@ int main(void)
         cmocka_unit_test(what_a_proxy_says_is_no_reason),
         cmocka_unit_test(a_token_is_shown_at_once_and_from_then_on),
         cmocka_unit_test(a_token_may_be_given_in_a_callback),
+        cmocka_unit_test(without_memory_nothing_is_asked),
+        cmocka_unit_test(without_memory_the_old_token_stays),
+        cmocka_unit_test(without_memory_a_refusal_is_one_all_the_same),
     };
 
     return cmocka_run_group_tests_name("session requests", tests, NULL, NULL);
