@@ -103,7 +103,7 @@ static void take_certificates(struct hf_supervisor *s, struct reload *r)
     hf_log(HF_LOG_INFO, "certificates_reloaded", hf_kv_u64("certificates", s->config->certificate_count));
 }
 
-/* The same with the keys of tokens. Who is connected stays so, until his token ends. */
+/* The same with the keys of tokens. Who is connected by a key that has gone is ended by his worker: hf_hub_set_auth(). */
 static void take_keys(struct hf_supervisor *s, struct reload *r)
 {
     if (s->auth == NULL && r->auth == NULL)

@@ -341,7 +341,7 @@ static struct hf_auth *use_key(const char *kid, char byte)
 
     assert_int_equal(hf_auth_add(other, kid, token_secret(HF_JWT_HS256, byte, 32)), 0);
     hf_hub_set_auth(place.hub[0], other);
-    turns();
+    settle(&place);
     return other;
 }
 
@@ -366,11 +366,11 @@ static void connections_of_a_key_that_is_gone_end(void **state)
     (void)state;
     place.config.echo = true;
     for (int i = 0; i < MANY - 1; i++)
-        peer_open(&peers[i], 0, token_of("alice", i % 2 == 0 ? 0 : 3600), "");
+        come(&peers[i], 0, token_of("alice", i % 2 == 0 ? 0 : 3600), "");
     snprintf(echo, sizeof(echo), "Authorization: Bearer %s\r\n", token_of("alice", 0));
-    peer_begin(&peers[MANY - 1], 0, "/echo", echo);
-    peer_open(&elsewhere, 1, token_of("alice", 0), "");
-    peer_open(&backends, 0, token_of("alice", 0), "");
+    come_by(&peers[MANY - 1], 0, "/echo", echo);
+    come(&elsewhere, 1, token_of("alice", 0), "");
+    come(&backends, 0, token_of("alice", 0), "");
     backends.conn->identity->key = 0; /* As of a user whom the backend has told. */
     other = use_key("", 'b');
     assert_in_range(closed_for_their_key(peers), 0, MANY / 4);
@@ -383,10 +383,10 @@ static void connections_of_a_key_that_is_gone_end(void **state)
     assert_false(got(&elsewhere, "the key that has signed")); /* Its hub has not been told. */
     assert_false(got(&backends, "the key that has signed"));
     for (int i = 0; i < MANY; i++)
-        peer_end(&peers[i]);
-    peer_end(&elsewhere);
-    peer_end(&backends);
-    hf_hub_set_auth(place.hub[0], auth);
+        leave(&peers[i]);
+    leave(&elsewhere);
+    leave(&backends);
+    hf_hub_set_auth(place.hub[0], keys.auth);
     hf_auth_free(other);
 }
 
@@ -396,43 +396,43 @@ static void a_key_that_is_still_there_ends_nobody(void **state)
     struct hf_auth *renamed, *other;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 0), "");
+    come(&p, 0, token_of("alice", 0), "");
     renamed = use_key("another-name", 'a');
     pass_ms(2 * HF_REVOKED_SPREAD_MS);
     assert_false(got(&p, "the key that has signed"));
     /* Where nobody is asked for a token, nobody is ended; what counts is what is asked next. */
     hf_hub_set_auth(place.hub[0], NULL);
     hf_auth_free(renamed);
-    turns();
+    settle(&place);
     pass_ms(2 * HF_REVOKED_SPREAD_MS);
     assert_false(got(&p, "the key that has signed"));
-    hf_hub_set_auth(place.hub[0], auth);
-    peer_open(&late, 0, token_of("alice", 1), "");
+    hf_hub_set_auth(place.hub[0], keys.auth);
+    come(&late, 0, token_of("alice", 1), "");
     other = use_key("", 'b');
     pass_ms(1000); /* Its own end came first, or at the same time. */
     assert_true(got(&late, "\x0f\xa2"));
     pass_ms(HF_REVOKED_SPREAD_MS);
     assert_true(got(&p, "\x0f\xa2the key that has signed"));
-    peer_end(&p);
-    peer_end(&late);
-    hf_hub_set_auth(place.hub[0], auth);
+    leave(&p);
+    leave(&late);
+    hf_hub_set_auth(place.hub[0], keys.auth);
     hf_auth_free(other);
 }
 
 static void a_token_of_a_key_that_counts_saves_the_connection(void **state)
 {
-    struct hf_jwt_key *old = key;
+    struct hf_jwt_key *old = keys.key;
     struct peer p, q;
     struct hf_auth *other;
 
     (void)state;
-    peer_open(&p, 0, token_of("alice", 0), "");
-    peer_open(&q, 0, token_of("bob", 0), "");
+    come(&p, 0, token_of("alice", 0), "");
+    come(&q, 0, token_of("bob", 0), "");
     other = use_key("", 'b');
     forget(&p);
     say(&p, refresh_with(token_of("alice", 0))); /* of the key that is gone */
     assert_true(got(&p, "\"unauthorized\""));
-    key = token_secret(HF_JWT_HS256, 'b', 32);
+    keys.key = token_secret(HF_JWT_HS256, 'b', 32);
     forget(&p);
     say(&p, refresh_with(token_of("alice", 0)));
     assert_int_equal(p.got.len, 0);
@@ -440,9 +440,9 @@ static void a_token_of_a_key_that_counts_saves_the_connection(void **state)
     assert_false(got(&p, "the key that has signed"));
     assert_true(got(&q, "the key that has signed"));
     assert_int_equal(counted(&place, 0, HF_COUNT_TOKENS_REVOKED), 1);
-    peer_end(&p);
-    peer_end(&q);
-    hf_hub_set_auth(place.hub[0], auth);
+    leave(&p);
+    leave(&q);
+    hf_hub_set_auth(place.hub[0], keys.auth);
     hf_auth_free(other);
     hf_jwt_key_free(old);
 }
