@@ -307,7 +307,7 @@ static void list_channels(const char *what)
     uint64_t began_us = clock_us();
 
     hf_buf_init(&answer, ANSWER_BYTES_MAX);
-    hf_assert(hf_service_channels(b.hub, HF_STR(""), (struct hf_str){NULL, 0}, 100, &answer) == 0);
+    hf_assert(hf_service_channels(b.hub, &(struct hf_channels_query){.limit = 100}, &answer) == 0);
     piece(&m, began_us);
     tell(what, &m, "request,");
     hf_buf_release(&answer);
