@@ -266,11 +266,12 @@ static void channel_key(struct hf_str key, struct hf_str channel, char out[SHA25
 }
 
 /* One that cannot be a channel's name has its result at once; the others are published all the same. */
-static void begin_one(struct hf_api_request *r, struct piece *piece, struct hf_str payload, struct hf_str key)
+static void begin_one(struct hf_api_request *r, struct piece *piece, struct hf_service_publish publish,
+                      struct hf_str key)
 {
-    struct hf_service_publish publish = {.channel = piece->channel, .payload = payload};
     char hashed[SHA256_DIGEST_LENGTH * 2];
 
+    publish.channel = piece->channel;
     if (!hf_channel_name_valid(piece->channel)) {
         piece->result = (struct hf_service_result){.code = HF_CODE_BAD_MESSAGE, .reason = channel_reason};
         return;
@@ -286,19 +287,22 @@ void hf_api_broadcast(struct hf_api_request *r)
 {
     struct hf_api_member m[] = {
         {.name = "channels", .kind = HF_API_ARRAY, .required = true},
-        {.name = "payload", .kind = HF_API_ANY, .required = true},
+        {.name = "payload", .kind = HF_API_ANY},
         {.name = "key", .kind = HF_API_TEXT, .bytes_max = HF_LABEL_BYTES_MAX},
+        {.name = "payloadBase64", .kind = HF_API_TEXT},
     };
+    struct hf_service_publish publish = {0};
     char reason[HF_API_REASON_MAX];
     struct pieces *pieces;
     const char *why;
     int err;
 
-    if (hf_api_body_read(hf_buf_str(&r->body), m, 3, reason) < 0) {
+    if (hf_api_body_read(hf_buf_str(&r->body), m, 4, reason) < 0) {
         hf_api_answer_error(r, HF_CODE_BAD_MESSAGE, reason);
         return;
     }
-    if (!check_payload(r, m[1].value))
+    if (!choose_payload(r, &m[1], &m[3], &publish.payload, &publish.raw) ||
+        !check_payload(r, publish.payload))
         return;
     err = read_channels(r, m[0].value, &why);
     if (err < 0) {
@@ -308,7 +312,7 @@ void hf_api_broadcast(struct hf_api_request *r)
     r->finish = finish_broadcast;
     pieces = r->work;
     for (size_t i = 0; i < pieces->count; i++)
-        begin_one(r, &pieces->list[i], m[1].value, m[2].value);
+        begin_one(r, &pieces->list[i], publish, m[2].value);
 }
 
 /* --- disconnect --- */

@@ -34,7 +34,7 @@ enum { CALLS_MAX = 1100, TEXT_MAX = 1024 };
 struct call {
     char channel[TEXT_MAX], id[TEXT_MAX], key[TEXT_MAX], session[TEXT_MAX];
     char *payload;
-    bool has_id;
+    bool has_id, raw;
     uint16_t close_code;
     hf_service_done *done;
     void *ctx;
@@ -92,6 +92,7 @@ void hf_service_publish(struct hf_hub *hub, const struct hf_service_publish *pub
     call->has_id = publish->id.data != NULL;
     free(call->payload);
     call->payload = strndup(publish->payload.data, publish->payload.len);
+    call->raw = publish->raw;
     if (!hub->deferred)
         hub_answer(hub, index, &hub->result);
 }
@@ -900,6 +901,31 @@ static void a_broadcast_has_1_to_1000_channels(void **state)
     assert_int_equal(f->hub.count, 1000);
 }
 
+/* Bytes in place of JSON, as with publish: decoded once, the same for every channel. */
+static void a_broadcast_may_have_bytes(void **state)
+{
+    static const char results[] = "{\"results\":[{\"channel\":\"a\",\"epoch\":\"e1\",\"offset\":42},"
+                                  "{\"channel\":\"b\",\"epoch\":\"e1\",\"offset\":42}]}";
+
+    (void)state;
+    assert_body(post("/api/broadcast", "{\"channels\":[\"a\",\"b\"],\"payloadBase64\":\"aGk/\"}"), 200,
+                results);
+    assert_int_equal(f->hub.count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_string_equal(f->hub.calls[i].payload, "hi?");
+        assert_true(f->hub.calls[i].raw);
+    }
+    assert_body(post("/api/broadcast", "{\"channels\":[\"a\",\"b\"],\"payload\":\"aGk/\"}"), 200, results);
+    assert_string_equal(f->hub.calls[3].payload, "\"aGk/\"");
+    assert_false(f->hub.calls[3].raw);
+    assert_error(post("/api/broadcast", "{\"channels\":[\"a\"],\"payloadBase64\":\"aGk\"}"), 400,
+                 "bad_message", "payloadBase64: must be base64");
+    assert_error(post("/api/broadcast", "{\"channels\":[\"a\"],\"payloadBase64\":\"aGk/\",\"payload\":1}"),
+                 400, "bad_message", "payload and payloadBase64 are both given");
+    assert_error(post("/api/broadcast", "{\"channels\":[\"a\"]}"), 400, "bad_message", "payload: is missing");
+    assert_int_equal(f->hub.count, 4);
+}
+
 /* PROTOCOL.md: "`{results[]}` in their order, each `{channel,epoch,offset}` or `{channel,code,reason}`". */
 static void a_broadcast_tells_which_name_is_none(void **state)
 {
@@ -1703,6 +1729,7 @@ int main(void)
         API_TEST(a_stop_answers_what_waits_and_survives_late_answers),
         API_TEST(a_broadcast_answers_in_order_whatever_comes_first),
         API_TEST(a_broadcast_has_1_to_1000_channels),
+        API_TEST(a_broadcast_may_have_bytes),
         API_TEST(a_broadcast_tells_which_name_is_none),
         API_TEST(a_broadcasts_key_counts_per_channel),
         API_TEST(bodies_and_answers_are_bounded_together),
