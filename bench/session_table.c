@@ -122,6 +122,7 @@ static void lay_out(void)
     atomic_fetch_add(&b.region.slots[0].starts, 1);
     b.hub = hf_hub_new(&b.region, 0, &b.config, &transport, b.now);
     hf_assert(b.hub != NULL && hf_sessions_open(&b.other, hf_region_sessions(&b.region), 1) == 0);
+    hf_hub_serves(b.hub);
 }
 
 /* ---- The sessions ---- */

@@ -133,8 +133,12 @@ struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct 
     ring_all_bells(hub);
     hf_busy_begin(hub);
     hub->orphans_left = hub->interest_left = atomic_load(&hub->self->starts) > 1;
-    atomic_store(&hub->self->state, HF_SLOT_RUNNING);
     return hub;
+}
+
+void hf_hub_serves(struct hf_hub *hub)
+{
+    atomic_store(&hub->self->state, HF_SLOT_RUNNING);
 }
 
 void hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now)

@@ -29,6 +29,8 @@ struct hf_conn;
  */
 struct hf_hub *hf_hub_new(struct hf_region *region, uint32_t slot, const struct hf_config *config,
                           const struct hf_transport *transport, struct hf_now now);
+/* All else that its worker needs is there as well: from now on the slot is RUNNING, which is what the supervisor, health checks and other workers go by. Before the first turn. */
+void hf_hub_serves(struct hf_hub *hub);
 /* Drop everything private, as a dying process does: connections are closed without a word, shared memory stays as it is. */
 void hf_hub_free(struct hf_hub *hub);
 

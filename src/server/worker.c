@@ -250,6 +250,7 @@ int hf_worker_run(const struct hf_worker_setup *setup)
     }
     if (!confine(setup->config->process_seccomp))
         return 1;
+    hf_hub_serves(w->hub);
     hf_log(HF_LOG_INFO, "worker_started", hf_kv_u64("slot", setup->slot));
     while (!hf_worker_drained(w))
         turn(w);

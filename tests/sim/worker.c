@@ -422,6 +422,7 @@ static void be_worker(void *ctx)
     w->now = sim_now(w->sim);
     w->hub = hf_hub_new(&w->sim->region, w->slot, &w->sim->config, &w->transport, w->now);
     hf_assert(w->hub != NULL);
+    hf_hub_serves(w->hub);
     w->hub->slice_subs = 1 + w->slot % 3; /* Here two subscribers make a mass fan-out. */
     for (;;) {
         wait_for_events(w);

@@ -78,6 +78,7 @@ static inline void hub_start(struct place *p, uint32_t slot, const struct hf_tra
     atomic_fetch_add(&p->region.slots[slot].starts, 1);
     p->hub[slot] = hf_hub_new(&p->region, slot, &p->config, transport, p->now);
     assert_non_null(p->hub[slot]);
+    hf_hub_serves(p->hub[slot]);
 }
 
 /* As a process that dies, and its successor. */

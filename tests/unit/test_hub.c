@@ -898,6 +898,22 @@ static void a_malformed_publish_with_seq_0_gets_an_error(void **state)
     held_up_end(&h);
 }
 
+/* A hub alone is no worker that serves: the supervisor, which tells the service manager, and health checks go by the slot's state. */
+static void a_slot_runs_when_its_worker_serves(void **state)
+{
+    struct place p;
+
+    (void)state;
+    place_init(&p, 1);
+    atomic_store(&p.region.slots[0].state, HF_SLOT_STARTING);
+    p.hub[0] = hf_hub_new(&p.region, 0, &p.config, &transport, p.now);
+    assert_non_null(p.hub[0]);
+    assert_int_equal(atomic_load(&p.region.slots[0].state), HF_SLOT_STARTING);
+    hf_hub_serves(p.hub[0]);
+    assert_int_equal(atomic_load(&p.region.slots[0].state), HF_SLOT_RUNNING);
+    place_release(&p);
+}
+
 static int log_errors(void **state)
 {
     (void)state;
@@ -915,6 +931,7 @@ static int close_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slot_runs_when_its_worker_serves),
         cmocka_unit_test(a_channel_with_much_holds_no_other_back),
         cmocka_unit_test(channels_with_much_take_turns),
         cmocka_unit_test(a_message_of_many_records_takes_turns),
