@@ -71,6 +71,9 @@ static int read_refusal(struct hf_hook_answer *out, bool any_code, struct hf_str
         return invalid(why, "code is no string of 1 to 255 bytes");
     if (!read_text(&members[REASON], HF_LABEL_BYTES_MAX))
         return invalid(why, "reason is no string of 1 to 255 bytes");
+    if (!any_code && members[REASON].data != NULL &&
+        memchr(members[REASON].data, '\0', members[REASON].len) != NULL)
+        return invalid(why, "reason has the character U+0000");
     out->label = members[CODE].data != NULL ? members[CODE] : hf_str_from(hf_code_name(HF_CODE_FORBIDDEN));
     out->code = hf_code_from(out->label);
     if (out->code > HF_CODE_INTERNAL) /* Those behind it are of gaps and of `reconnect`. */

@@ -192,6 +192,7 @@ void hf_hub_free(struct hf_hub *hub)
     free_dead(hub);
     hf_presence_free(hub);
     hf_hooks_release(hub);
+    hf_reasons_release(&hub->reasons);
     hf_topics_free(hub);
     if (hub->engine != NULL)
         hub->engine->ops->free(hub->engine);

@@ -22,6 +22,7 @@
 #include "server/hub.h"
 #include "server/identity.h"
 #include "server/loan.h"
+#include "server/reasons.h"
 #include "server/rules.h"
 #include "server/run.h"
 #include "session/window.h"
@@ -268,6 +269,7 @@ struct hf_hub {
     uint64_t asked;     /* what the present message has to wait for; 0: nothing */
     struct hf_map asks; /* token -> struct hf_ask *, of hooks.c */
     uint64_t asks_begun;
+    struct hf_reasons reasons; /* of refused publishes */
     struct hf_list dirty_topics, stalled, pending, dead;
     struct hf_conns conns;
     struct hf_due due,

@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "wire/items.h"
 
+#include <string.h>
+
 const char *hf_refusal_reason(enum hf_code code)
 {
     switch (code) {
@@ -115,6 +117,28 @@ static void send_nack(struct hf_conn *c, uint32_t has, uint64_t seq, struct hf_s
     hf_conn_send(c, &nack);
 }
 
+/* What the window holds of a refused publish: its code, and behind it the place of its reason, if that is another than the code's own. */
+enum { CODE_BITS = 8 };
+
+static uint64_t window_refusal(struct hf_conn *c, uint64_t seq, enum hf_code code, const char *reason)
+{
+    uint64_t place = strcmp(reason, hf_refusal_reason(code)) == 0
+                         ? 0
+                         : hf_reasons_put(&c->hub->reasons, c->serial, seq, reason);
+
+    return HF_WINDOW_REFUSED | place << CODE_BITS | (uint64_t)code;
+}
+
+static void send_refusal(struct hf_conn *c, uint64_t seq, uint64_t refusal)
+{
+    enum hf_code code = (enum hf_code)(refusal & ((1u << CODE_BITS) - 1));
+    uint32_t place = (uint32_t)((refusal & ~HF_WINDOW_REFUSED) >> CODE_BITS);
+    const char *reason = hf_reasons_get(&c->hub->reasons, place, c->serial, seq);
+
+    send_nack(c, HF_HAS_SEQ, seq, (struct hf_str){0}, code,
+              reason != NULL ? reason : hf_refusal_reason(code));
+}
+
 /*
  * Acks are cumulative: what is done leaves in the order of seq, one ack for all that is ready in this turn. The session's record is
  * brought up to date before the client can read of it.
@@ -133,11 +157,8 @@ void hf_publish_ack(struct hf_conn *c)
         hf_items_put_offset(offsets, hf_conn_encoding(c),
                             offset & (HF_WINDOW_REFUSED | HF_WINDOW_UNKNOWN) ? 0 : offset);
         atomic_store(&c->session->last_seq, ack.seq);
-        if (offset & HF_WINDOW_REFUSED) { /* "A nack comes before the ack that covers it." */
-            enum hf_code code = (enum hf_code)(offset & 0xff);
-
-            send_nack(c, HF_HAS_SEQ, ack.seq, (struct hf_str){0}, code, hf_refusal_reason(code));
-        }
+        if (offset & HF_WINDOW_REFUSED) /* "A nack comes before the ack that covers it." */
+            send_refusal(c, ack.seq, offset);
     }
     if (c->phase == HF_CONN_OPEN)
         send_offsets(c, &ack, offsets);
@@ -188,14 +209,14 @@ static void no_room_for_refusal(struct hf_conn *c)
 }
 
 /* In shared memory first: whoever takes the session over knows that this seq is done. */
-static void record_refusal(struct hf_conn *c, uint64_t seq, enum hf_code code)
+static void record_refusal(struct hf_conn *c, uint64_t seq, enum hf_code code, const char *reason)
 {
     if (hf_session_refuse(&c->hub->sessions, c->session, seq, (uint8_t)code, c->hub->now.mono_ms) < 0) {
         no_room_for_refusal(c);
         return;
     }
     count_refusal(c, code);
-    window_answer(c, seq, HF_WINDOW_REFUSED | (uint64_t)code);
+    window_answer(c, seq, window_refusal(c, seq, code, reason));
 }
 
 /* The channel was forgotten while the publish was on its way, and there is no room for it any more; or nobody knows its name. */
@@ -207,7 +228,7 @@ static void refused_by_owner(struct hf_conn *c, uint64_t seq, struct hf_str id, 
     } else if (refusal_in_the_way(c) != 0) {
         no_room_for_refusal(c); /* The message is no longer here, and cannot wait. */
     } else {
-        record_refusal(c, seq, code);
+        record_refusal(c, seq, code, hf_refusal_reason(code));
     }
 }
 
@@ -320,9 +341,9 @@ bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code c
             return sequence == SEQUENCE_ANSWERED;
     }
     if (before != HF_CODE_NONE) /* It stands in the record, and would push another one out. */
-        window_answer(c, m->seq, HF_WINDOW_REFUSED | (uint64_t)before);
+        window_answer(c, m->seq, window_refusal(c, m->seq, before, hf_refusal_reason(before)));
     else
-        record_refusal(c, m->seq, code);
+        record_refusal(c, m->seq, code, reason);
     return true;
 }
 
@@ -361,18 +382,17 @@ static bool is_fresh(const struct hf_conn *c, const struct hf_msg *m, const stru
 }
 
 /* What the backend says of a publish that the rules leave to it. */
-static enum hf_code ask_backend(struct hf_conn *c, const struct hf_msg *m, bool *wait)
+static enum hf_code ask_backend(struct hf_conn *c, const struct hf_msg *m, const char **reason, bool *wait)
 {
     enum hf_code code = HF_CODE_NONE;
-    const char *reason;
 
-    *wait = hf_hooks_ask(c, HF_HOOK_PUBLISH, m, &code, &reason) == HF_ASKED_WAIT;
+    *wait = hf_hooks_ask(c, HF_HOOK_PUBLISH, m, &code, reason) == HF_ASKED_WAIT;
     return code;
 }
 
-/* Why it is refused; HF_CODE_NONE: it is not, or has to wait for the backend. */
+/* Why it is refused; HF_CODE_NONE: it is not, or has to wait for the backend. *reason is set only where that is not the code's own; borrowed from the stall. */
 static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const struct hf_stall *stall,
-                               bool seq_added, bool *wait)
+                               bool seq_added, const char **reason, bool *wait)
 {
     enum hf_code code;
     bool ask = false;
@@ -381,20 +401,23 @@ static enum hf_code refusal_of(struct hf_conn *c, const struct hf_msg *m, const 
         return HF_CODE_TOO_LARGE;
     if (stall != NULL && stall->open_err < 0)
         return HF_CODE_LIMIT;
-    if (stall != NULL && stall->judged) /* It has had its tokens of the rates. */
+    if (stall != NULL && stall->judged) { /* It has had its tokens of the rates. */
+        *reason = stall->reason;
         return stall->refused;
+    }
     if (!is_fresh(c, m, stall, seq_added))
         return HF_CODE_NONE;
     /* What an earlier connection has taken has had its tokens of the rates. Whether this is the same publish only its sender knows. */
     code = taken_before(c, m) ? hf_rules_publish_right(c, m, &ask) : hf_rules_publish(c, m, &ask);
-    return ask && code == HF_CODE_NONE ? ask_backend(c, m, wait) : code;
+    return ask && code == HF_CODE_NONE ? ask_backend(c, m, reason, wait) : code;
 }
 
 /*
  * A publish that an earlier connection has taken and that is not allowed now: if its shard has applied it, it is acknowledged; else it is refused. Its seq is added only when nothing is left to wait
  * for, so that it comes back here where something is. Returns as hf_publish_data().
  */
-static bool refuse_unless_applied(struct hf_conn *c, const struct hf_msg *m, enum hf_code code)
+static bool refuse_unless_applied(struct hf_conn *c, const struct hf_msg *m, enum hf_code code,
+                                  const char *reason)
 {
     struct hf_hub *hub = c->hub;
     uint32_t shard = hf_channel_shard(hf_channel_hash(m->channel), hub->shards);
@@ -410,7 +433,7 @@ static bool refuse_unless_applied(struct hf_conn *c, const struct hf_msg *m, enu
         if (!hf_exchange_publish(hub, owner, &p, c->serial, c->generation))
             return false;
     } else if (hub->engine->ops->publish(hub->engine, shard, &p, 0, hub->now, &result) < 0) {
-        return hf_publish_refuse(c, m, code, hf_refusal_reason(code), false);
+        return hf_publish_refuse(c, m, code, reason, false);
     }
     if (take_seq(c, m) != SEQUENCE_NEXT)
         hf_conn_close(c, HF_CLOSE_TRY_AGAIN_LATER, "the server is short of memory");
@@ -425,6 +448,7 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
     struct hf_publish p = publish_of(c, m);
     struct hf_published result;
     enum hf_code code, before;
+    const char *reason = NULL;
     bool wait = false;
 
     *seq_added = stall != NULL && stall->seq_added;
@@ -432,14 +456,16 @@ bool hf_publish_data(struct hf_conn *c, const struct hf_msg *m, struct hf_stall 
     before = *seq_added ? HF_CODE_NONE : refused_before(c, m);
     code = before;
     if (code == HF_CODE_NONE)
-        code = refusal_of(c, m, stall, *seq_added, &wait);
+        code = refusal_of(c, m, stall, *seq_added, &reason, &wait);
     if (wait)
         return false;
+    if (reason == NULL)
+        reason = hf_refusal_reason(code);
     if (code != HF_CODE_NONE && before == HF_CODE_NONE && !*seq_added && taken_before(c, m) &&
         m->payload.len <= c->hub->config->message_bytes_max) /* Beyond it it is another one. */
-        return refuse_unless_applied(c, m, code);
+        return refuse_unless_applied(c, m, code, reason);
     if (code != HF_CODE_NONE)
-        return hf_publish_refuse(c, m, code, hf_refusal_reason(code), *seq_added);
+        return hf_publish_refuse(c, m, code, reason, *seq_added);
     if ((m->has & HF_HAS_SEQ) && !*seq_added) {
         enum sequence sequence = take_seq(c, m);
 

@@ -13,7 +13,7 @@
 
 /* offset of an entry that is no offset */
 enum { HF_WINDOW_PENDING = 0 };
-#define HF_WINDOW_REFUSED (UINT64_C(1) << 63) /* | code */
+#define HF_WINDOW_REFUSED (UINT64_C(1) << 63) /* | what its owner knows of the refusal, below 2^62 */
 #define HF_WINDOW_UNKNOWN (UINT64_C(1) << 62) /* applied, offset no longer known */
 
 struct hf_window_ring;

@@ -109,6 +109,7 @@ static void which_answers_are_valid(void **state)
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":\"evicted\"}", false, false, NULL},
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"code\":5}", false, false, NULL},
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"reason\":\"\"}", false, false, NULL},
+        {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":false,\"reason\":\"a\\u0000b\"}", false, false, NULL},
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":\"true\"}", false, false, NULL},
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":1}", false, false, NULL},
         {HF_HOOK_SUBSCRIBE, 200, "{\"allow\":null}", false, false, NULL},
@@ -494,6 +495,42 @@ static void publishes_wait_and_keep_their_order(void **state)
     place_release(&place);
 }
 
+/* In the window it waits for the answer of the one before, which another worker may have; after a resume only the code is known. */
+static void a_refused_publish_is_told_in_the_backends_words(void **state)
+{
+    static struct peer p, again;
+    char ticket[TICKET_CHARS + 1], body[BODY_MAX], want[BODY_MAX], reason[256];
+
+    (void)state;
+    begin(ONLY(PUBLISH));
+    leave_to_the_backend(HF_RIGHT_PUBLISH);
+    come(&p, "");
+    peer_ticket(&p, ticket);
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    for (int i = 0; i < 127; i++) /* the longest that is taken, of two bytes a letter */
+        memcpy(reason + 2 * i, "ü", 2);
+    snprintf(reason + 254, 2, "!");
+    snprintf(body, sizeof(body), "{\"allow\":false,\"code\":\"limit\",\"reason\":\"%s\"}", reason);
+    answer(0, HF_BACKEND_ANSWERED, body);
+    snprintf(want, sizeof(want), "{\"type\":\"nack\",\"seq\":1,\"code\":\"limit\",\"reason\":\"%s\"}",
+             reason);
+    assert_true(got(&p, want));
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"id\":\"i\"}");
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":false,\"reason\":\"not\\u0020you\"}");
+    assert_true(got(&p, "{\"type\":\"nack\",\"id\":\"i\",\"code\":\"forbidden\",\"reason\":\"not you\"}"));
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":2}");
+    answer(2, HF_BACKEND_ANSWERED, "{\"allow\":false}");
+    assert_true(got(&p, "\"seq\":2,\"code\":\"forbidden\",\"reason\":\"refused by the application\"}"));
+    say(&p, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":3}");
+    answer(3, HF_BACKEND_DOWN, "");
+    assert_true(
+        got(&p, "\"seq\":3,\"code\":\"unavailable\",\"reason\":\"the application's backend cannot be"));
+    come(&again, ticket);
+    assert_true(got(&again, "\"resumed\":true,\"lastSeq\":3"));
+    assert_true(got(&again, "{\"type\":\"nack\",\"seq\":1,\"code\":\"limit\",\"reason\":\"the server holds"));
+    place_release(&place);
+}
+
 /* Allowed once, a publish that comes again after a resume is not asked for again: it may be in the log. */
 static void a_repeated_publish_is_not_asked_for_again(void **state)
 {
@@ -633,6 +670,7 @@ int main(void)
         cmocka_unit_test(a_gate_that_fails_open),
         cmocka_unit_test(with_anothers_ticket_a_user_is_asked_for),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
+        cmocka_unit_test(a_refused_publish_is_told_in_the_backends_words),
         cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),
         cmocka_unit_test(a_slow_backend_costs_no_connection),
         cmocka_unit_test(subscriptions_are_asked_for),
