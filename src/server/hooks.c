@@ -373,29 +373,72 @@ bool hf_hooks_guard(const struct hf_hub *hub)
     return in_force(hub, HF_HOOK_CONNECT);
 }
 
-void hf_hooks_remember(struct hf_conn *c, const struct hf_session *s)
+/* What is kept of a session's identity, as the claims of a token. NULL: it is anonymous, or memory is short. */
+static json_t *kept_claims(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *scratch)
 {
-    struct hf_buf user, info;
-    const char *ignored;
-    json_t *claims = NULL;
+    json_t *claims = NULL, *info = NULL;
+    struct hf_buf about;
+    bool lost;
 
-    if (c->identity != NULL || c->hub->auth != NULL || !hf_hooks_guard(c->hub))
-        return;
-    hf_buf_init(&user, HF_USER_BYTES_MAX);
-    hf_buf_init(&info, HF_INFO_BYTES_MAX);
-    if (hf_session_identity(&c->hub->sessions, s, &user, &info) == 0)
-        claims = json_pack("{s:s#}", "sub", (const char *)user.data, (int)user.len);
-    if (claims != NULL && info.len > 0 &&
-        json_object_set_new(claims, "info",
-                            json_loadb((const char *)info.data, info.len, JSON_DECODE_ANY, NULL)) < 0) {
+    if (hf_session_claims(t, s, scratch, &lost) < 0)
+        return NULL;
+    claims =
+        scratch->len == 0 ? json_object() : json_loadb((const char *)scratch->data, scratch->len, 0, NULL);
+    hf_buf_init(&about, HF_INFO_BYTES_MAX);
+    if (hf_session_identity(t, s, scratch, &about) < 0 ||
+        json_object_set_new(claims, "sub", json_stringn((const char *)scratch->data, scratch->len)) < 0 ||
+        (about.len > 0 &&
+         ((info = json_loadb((const char *)about.data, about.len, JSON_DECODE_ANY, NULL)) == NULL ||
+          json_object_set_new(claims, "info", info) < 0))) {
         json_decref(claims);
         claims = NULL;
     }
+    hf_buf_release(&about);
+    return claims;
+}
+
+void hf_hooks_remember(struct hf_conn *c, const struct hf_session *s)
+{
+    const char *ignored;
+    struct hf_buf scratch;
+    json_t *claims;
+
+    if (c->identity != NULL || c->hub->auth != NULL)
+        return;
+    hf_buf_init(&scratch, HF_CLAIMS_BYTES_MAX);
+    claims = kept_claims(&c->hub->sessions, s, &scratch);
     if (claims != NULL) /* Without memory it is a stranger: a new session begins. */
         (void)!hf_identity_new(claims, 0, &c->identity, &ignored);
     json_decref(claims);
-    hf_buf_release(&user);
-    hf_buf_release(&info);
+    hf_buf_release(&scratch);
+}
+
+/* Whether there are claims of this session that only the backend knows. */
+static bool claims_lost(const struct hf_conn *c)
+{
+    const struct hf_sessions *t = &c->hub->sessions;
+    const struct hf_session *s = c->upgrade->has_ticket ? hf_sessions_by_ticket(t, c->upgrade->ticket) : NULL;
+    struct hf_buf scratch;
+    bool lost = false;
+
+    hf_buf_init(&scratch, HF_CLAIMS_BYTES_MAX);
+    if (s != NULL)
+        (void)!hf_session_claims(t, s, &scratch, &lost);
+    hf_buf_release(&scratch);
+    return lost;
+}
+
+/*
+ * Of a resume the backend is asked where it wants to be, or where its claims did not fit beside the session. And where tokens count, a session that has its user from the backend is anybody's
+ * without a token of his: so it is asked for anew.
+ */
+static bool asks_for_resume(const struct hf_conn *c)
+{
+    const struct hf_hub *hub = c->hub;
+
+    if (hub->config->hooks.connect_resumes || (hub->auth != NULL && c->identity == NULL))
+        return true;
+    return hub->auth == NULL && claims_lost(c);
 }
 
 static void put_header(struct hf_buf *out, const char *name, struct hf_str value)
@@ -429,9 +472,7 @@ enum hf_asked hf_hooks_connect(struct hf_conn *c, const struct hf_handshake *h, 
     enum hf_backend_outcome outcome;
     struct hf_buf body;
 
-    /* Where tokens count, a session that has its user from the backend is anybody's without a token of his: so it is asked for anew. */
-    if (!hf_hooks_guard(hub) ||
-        (resume && !hub->config->hooks.connect_resumes && (hub->auth == NULL || c->identity != NULL)))
+    if (!hf_hooks_guard(hub) || (resume && !asks_for_resume(c)))
         return HF_ASKED_ALLOWED;
     begin_body(hub, &body, HF_HOOK_CONNECT);
     put_who(c, &body);

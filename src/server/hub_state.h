@@ -538,7 +538,7 @@ enum hf_asked hf_hooks_connect(struct hf_conn *c, const struct hf_handshake *h, 
                                enum hf_code *code, const char **reason);
 /* Whether a new session needs the backend's word. */
 bool hf_hooks_guard(const struct hf_hub *hub);
-/* The user that the backend has given a session is its connection's too, where tokens do not say whose it is. */
+/* The user, info and claims that the backend has given a session are its connection's too, where tokens do not say whose it is. */
 void hf_hooks_remember(struct hf_conn *c, const struct hf_session *s);
 /* Subscribe a new session to the channels that the backend has named. */
 void hf_hooks_grant(struct hf_conn *c, const struct hf_hook_answer *answer);

@@ -101,11 +101,41 @@ bool hf_token_owns(const struct hf_conn *c, const struct hf_session *s)
     return hf_session_is_of(&c->hub->sessions, s, hf_identity_user(c->identity));
 }
 
+/*
+ * What only the backend has said is known to nobody when the session is resumed without its being asked: so it is kept, where there is room, and noted as lost where there is none. A token
+ * comes again with each connection. claims: room of its own.
+ */
+static void keep_claims(const struct hf_conn *c, const struct hf_identity *identity,
+                        char claims[HF_CLAIMS_BYTES_MAX], struct hf_session_whose *whose)
+{
+    json_t *others;
+    size_t len = 0;
+
+    if (c->hub->auth != NULL || identity == NULL)
+        return;
+    others = json_copy(identity->claims);
+    (void)json_object_del(others, "sub"); /* Both are kept anyway; "info" may not be there. */
+    (void)json_object_del(others, "info");
+    if (others == NULL || json_object_size(others) > 0) {
+        len = json_dumpb(others, claims, HF_CLAIMS_BYTES_MAX, JSON_COMPACT);
+        whose->claims_lost = len == 0 || len > HF_CLAIMS_BYTES_MAX;
+        whose->claims = (struct hf_str){claims, whose->claims_lost ? 0 : len};
+    }
+    json_decref(others);
+}
+
 int hf_token_sign_session(struct hf_conn *c, const struct hf_identity *identity)
 {
-    int err = hf_session_identity_set(&c->hub->sessions, c->session, hf_identity_user(identity),
-                                      hf_identity_info(identity), c->hub->now.mono_ms);
+    struct hf_session_whose whose = {.user = hf_identity_user(identity), .info = hf_identity_info(identity)};
+    char claims[HF_CLAIMS_BYTES_MAX];
+    int err;
 
+    keep_claims(c, identity, claims, &whose);
+    err = hf_session_whose_set(&c->hub->sessions, c->session, &whose, c->hub->now.mono_ms);
+    if (err < 0 && whose.claims.len > 0) {
+        whose.claims_lost = true;
+        err = hf_session_whose_set(&c->hub->sessions, c->session, &whose, c->hub->now.mono_ms);
+    }
     if (err == 0)
         hf_presence_session_changed(c->hub, c->session);
     return err;

@@ -1,7 +1,7 @@
 /*
  * session_identity.c - whose session it is, in blocks: sessions.h.
  *
- * A chain of blocks holds one run of bytes: the length of the user's name and that of the info (16 bits each), then both. It is written whole before the session names
+ * A chain of blocks holds one run of bytes: the lengths of the user's name, the info and the claims (16 bits each), then all three. It is written whole before the session names
  * it, and never changed; another identity is another chain. `identities` is raised before `identity` changes: so a reader who finds both as they were before he
  * read has read one identity, also where its blocks have been given back and taken again meanwhile.
  *
@@ -16,8 +16,10 @@
 
 enum {
     BLOCK_BYTES = HF_WORDS_PER_BLOCK * 8,
-    LENGTHS_BYTES = 4,
-    TEXT_BYTES_MAX = LENGTHS_BYTES + HF_USER_BYTES_MAX + HF_INFO_BYTES_MAX,
+    PARTS = 3,
+    LENGTHS_BYTES = 2 * PARTS,
+    LOST = 0xffff, /* in place of the claims' length: they are not kept */
+    TEXT_BYTES_MAX = LENGTHS_BYTES + HF_USER_BYTES_MAX + HF_INFO_BYTES_MAX + HF_CLAIMS_BYTES_MAX,
     BLOCKS_MAX = (TEXT_BYTES_MAX + BLOCK_BYTES - 1) / BLOCK_BYTES,
     READS_MAX = 16, /* of an identity that is replaced each time: no client can be that fast */
 };
@@ -28,31 +30,38 @@ struct text {
     size_t len;
 };
 
-static void text_make(struct text *out, struct hf_str user, struct hf_str info)
+static void text_put(struct text *out, struct hf_str part)
 {
-    uint16_t lengths[2] = {(uint16_t)user.len, (uint16_t)info.len};
+    if (part.len > 0)
+        memcpy(out->bytes + out->len, part.data, part.len);
+    out->len += part.len;
+}
+
+static void text_make(struct text *out, const struct hf_session_whose *whose)
+{
+    uint16_t lengths[PARTS] = {(uint16_t)whose->user.len, (uint16_t)whose->info.len,
+                               whose->claims_lost ? LOST : (uint16_t)whose->claims.len};
 
     memset(out, 0, sizeof(*out));
-    memcpy(out->bytes, lengths, LENGTHS_BYTES);
-    memcpy(out->bytes + LENGTHS_BYTES, user.data, user.len);
-    if (info.len > 0)
-        memcpy(out->bytes + LENGTHS_BYTES + user.len, info.data, info.len);
-    out->len = LENGTHS_BYTES + user.len + info.len;
+    text_put(out, (struct hf_str){(const char *)lengths, LENGTHS_BYTES});
+    text_put(out, whose->user);
+    text_put(out, whose->info);
+    if (!whose->claims_lost)
+        text_put(out, whose->claims);
 }
 
-static struct hf_str text_user(const struct text *text)
+/* The parts lie in the text. */
+static struct hf_session_whose text_parts(const struct text *text)
 {
-    uint16_t lengths[2];
+    const char *at = (const char *)text->bytes + LENGTHS_BYTES;
+    uint16_t lengths[PARTS];
 
     memcpy(lengths, text->bytes, LENGTHS_BYTES);
-    return (struct hf_str){(const char *)text->bytes + LENGTHS_BYTES, lengths[0]};
-}
-
-static struct hf_str text_info(const struct text *text)
-{
-    struct hf_str user = text_user(text);
-
-    return (struct hf_str){user.data + user.len, text->len - LENGTHS_BYTES - user.len};
+    return (struct hf_session_whose){
+        .user = {at, lengths[0]},
+        .info = {at + lengths[0], lengths[1]},
+        .claims = {at + lengths[0] + lengths[1], lengths[2] == LOST ? 0 : lengths[2]},
+        .claims_lost = lengths[2] == LOST};
 }
 
 static void block_fill(struct hf_session_block *block, const uint8_t *bytes)
@@ -76,13 +85,14 @@ static void block_read(const struct hf_session_block *block, uint8_t *bytes)
 /* Returns false where the blocks are no whole identity: they belong to somebody else by now. */
 static bool read_chain(const struct hf_sessions *t, const struct hf_session_block *block, struct text *out)
 {
-    uint16_t lengths[2];
+    struct hf_session_whose parts;
 
     block_read(block, out->bytes);
-    memcpy(lengths, out->bytes, LENGTHS_BYTES);
-    if (lengths[0] > HF_USER_BYTES_MAX || lengths[1] > HF_INFO_BYTES_MAX)
+    parts = text_parts(out);
+    if (parts.user.len > HF_USER_BYTES_MAX || parts.info.len > HF_INFO_BYTES_MAX ||
+        parts.claims.len > HF_CLAIMS_BYTES_MAX)
         return false;
-    out->len = LENGTHS_BYTES + (size_t)lengths[0] + lengths[1];
+    out->len = LENGTHS_BYTES + parts.user.len + parts.info.len + parts.claims.len;
     for (size_t at = BLOCK_BYTES; at < out->len; at += BLOCK_BYTES) {
         block = hf_blocks_at(t, atomic_load(&block->next));
         if (block == NULL)
@@ -124,26 +134,39 @@ bool hf_session_is_of(const struct hf_sessions *t, const struct hf_session *s, s
 
     if (read_settled(t, s, &text) < 0)
         return user.len == 0;
-    return hf_str_eq(text_user(&text), user);
+    return hf_str_eq(text_parts(&text).user, user);
 }
 
 int hf_session_identity(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out_user,
                         struct hf_buf *out_info)
 {
+    struct hf_session_whose parts;
     struct text text;
-    struct hf_str user, info;
 
     hf_buf_reset(out_user);
     if (out_info != NULL)
         hf_buf_reset(out_info);
     if (read_settled(t, s, &text) < 0)
         return HF_ENOTFOUND;
-    user = text_user(&text);
-    info = text_info(&text);
-    if (hf_buf_put(out_user, user.data, user.len) < 0 ||
-        (out_info != NULL && hf_buf_put(out_info, info.data, info.len) < 0))
+    parts = text_parts(&text);
+    if (hf_buf_put_str(out_user, parts.user) < 0 ||
+        (out_info != NULL && hf_buf_put_str(out_info, parts.info) < 0))
         return HF_ENOMEM;
     return 0;
+}
+
+int hf_session_claims(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out, bool *lost)
+{
+    struct hf_session_whose parts;
+    struct text text;
+
+    hf_buf_reset(out);
+    *lost = false;
+    if (read_settled(t, s, &text) < 0)
+        return HF_ENOTFOUND;
+    parts = text_parts(&text);
+    *lost = parts.claims_lost;
+    return hf_buf_put_str(out, parts.claims) < 0 ? HF_ENOMEM : 0;
 }
 
 /* Blocks with this text, linked among themselves. Returns the first one's number + 1, or 0. */
@@ -167,17 +190,18 @@ static uint32_t make_chain(struct hf_sessions *t, const struct hf_session *s, co
     return first;
 }
 
-int hf_session_identity_set(struct hf_sessions *t, struct hf_session *s, struct hf_str user,
-                            struct hf_str info, uint64_t now_ms)
+int hf_session_whose_set(struct hf_sessions *t, struct hf_session *s, const struct hf_session_whose *whose,
+                         uint64_t now_ms)
 {
     _Atomic uint32_t old;
     struct text text, before;
     uint32_t made = 0;
 
-    if (user.len > HF_USER_BYTES_MAX || info.len > HF_INFO_BYTES_MAX)
+    if (whose->user.len > HF_USER_BYTES_MAX || whose->info.len > HF_INFO_BYTES_MAX ||
+        (!whose->claims_lost && whose->claims.len > HF_CLAIMS_BYTES_MAX))
         return HF_ELIMIT;
-    if (user.len > 0) {
-        text_make(&text, user, info);
+    if (whose->user.len > 0) {
+        text_make(&text, whose);
         /* Whoever resumes brings the same again, nearly always. */
         if (read_text(t, s, &before) == 0 && before.len == text.len &&
             memcmp(before.bytes, text.bytes, text.len) == 0)

@@ -49,8 +49,9 @@ enum {
     HF_SUBS_PER_BLOCK = 7,
     HF_REFUSALS_PER_BLOCK = 14,
     HF_WORDS_PER_BLOCK = 14,
-    HF_USER_BYTES_MAX = 255,  /* of a user's name */
-    HF_INFO_BYTES_MAX = 1024, /* of what presence tells about him: JSON */
+    HF_USER_BYTES_MAX = 255,    /* of a user's name */
+    HF_INFO_BYTES_MAX = 1024,   /* of what presence tells about him: JSON */
+    HF_CLAIMS_BYTES_MAX = 1024, /* of what else the backend has said of him: JSON */
 };
 
 /* One subscription. cid 0: free. Stored acked first, then cid. */
@@ -310,18 +311,38 @@ int hf_session_refuse(struct hf_sessions *t, struct hf_session *s, uint64_t seq,
 bool hf_session_refusal(const struct hf_sessions *t, const struct hf_session *s, uint32_t i, uint64_t *seq,
                         uint8_t *code);
 
+/* Whose session it is, by the token of its connection or the backend's word. */
+struct hf_session_whose {
+    struct hf_str user; /* empty: nobody's, anonymous; all else is ignored */
+    struct hf_str info; /* what presence tells about him: JSON; empty: nothing */
+    struct hf_str
+        claims; /* what rules may ask for when no token says it: JSON, an object; empty: none are kept */
+    bool claims_lost; /* there are some, and no room for them */
+};
+
 /*
- * Owner: whose session it is, by the token of its connection, and what presence tells about him (JSON; empty: nothing). user empty: nobody's, anonymous. Replaces what
- * was there. Returns 0, or HF_ELIMIT where blocks are exhausted, or user or info are longer than HF_USER_BYTES_MAX, HF_INFO_BYTES_MAX: then nothing has changed.
+ * Owner: whose it is. Replaces what was there. Returns 0, or HF_ELIMIT where blocks are exhausted, or a part is longer than HF_USER_BYTES_MAX, HF_INFO_BYTES_MAX, HF_CLAIMS_BYTES_MAX: then
+ * nothing has changed.
  */
-int hf_session_identity_set(struct hf_sessions *t, struct hf_session *s, struct hf_str user,
-                            struct hf_str info, uint64_t now_ms) HF_MUST_CHECK;
+int hf_session_whose_set(struct hf_sessions *t, struct hf_session *s, const struct hf_session_whose *whose,
+                         uint64_t now_ms) HF_MUST_CHECK;
+/* The same without claims. */
+HF_MUST_CHECK static inline int hf_session_identity_set(struct hf_sessions *t, struct hf_session *s,
+                                                        struct hf_str user, struct hf_str info,
+                                                        uint64_t now_ms)
+{
+    return hf_session_whose_set(t, s, &(struct hf_session_whose){.user = user, .info = info}, now_ms);
+}
 /*
  * Any worker: the same, as it was put in whole. Both buffers are emptied and filled; out_info may be NULL. Returns 0, HF_ENOTFOUND where the session is anonymous, or
  * HF_ENOMEM. A caller that does not own the session looks afterwards whether it still is the one that he meant: hf_sessions_get() with its number.
  */
 int hf_session_identity(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out_user,
                         struct hf_buf *out_info) HF_MUST_CHECK;
+
+/* Any worker: the claims that were put in with it, out is emptied and filled; *lost: there were some, which are not kept. Returns as hf_session_identity(). */
+int hf_session_claims(const struct hf_sessions *t, const struct hf_session *s, struct hf_buf *out,
+                      bool *lost) HF_MUST_CHECK;
 
 /* Any worker: whether the session is this user's; empty: whether it is anonymous. */
 bool hf_session_is_of(const struct hf_sessions *t, const struct hf_session *s, struct hf_str user);

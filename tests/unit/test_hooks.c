@@ -452,6 +452,99 @@ static void with_anothers_ticket_a_user_is_asked_for(void **state)
     keys_release(&keys);
 }
 
+/* A rule for whoever has the claim `vip`, in all rights. */
+static void leave_to_vips(void)
+{
+    const char *why;
+    struct hf_namespace *ns;
+
+    assert_int_equal(hf_namespaces_add(&place.config.namespaces, HF_STR("*"), &ns, &why), 0);
+    for (int each = 0; each < HF_RIGHTS; each++)
+        assert_int_equal(
+            hf_namespace_allow(&place.config.namespaces, ns, (enum hf_right)each, HF_STR("claim:vip"), &why),
+            0);
+}
+
+/* "A session keeps user, info and claims when it is resumed" */
+static void a_resume_has_the_claims_again(void **state)
+{
+    static struct peer p, again;
+    char ticket[TICKET_CHARS + 1];
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    leave_to_vips();
+    come(&p, "");
+    answer(0, HF_BACKEND_ANSWERED,
+           "{\"allow\":true,\"user\":\"ann\",\"info\":[7],\"claims\":{\"vip\":true,\"sub\":\"x\"}}");
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}");
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"c\""));
+    peer_ticket(&p, ticket);
+    hf_hub_lost(p.conn, true, place.now);
+    turn(&place, 0);
+    come(&again, ticket);
+    assert_int_equal(fake.count, 1);
+    assert_true(got(&again, "\"resumed\":true"));
+    assert_false(got(&again, "unsubscribed"));
+    assert_true(hf_str_eq(again.conn->identity->user, HF_STR("ann")));
+    assert_true(hf_str_eq(again.conn->identity->info, HF_STR("[7]")));
+    say(&again, "{\"type\":\"data\",\"channel\":\"c\",\"payload\":1,\"seq\":1}");
+    assert_true(got(&again, "{\"type\":\"ack\",\"seq\":1,\"offsets\":[1]}"));
+    place_release(&place);
+}
+
+/* "of claims that are longer the backend is asked again" */
+static void claims_that_do_not_fit_are_asked_for(void **state)
+{
+    static struct peer p, again;
+    static char body[HF_CLAIMS_BYTES_MAX + 256];
+    struct hf_backend_answer a = {HF_BACKEND_ANSWERED, 200, {NULL, 0}};
+    char ticket[TICKET_CHARS + 1];
+    int len =
+        snprintf(body, sizeof(body), "{\"allow\":true,\"user\":\"ann\",\"claims\":{\"vip\":true,\"x\":\"");
+
+    (void)state;
+    memset(body + len, 'x', HF_CLAIMS_BYTES_MAX);
+    snprintf(body + len + HF_CLAIMS_BYTES_MAX, 8, "\"}}");
+    begin(ONLY(CONNECT));
+    leave_to_vips();
+    come(&p, "");
+    a.body = hf_str_from(body);
+    hf_hub_backend_answered(place.hub[0], fake.requests[0].token, &a, place.now);
+    turn(&place, 0);
+    say(&p, "{\"type\":\"subscribe\",\"channel\":\"c\"}");
+    assert_true(got(&p, "\"type\":\"subscribed\",\"channel\":\"c\""));
+    peer_ticket(&p, ticket);
+    hf_hub_lost(p.conn, true, place.now);
+    turn(&place, 0);
+    come(&again, ticket);
+    assert_int_equal(fake.count, 2);
+    assert_non_null(strstr(fake.requests[1].body, "\"resume\":true"));
+    answer(1, HF_BACKEND_ANSWERED, "{\"allow\":true,\"user\":\"ann\",\"claims\":{\"vip\":\"c\"}}");
+    assert_true(got(&again, "\"resumed\":true"));
+    assert_false(got(&again, "unsubscribed"));
+    place_release(&place);
+}
+
+/* The hook is taken out of the configuration: the sessions that it has let in stay whose they are. */
+static void sessions_outlive_the_hook(void **state)
+{
+    static struct peer p, again;
+    char ticket[TICKET_CHARS + 1];
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    come(&p, "");
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true,\"user\":\"ann\"}");
+    peer_ticket(&p, ticket);
+    place.config.hooks.url[HF_HOOK_CONNECT][0] = '\0';
+    hf_hub_reconfigured(place.hub[0], place.now);
+    come(&again, ticket);
+    assert_true(got(&again, "\"resumed\":true"));
+    assert_true(hf_str_eq(again.conn->identity->user, HF_STR("ann")));
+    place_release(&place);
+}
+
 /* ---- Messages that have to be allowed ---- */
 
 static void leave_to_the_backend(enum hf_right right)
@@ -669,6 +762,9 @@ int main(void)
         cmocka_unit_test(who_is_refused_hears_why),
         cmocka_unit_test(a_gate_that_fails_open),
         cmocka_unit_test(with_anothers_ticket_a_user_is_asked_for),
+        cmocka_unit_test(a_resume_has_the_claims_again),
+        cmocka_unit_test(claims_that_do_not_fit_are_asked_for),
+        cmocka_unit_test(sessions_outlive_the_hook),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
         cmocka_unit_test(a_refused_publish_is_told_in_the_backends_words),
         cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),

@@ -79,6 +79,48 @@ static void every_length_is_read_as_it_was_put_in(void **state)
     table_free(&t);
 }
 
+static void claims_are(const struct hf_sessions *t, const struct hf_session *s, struct hf_str want,
+                       bool want_lost)
+{
+    struct hf_buf got;
+    bool lost;
+
+    hf_buf_init(&got, HF_CLAIMS_BYTES_MAX);
+    assert_int_equal(hf_session_claims(t, s, &got, &lost), 0);
+    assert_true(hf_str_eq(hf_buf_str(&got), want));
+    assert_int_equal(lost, want_lost);
+    hf_buf_release(&got);
+}
+
+static void claims_lie_beside_the_user(void **state)
+{
+    struct table t = table_of(8);
+    struct hf_session *s = add(&t.w[0]);
+    struct hf_session_whose whose = {.user = HF_STR("ann"), .info = HF_STR("[1]")};
+    struct hf_buf none;
+    bool lost = true;
+
+    (void)state;
+    hf_buf_init(&none, HF_CLAIMS_BYTES_MAX);
+    assert_int_equal(hf_session_claims(&t.w[1], s, &none, &lost), HF_ENOTFOUND);
+    assert_false(lost);
+    for (size_t len = 0; len <= HF_CLAIMS_BYTES_MAX; len += len < 300 ? 7 : 181) {
+        whose.claims = text_of('c', len);
+        assert_int_equal(hf_session_whose_set(&t.w[0], s, &whose, 1000 + len), 0);
+        reads(&t.w[1], s, whose.user, whose.info);
+        claims_are(&t.w[1], s, whose.claims, false);
+    }
+    whose.claims = (struct hf_str){letters, HF_CLAIMS_BYTES_MAX + 1};
+    assert_int_equal(hf_session_whose_set(&t.w[0], s, &whose, 5000), HF_ELIMIT);
+    whose.claims_lost = true;
+    assert_int_equal(hf_session_whose_set(&t.w[0], s, &whose, 5000), 0);
+    reads(&t.w[1], s, whose.user, whose.info);
+    claims_are(&t.w[1], s, HF_STR(""), true);
+    assert_int_equal(hf_session_identity_set(&t.w[0], s, whose.user, whose.info, 6000), 0);
+    claims_are(&t.w[1], s, HF_STR(""), false);
+    table_free(&t);
+}
+
 static void what_is_too_long_changes_nothing(void **state)
 {
     struct table t = table_of(8);
@@ -259,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_session_is_anonymous),
         cmocka_unit_test(every_length_is_read_as_it_was_put_in),
+        cmocka_unit_test(claims_lie_beside_the_user),
         cmocka_unit_test(what_is_too_long_changes_nothing),
         cmocka_unit_test(blocks_come_back),
         cmocka_unit_test(without_room_it_stays_who_it_was),
