@@ -11,7 +11,7 @@
  * Raise it when something in the memory means something else than before, also what workers write to each other: a newer program then does not take an older one's memory over.
  * Sizes are looked at besides.
  */
-enum { REGION_FORMAT = 1 };
+enum { REGION_FORMAT = 2 };
 
 static uint64_t magic(void)
 {
