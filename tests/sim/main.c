@@ -103,6 +103,12 @@ static void tell_stats(const struct sim_stats *s)
            s->repeated, s->deaths, s->successions);
 }
 
+static void tell_judge(const struct sim_stats *s)
+{
+    printf("# publishes that the backend was asked about %" PRIu64 ", answers that were none %" PRIu64 "\n",
+           s->judged, s->nonsense);
+}
+
 /* What the clients were told about their states, and why. */
 static void tell_states(const struct sim_stats *s)
 {
@@ -169,6 +175,8 @@ static const char *missing(enum sim_group group, const struct sim_stats *s)
     case SIM_CLIENT_DEATHS:
         return s->deaths < s->schedules || s->successions == 0 ? "too few clients died" : NULL;
     case SIM_EVERYTHING:
+        if (s->judged < s->schedules || s->nonsense == 0)
+            return "too few publishes were left to the backend";
         if (s->asked < s->schedules)
             return "too few asked for members";
         if (s->joins < s->schedules || s->leaves < s->schedules || s->orders == 0 || s->left_out == 0)
@@ -214,6 +222,7 @@ static int run_all(const struct arguments *a)
         const char *lack = missing((enum sim_group)group, &stats);
 
         tell_stats(&stats);
+        tell_judge(&stats);
         tell_states(&stats);
         printf("%sok %d - %s: %" PRIu64 " schedules keep every promise\n", failed > 0 ? "not " : "",
                2 * (group - first) + 1, sim_group_name((enum sim_group)group), stats.schedules);

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/base64.h"
 #include "sim/client.h"
+#include "sim/judge.h"
 #include "sim/sim.h"
 
 #include <inttypes.h>
@@ -135,6 +136,11 @@ static struct publish *publish_of(struct hf_str payload, uint32_t *publisher, ui
     return len == payload.len && memcmp(expected, payload.data, len) == 0 ? p : NULL;
 }
 
+bool sim_oracle_names(struct hf_str payload, uint32_t *publisher, uint32_t *n)
+{
+    return publish_of(payload, publisher, n) != NULL;
+}
+
 /* ---- Publishes ---- */
 
 void sim_oracle_published(struct sim *sim, uint32_t publisher, uint32_t n, uint32_t channel, uint32_t bytes)
@@ -150,7 +156,7 @@ void sim_oracle_published(struct sim *sim, uint32_t publisher, uint32_t n, uint3
 
 static bool may_be_refused(const struct sim *sim, const struct publish *p)
 {
-    return p->bytes > sim->config.message_bytes_max || sim->config.publish_rate > 0;
+    return p->bytes > sim->config.message_bytes_max || sim->config.publish_rate > 0 || sim->options.judged;
 }
 
 /*
@@ -199,6 +205,8 @@ static void refused(struct sim *sim, uint32_t publisher, uint32_t n, struct hf_s
     else if (!may_be_refused(sim, p))
         sim_fail(sim, "publisher %u: publish %u is refused (%.*s) and there is nothing wrong with it",
                  publisher, n, (int)code.len, code.data);
+    if (hf_str_eq(code, HF_STR("forbidden")) && sim_judge_allows(sim, publisher, n))
+        sim_fail(sim, "publisher %u: publish %u is forbidden, and the backend allows it", publisher, n);
     note_outcome(publisher, p, REFUSED);
 }
 
@@ -339,6 +347,8 @@ static void note_message(struct sim *sim, uint32_t shard, const struct hf_record
     else if (publisher < SIM_CLIENTS_MAX && n < oracle.publishers[publisher].last[channel])
         sim_fail(sim, "publisher %u: publish %u is applied after %u", publisher, n,
                  oracle.publishers[publisher].last[channel]);
+    else if (!sim_judge_allows(sim, publisher, n))
+        sim_fail(sim, "publisher %u: publish %u is applied, and the backend refuses it", publisher, n);
     if (sim->failed)
         return;
     p->applied = true;

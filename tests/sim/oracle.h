@@ -23,6 +23,8 @@ size_t sim_payload(uint32_t publisher, uint32_t n, uint32_t channel, uint32_t by
 /* Whether it is published as bytes, and not as the JSON that it is as well. The backends publish JSON only. */
 bool sim_payload_raw(uint32_t publisher, uint32_t n);
 struct hf_str sim_channel_name(uint32_t channel);
+/* Which publish this is the payload of. Returns false where it is of none that was made. */
+bool sim_oracle_names(struct hf_str payload, uint32_t *publisher, uint32_t *n);
 
 /* A publisher has given its n-th message (1, 2, 3 …) to the server's care. */
 void sim_oracle_published(struct sim *sim, uint32_t publisher, uint32_t n, uint32_t channel, uint32_t bytes);

@@ -5,6 +5,7 @@
 #include "sim/backend.h"
 #include "sim/client.h"
 #include "sim/follower.h"
+#include "sim/judge.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
 #include "sim/orderer.h"
@@ -361,7 +362,7 @@ static bool at_rest(struct sim *sim, const char **why)
     for (uint32_t i = 0; i < sim->options.backends; i++)
         if (!sim_backend_settled(sim->backends[i]))
             return false;
-    if (!sim_oracle_caught_up(sim, why))
+    if (!sim_judge_settled(sim, why) || !sim_oracle_caught_up(sim, why))
         return false;
     return sim_followers_settled(sim, why) && sim_shared_settled(sim, why) && sim_orderer_settled(sim, why) &&
            sim_asker_settled(sim, why);
@@ -428,6 +429,7 @@ static void begin(struct sim *sim, uint64_t seed, bool trace, struct sim_stats *
     sim_arena_enter(&sim->arena);
     draw_options(sim);
     lay_out(sim);
+    sim_judge_start(sim);
     sim_oracle_start(sim);
     sim_members_start(sim);
     sim_workers_start(sim);
@@ -472,6 +474,7 @@ static void end(struct sim *sim)
     sim_members_free(sim);
     for (uint32_t slot = 0; slot < sim->options.workers; slot++)
         sim_worker_finish(&sim->workers[slot]);
+    sim_judge_free(sim);
     sim_network_free(sim);
     sim_oracle_free(sim);
     if (!sim->failed && sim->arena.count != 0)

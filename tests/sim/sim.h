@@ -14,6 +14,7 @@
  *   asker.c     who asks for the members of channels
  *   follower.c  who follows the members of channels by joins and leaves   members.c  what of that is true
  *   orderer.c   the backend's orders about sessions
+ *   judge.c     the backend that is asked about clients' publishes
  *   states.c    what clients promise about their states, checked after each step
  *   store.c     what a client's dead process leaves to the next
  */
@@ -80,12 +81,14 @@ struct sim_options {
     uint32_t burst;         /* publishes at once, at most */
     uint64_t pace_mean_ms;  /* between two actions of an application */
     uint64_t preempt_mean;  /* points between two preemptions of a worker; 0: none */
+    bool judged;            /* the backend is asked whether a client's publish may be */
     bool cuts, freezes, kills, crash_named, crash_anywhere, slow, outages, roams, drains, thefts, deaths;
 };
 
 /* How often something happened, to show that the schedules try what they are for. */
 struct sim_stats {
     uint64_t schedules, steps, virtual_ms, published, delivered, acked, refused, uncertain, gaps, epoch_gaps;
+    uint64_t judged, nonsense; /* publishes that the backend was asked about; answers of it that were none */
     uint64_t delivered_raw, delivered_base64; /* of those that were published as bytes */
     uint64_t connections, resumed, renewed, cuts, freezes, kills, crashes_named, crashes_anywhere,
         preemptions, asked, blocked_writes, refused_connects, carry_records, recycled, ring_full, log_full,
@@ -114,7 +117,7 @@ struct sim {
     struct sim_worker workers[SIM_WORKERS_MAX];
 
     struct sim_actor *actors[SIM_WORKERS_MAX * 2 + (SIM_CLIENTS_MAX + SIM_THIEVES_MAX) * 2 +
-                             SIM_BACKENDS_MAX + SIM_FOLLOWERS_MAX + SIM_CONNS_MAX + 4];
+                             SIM_BACKENDS_MAX + SIM_FOLLOWERS_MAX + SIM_CONNS_MAX + 5];
     uint32_t actor_count;
     struct sim_actor chaos;
 

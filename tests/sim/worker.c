@@ -5,6 +5,7 @@
 #include "shm/crash.h"
 #include "sim/asker.h"
 #include "sim/backend.h"
+#include "sim/judge.h"
 #include "sim/members.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
@@ -299,7 +300,7 @@ static bool has_work(const struct sim_worker *w)
                                sim_conn_end(w->sim, c, SIM_SERVER) != SIM_END_NONE))
             return true;
     }
-    return w->asks != NULL || w->asked_presence != NULL || w->ordered != NULL;
+    return sim_judge_due(w) || w->asks != NULL || w->asked_presence != NULL || w->ordered != NULL;
 }
 
 static void accept_conn(struct sim_worker *w, struct sim_conn *c)
@@ -422,11 +423,13 @@ static void be_worker(void *ctx)
     w->now = sim_now(w->sim);
     w->hub = hf_hub_new(&w->sim->region, w->slot, &w->sim->config, &w->transport, w->now);
     hf_assert(w->hub != NULL);
+    sim_judge_serve(w);
     hf_hub_serves(w->hub);
     w->hub->slice_subs = 1 + w->slot % 3; /* Here two subscribers make a mass fan-out. */
     for (;;) {
         wait_for_events(w);
         serve_sockets(w);
+        sim_judge_answer(w);
         if (w->asks != NULL) {
             struct sim_backend *b = w->asks;
 
@@ -470,6 +473,7 @@ static void died(struct sim_worker *w)
     w->actor.at_ms = SIM_NEVER;
     sim_tell(sim, "worker %u is dead", w->slot);
     sim_network_worker_died(sim, w);
+    sim_judge_worker_died(w);
     sim_backends_worker_died(sim, w);
     sim_asker_worker_died(sim, w);
     sim_orderer_worker_died(sim, w);

@@ -9,6 +9,7 @@
 #define SIM_WORKER_H
 
 #include "base/now.h"
+#include "server/backend.h"
 #include "server/transport.h"
 #include "sim/actor.h"
 #include "sim/fiber.h"
@@ -38,12 +39,13 @@ struct sim_worker {
     struct sim_fiber fiber;
     struct sim_arena arena;
     struct hf_transport transport;
-    struct hf_hub *hub; /* NULL until it is made */
-    struct hf_now now;  /* as the worker has read it */
-    bool waiting;       /* its fiber stands in the wait for events; else it was held up at a point */
-    bool woken;         /* its eventfd is readable */
-    bool dying;         /* ends when it is resumed */
-    bool crash_named;   /* crash_in counts HF_CRASH_POINT()s of crash_class, not points */
+    struct hf_hub *hub;      /* NULL until it is made */
+    struct hf_backend judge; /* whom it asks about clients' publishes */
+    struct hf_now now;       /* as the worker has read it */
+    bool waiting;            /* its fiber stands in the wait for events; else it was held up at a point */
+    bool woken;              /* its eventfd is readable */
+    bool dying;              /* ends when it is resumed */
+    bool crash_named;        /* crash_in counts HF_CRASH_POINT()s of crash_class, not points */
     uint32_t crash_class;
     uint64_t crash_in; /* dies at that point from now on; 0: at none */
     uint64_t preempt_in;
