@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shutil
+import subprocess
+import tempfile
 
 import prometheus_text
 import yaml
 from holdfast_server import ROOT, SharedServer
-from holdfast_test import CheckFailed, check, check_equal, main, test
+from holdfast_test import CheckFailed, Skip, check, check_equal, main, test
 
 server = SharedServer(workers=1)
 DASHBOARD = os.path.join(ROOT, 'packaging', 'grafana', 'holdfast.json')
@@ -134,6 +137,57 @@ def the_manual_names_what_there_is(t):
         check('holdfast_' + name in of, f'{name} is a metric of the server')
         has = {label for _, pairs in of['holdfast_' + name].samples for label, _ in pairs} - {'le', 'worker'}
         check_equal(sorted(has), sorted(filter(None, labels.split(','))), f'labels of {name}')
+
+
+# Prometheus's own word. Debian's package `prometheus` has promtool, and 95 MB with it: where it is not there these checks are left out.
+
+PROMTOOL = os.environ.get('PROMTOOL') or shutil.which('promtool')
+
+
+def promtool(*arguments, **options):
+    """Its exit status and all that it says."""
+    if not PROMTOOL:
+        raise Skip('promtool is not there: Debian has it in `prometheus`')
+    run = subprocess.run([PROMTOOL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False, text=True, **options)
+    return run.returncode, run.stdout
+
+
+def recorded(expressions):
+    """Expressions as a file of rules, which is what it reads; as JSON, which is YAML."""
+    rules = [{'record': f'test:expression:{i}', 'expr': expression.replace('$__rate_interval', '1m')} for i, expression in enumerate(expressions)]
+    return json.dumps({'groups': [{'name': 'test', 'rules': rules}]})
+
+
+def rules_fault(text):
+    """None where Prometheus takes them, else what it says."""
+    with tempfile.NamedTemporaryFile('w', suffix='.yml', encoding='utf-8') as file:
+        file.write(text)
+        file.flush()
+        status, said = promtool('check', 'rules', file.name)
+    return None if status == 0 and 'SUCCESS' in said else said
+
+
+@test
+def prometheus_takes_the_rules_and_the_dashboard(t):
+    del t
+    rules, expressions = read(RULES), expressions_of_dashboard(read(DASHBOARD))
+    check_equal(rules_fault(rules), None, 'the rules')
+    check_equal(rules_fault(recorded(expressions)), None, 'the expressions of the dashboard')
+    for name, text in {'a function that there is not': rules.replace('rate(', 'speed('), 'a range that is none': rules.replace('[5m]', '[5]'),
+                       'a time that is none': rules.replace('for: ', 'for: about ', 1), 'a broken expression': recorded([*expressions, 'rate(x[1m)'])}.items():
+        check(text != rules, f'{name}: it is planted')
+        check(rules_fault(text) is not None, f'the check sees {name}')
+
+
+@test
+def prometheus_takes_the_metrics(t):
+    """Form alone: what its lint thinks of names that are a contract is told with exit status 3."""
+    del t
+    text = server().api('GET', '/metrics').body.decode()
+    status, said = promtool('check', 'metrics', input=text)
+    check(status in (0, 3) and 'error while linting' not in said, f'/metrics: {status} {said}')
+    status, said = promtool('check', 'metrics', input=text + 'holdfast_connections one\n')
+    check(status not in (0, 3), f'the check sees a value that is none: {status} {said}')
 
 
 if __name__ == '__main__':
