@@ -39,6 +39,11 @@ void hf_dedupe_release(struct hf_dedupe *d)
     hf_map_release(&d->keys);
 }
 
+void hf_dedupe_set_keys_max(struct hf_dedupe *d, uint32_t keys_max)
+{
+    d->keys_max = keys_max;
+}
+
 static struct hf_key *key_find(const struct hf_dedupe *d, const uint64_t key[2])
 {
     struct hf_key *k = hf_map_ptr(&d->keys, key[0]);
@@ -190,9 +195,11 @@ void hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms)
         struct hf_key *oldest = HF_CONTAINER(d->by_age.next, struct hf_key, by_age);
 
         if (oldest->used_ms >= used_before_ms)
-            return;
+            break;
         key_forget(d, oldest);
     }
+    for (uint32_t i = 0; i < HF_DEDUPE_TRIM_MAX && d->key_count > d->keys_max; i++)
+        key_forget(d, HF_CONTAINER(d->by_age.next, struct hf_key, by_age));
 }
 
 /* ---- Recycling ---- */

@@ -21,11 +21,13 @@ struct hf_key {
     hf_ref ref; /* the record in which it stands now */
 };
 
+enum { HF_DEDUPE_TRIM_MAX = 4096 }; /* so that nobody waits for millions of them: a millisecond */
+
 struct hf_dedupe {
-    struct hf_map sessions; /* session number -> a: highest seq, b: ref of the record that says so */
-    struct hf_map keys;     /* key[0] -> struct hf_key * */
-    struct hf_list by_age;  /* of keys, oldest first */
-    uint32_t key_count, keys_max;
+    struct hf_map sessions;       /* session number -> a: highest seq, b: ref of the record that says so */
+    struct hf_map keys;           /* key[0] -> struct hf_key * */
+    struct hf_list by_age;        /* of keys, oldest first */
+    uint32_t key_count, keys_max; /* more than the most only until it has been trimmed to fewer */
 };
 
 /* What a carry record holds behind its header: that many of these. */
@@ -38,6 +40,8 @@ struct hf_carry {
 
 void hf_dedupe_init(struct hf_dedupe *d, uint32_t keys_max);
 void hf_dedupe_release(struct hf_dedupe *d);
+/* So many keys from now on; where there are more, the oldest are forgotten, HF_DEDUPE_TRIM_MAX of them with each hf_dedupe_expire(). */
+void hf_dedupe_set_keys_max(struct hf_dedupe *d, uint32_t keys_max);
 
 /* Learn what a record says (message or carry). Returns 0 or HF_ENOMEM. */
 int hf_dedupe_learn(struct hf_dedupe *d, const struct hf_record *r, hf_ref ref) HF_MUST_CHECK;
@@ -47,7 +51,7 @@ bool hf_dedupe_applied(const struct hf_dedupe *d, const struct hf_log *log, uint
 /* The record of the session's last publish, to be linked from its next; 0: none. */
 hf_ref hf_dedupe_last_ref(const struct hf_dedupe *d, uint64_t session);
 const struct hf_key *hf_dedupe_key(const struct hf_dedupe *d, const uint64_t key[2]);
-/* Forget keys used before that time. */
+/* Forget keys used before that time, and of those that are too many. */
 void hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms);
 
 /*

@@ -75,6 +75,8 @@ struct hf_engine_ops {
     void (*tick)(struct hf_engine *e, struct hf_now now);
     /* The configuration has changed: hf_engine_config.channel_idle_ms is this now. */
     void (*set_channel_idle)(struct hf_engine *e, uint32_t channel_idle_ms);
+    /* Likewise idempotency_age_ms and idempotency_keys_max. What is known too long, or too much, is forgotten by the next calls of tick(). */
+    void (*set_idempotency)(struct hf_engine *e, uint32_t age_ms, uint32_t keys_max);
     void (*free)(struct hf_engine *e);
 };
 

@@ -443,6 +443,22 @@ static void memory_set_channel_idle(struct hf_engine *base, uint32_t channel_idl
     memory_engine(base)->config.channel_idle_ms = channel_idle_ms;
 }
 
+/* Each shard's part of idempotency.keys. */
+static uint32_t keys_of_shard(const struct hf_engine_config *config)
+{
+    return config->idempotency_keys_max / config->region->config->shards + 1;
+}
+
+static void memory_set_idempotency(struct hf_engine *base, uint32_t age_ms, uint32_t keys_max)
+{
+    struct memory_engine *e = memory_engine(base);
+
+    e->config.idempotency_age_ms = age_ms;
+    e->config.idempotency_keys_max = keys_max;
+    for (uint32_t i = 0; i < e->config.region->config->shards; i++)
+        hf_dedupe_set_keys_max(&e->shards[i].dedupe, keys_of_shard(&e->config));
+}
+
 static void memory_free(struct hf_engine *base)
 {
     struct memory_engine *e = memory_engine(base);
@@ -466,6 +482,7 @@ static const struct hf_engine_ops memory_ops = {
     .publish = memory_publish,
     .tick = memory_tick,
     .set_channel_idle = memory_set_channel_idle,
+    .set_idempotency = memory_set_idempotency,
     .free = memory_free,
 };
 
@@ -494,7 +511,7 @@ struct hf_engine *hf_memory_engine_new(const struct hf_engine_config *config)
     for (uint32_t i = 0; i < shards; i++) {
         e->shards[i].number = i;
         e->shards[i].ours = hf_region_owner(config->region, i) == config->slot;
-        hf_dedupe_init(&e->shards[i].dedupe, config->idempotency_keys_max / shards + 1);
+        hf_dedupe_init(&e->shards[i].dedupe, keys_of_shard(config));
     }
     return &e->base;
 }

@@ -215,6 +215,31 @@ static void no_more_keys_are_kept_than_the_maximum(void **state)
     bench_release(&b);
 }
 
+/* A smaller maximum is reached in bounded steps, the oldest first; a larger one lets more in. */
+static void the_maximum_may_change(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_init(&b, 20);
+    for (uint64_t i = 1; i <= 20; i++)
+        (void)publish(&b, 0, 0, i, 1, 100 + i);
+    hf_dedupe_set_keys_max(&b.d, 5);
+    assert_int_equal(b.d.key_count, 20);
+    (void)publish(&b, 0, 0, 21, 1, 121); /* Each that comes takes the place of one. */
+    assert_int_equal(b.d.key_count, 20);
+    hf_dedupe_expire(&b.d, 0);
+    for (uint64_t i = 1; i <= 21; i++)
+        key_is(&b, i, 1, i > 16 ? i : 0);
+    hf_dedupe_set_keys_max(&b.d, 6);
+    (void)publish(&b, 0, 0, 22, 1, 122);
+    key_is(&b, 17, 1, 17);
+    hf_dedupe_set_keys_max(&b.d, 0);
+    hf_dedupe_expire(&b.d, 0);
+    assert_int_equal(b.d.key_count, 0);
+    bench_release(&b);
+}
+
 /* "Forget keys used before that time." Not those of that time, nor younger ones. */
 static void old_keys_are_forgotten(void **state)
 {
@@ -431,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_repeat_is_recognised_and_its_offset_told),
         cmocka_unit_test(keys_with_the_same_first_word_are_told_apart),
         cmocka_unit_test(no_more_keys_are_kept_than_the_maximum),
+        cmocka_unit_test(the_maximum_may_change),
         cmocka_unit_test(old_keys_are_forgotten),
         cmocka_unit_test(of_two_uses_of_a_key_the_later_counts_after_a_rebuild),
         cmocka_unit_test(a_carried_key_keeps_its_age_after_a_rebuild),
