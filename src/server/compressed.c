@@ -31,8 +31,10 @@ struct hf_compressed {
     struct hf_deflate *deflate;
     struct hf_inflate *inflate;
     struct hf_counters *counters;
-    uint32_t min;  /* shorter messages are sent plain */
-    uint8_t *ring; /* ring_bytes, made for the first frame */
+    size_t message_bytes_max;
+    uint32_t level, memory; /* of the compressor */
+    uint32_t min;           /* shorter messages are sent plain */
+    uint8_t *ring;          /* ring_bytes, made for the first frame */
     uint32_t ring_bytes;
     uint32_t at; /* where the next frame goes if it fits there */
     uint64_t turn;
@@ -52,6 +54,9 @@ struct hf_compressed *hf_compressed_new(const struct hf_config *config, size_t m
         return NULL;
     z->counters = counters;
     z->turn = 1;
+    z->message_bytes_max = message_bytes_max;
+    z->level = config->compression_level;
+    z->memory = config->compression_memory;
     z->min = config->compression_min;
     z->ring_bytes = config->compression_cache_bytes;
     hf_map_init(&z->by_record);
@@ -77,6 +82,25 @@ void hf_compressed_free(struct hf_compressed *z)
     free(z->entries);
     free(z->ring);
     free(z);
+}
+
+bool hf_compressed_configure(struct hf_compressed **z, const struct hf_config *config)
+{
+    uint32_t min = config->compression_enabled ? config->compression_min : UINT32_MAX;
+    struct hf_compressed *old = *z, *fresh;
+
+    if (config->compression_level == old->level && config->compression_memory == old->memory &&
+        config->compression_cache_bytes == old->ring_bytes) {
+        old->min = min;
+        return true;
+    }
+    fresh = hf_compressed_new(config, old->message_bytes_max, old->counters);
+    if (fresh == NULL)
+        return false;
+    fresh->min = min;
+    hf_compressed_free(old);
+    *z = fresh;
+    return true;
 }
 
 void hf_compressed_turn_ended(struct hf_compressed *z)

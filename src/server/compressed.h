@@ -27,6 +27,11 @@ struct hf_compressed;
 struct hf_compressed *hf_compressed_new(const struct hf_config *config, size_t message_bytes_max,
                                         struct hf_counters *counters);
 void hf_compressed_free(struct hf_compressed *z);
+/*
+ * compression.* is another now. Between two turns: what was compressed is forgotten where the effort, the memory or the cache are others. Without compression.enabled messages are sent plain from now on, also to
+ * those who negotiated it; what they send is inflated as before. Returns false without memory: *z is as it was.
+ */
+bool hf_compressed_configure(struct hf_compressed **z, const struct hf_config *config);
 
 /* hf_compressed_frame() for a connection that negotiated compression. */
 struct hf_pieces hf_compressed_shared(struct hf_compressed *z, uint8_t window_bits, bool binary,

@@ -424,6 +424,47 @@ static void what_comes_in_is_counted(void **state)
 }
 
 /* Each allocation fails once: there is no compressor, or a message goes out plain, and all is well with the next. */
+/* Other settings count at once; what was negotiated stays readable, also where compression is off. */
+static void settings_may_change(void **state)
+{
+    struct hf_compressed *z = new_compressed(), *before = z;
+    struct hf_record *r = new_record(7, 1000, 1, false);
+    struct hf_config other = config;
+
+    (void)state;
+    assert_says(z, json_frame(z, 15, r, 99), r);
+    hf_compressed_turn_ended(z);
+    other.compression_min = 1001;
+    assert_true(hf_compressed_configure(&z, &other));
+    assert_ptr_equal(z, before);
+    assert_true(is_plain(json_frame(z, 15, r, 100), r));
+    hf_compressed_turn_ended(z);
+    other.compression_min = MIN;
+    other.compression_level = 9;
+    other.compression_memory = 1;
+    other.compression_cache_bytes = 2 * RING;
+    assert_true(hf_compressed_configure(&z, &other));
+    assert_says(z, json_frame(z, 15, r, 99), r); /* Compressed anew: the old frame has gone with its ring. */
+    assert_int_equal(counted(HF_COUNT_DEFLATED), 2);
+    hf_compressed_turn_ended(z);
+    other.compression_enabled = false;
+    assert_true(hf_compressed_configure(&z, &other));
+    assert_true(is_plain(json_frame(z, 15, r, 101), r));
+    hf_compressed_turn_ended(z);
+    other.compression_level = 1;
+    assert_true(hf_compressed_configure(&z, &other));
+    assert_true(is_plain(json_frame(z, 15, r, 102), r));
+    hf_compressed_turn_ended(z);
+    fault_arm(1);
+    other.compression_level = 2;
+    before = z;
+    assert_false(hf_compressed_configure(&z, &other));
+    fault_disarm();
+    assert_ptr_equal(z, before);
+    hf_compressed_free(z);
+    free(r);
+}
+
 static void without_memory(void **state)
 {
     struct hf_record *r = new_record(1, 1000, 1, false);
@@ -485,6 +526,7 @@ int main(void)
         cmocka_unit_test(entries_are_bounded),
         cmocka_unit_test(own_messages_are_compressed_where_it_pays),
         cmocka_unit_test(what_comes_in_is_counted),
+        cmocka_unit_test(settings_may_change),
         cmocka_unit_test(without_memory),
         cmocka_unit_test(inflating_without_memory),
     };
