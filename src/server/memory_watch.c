@@ -8,9 +8,18 @@ enum { LOOK_MS = 1000 };
 
 void hf_memory_watch_init(struct hf_memory_watch *w, uint64_t bytes_max)
 {
-    *w = (struct hf_memory_watch){.fd = -1, .bytes_max = bytes_max};
-    if (bytes_max != 0)
-        w->fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    *w = (struct hf_memory_watch){.bytes_max = bytes_max};
+    w->fd =
+        open("/proc/self/statm",
+             O_RDONLY |
+                 O_CLOEXEC); /* Also without a bound: one may be set later, when descriptors have run out. */
+}
+
+void hf_memory_watch_set(struct hf_memory_watch *w, uint64_t bytes_max)
+{
+    w->bytes_max = bytes_max;
+    w->next_ms = 0;
+    w->above = w->above && bytes_max != 0;
 }
 
 void hf_memory_watch_release(struct hf_memory_watch *w)
@@ -38,7 +47,7 @@ static uint64_t own_bytes(int fd)
 
 bool hf_memory_watch_tick(struct hf_memory_watch *w, uint64_t now_ms)
 {
-    if (w->fd >= 0 && now_ms >= w->next_ms) {
+    if (w->fd >= 0 && w->bytes_max != 0 && now_ms >= w->next_ms) {
         w->next_ms = now_ms + LOOK_MS;
         w->above = own_bytes(w->fd) > w->bytes_max;
     }

@@ -14,8 +14,10 @@ struct hf_memory_watch {
     bool above;
 };
 
-/* In the process that is watched, after its fork. bytes_max 0: no limit. */
+/* In the process that is watched, after its fork. bytes_max 0: no bound. */
 void hf_memory_watch_init(struct hf_memory_watch *w, uint64_t bytes_max);
+/* Another bound, which counts from the next look on. */
+void hf_memory_watch_set(struct hf_memory_watch *w, uint64_t bytes_max);
 void hf_memory_watch_release(struct hf_memory_watch *w);
 /* To be called each turn. Returns whether the process has more than it should. */
 bool hf_memory_watch_tick(struct hf_memory_watch *w, uint64_t now_ms);
