@@ -202,7 +202,11 @@ static void table_remove(const struct hf_gate_shm *g, uint32_t table, uint64_t a
 
 bool hf_gate_address_add(struct hf_gate_shm *g, uint32_t slot, uint64_t address)
 {
-    if (g->cells == 0 || !table_add(g, slot + 1, address))
+    if (g->cells == 0)
+        return false;
+    if (atomic_load_explicit(&g->counting, memory_order_relaxed) == 0) /* First, so that a successor looks. */
+        atomic_store_explicit(&g->counting, 1, memory_order_seq_cst);
+    if (!table_add(g, slot + 1, address))
         return false;
     /* Death here: our successor takes one off the total that was never put there. */
     HF_CRASH_POINT("gate:added");
@@ -223,6 +227,8 @@ void hf_gate_address_remove(struct hf_gate_shm *g, uint32_t slot, uint64_t addre
 void hf_gate_reset_worker(struct hf_gate_shm *g, uint32_t slot, uint64_t connections)
 {
     atomic_fetch_sub_explicit(&g->connections, (int64_t)connections, memory_order_relaxed);
+    if (atomic_load(&g->counting) == 0)
+        return;
     for (uint32_t i = 0; i < g->cells; i++) {
         _Atomic uint64_t *own = &g->cell[(uint64_t)(slot + 1) * g->cells + i];
         uint64_t cell = atomic_load_explicit(own, memory_order_relaxed);

@@ -49,6 +49,7 @@ struct hf_gate_shm {
     _Alignas(64) _Atomic int64_t connections;             /* open WebSockets of all workers */
     uint32_t cells; /* of each table, a power of two, or 0; the supervisor */
     uint32_t workers;
+    _Atomic uint32_t counting;            /* some address has been counted: any worker, once */
     uint64_t secret;                      /* so that nobody can choose which addresses share a window */
     _Alignas(64) _Atomic uint64_t cell[]; /* (workers + 1) * cells: the total, then each worker's own */
 };
@@ -82,7 +83,7 @@ uint32_t hf_gate_address_count(const struct hf_gate_shm *g, uint64_t address);
 bool hf_gate_address_add(struct hf_gate_shm *g, uint32_t slot, uint64_t address);
 void hf_gate_address_remove(struct hf_gate_shm *g, uint32_t slot, uint64_t address);
 
-/* A new worker in this slot, before it serves: take off what its predecessor had, of which `connections` were open. */
+/* A new worker in this slot, before it serves: take off what its predecessor had, of which `connections` were open. Where no address was ever counted the tables are not looked at: that would bring them into memory. */
 void hf_gate_reset_worker(struct hf_gate_shm *g, uint32_t slot, uint64_t connections);
 
 #endif
