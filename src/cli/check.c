@@ -21,9 +21,9 @@ static const struct option options[] = {
 static const char help[] =
     "Usage: holdfast check FILE\n"
     "       holdfast check --example\n"
-    "Read a configuration file as `holdfast serve --config FILE` does, with the environment over it, and "
-    "print\n"
-    "what would be in force, each key with where it comes from. Warnings go to standard error.\n\n"
+    "Read a configuration file as `holdfast serve --config FILE` does, with the environment over it, and\n"
+    "print what would be in force, each key with where it comes from, and whether a change of it needs a\n"
+    "restart. Warnings go to standard error.\n\n"
     "  --example   print a file with every key and its default, all of them commented out\n\n"
     "Exit status: 0 good (also with warnings), 1 the output could not be written, 2 bad, or wrong usage.\n";
 
@@ -103,6 +103,7 @@ static void put_origin(struct hf_buf *out, const struct hf_config *c, size_t i,
                        const struct hf_config *before, const struct hf_config *defaults)
 {
     const struct hf_config_key *key = &hf_config_keys[i];
+    bool told = true;
 
     if (c->lines[i] != 0)
         hf_buf_putf(out, "  # line %u", c->lines[i]);
@@ -111,6 +112,10 @@ static void put_origin(struct hf_buf *out, const struct hf_config *c, size_t i,
         hf_buf_puts(out, "  # environment");
     else if (memcmp((const char *)c + key->offset, (const char *)defaults + key->offset, key->size) == 0)
         hf_buf_puts(out, "  # default");
+    else
+        told = false;
+    if (!key->live)
+        hf_buf_puts(out, told ? "; a change needs a restart" : "  # a change needs a restart");
     hf_buf_puts(out, "\n");
 }
 
