@@ -5,8 +5,6 @@
 
 #include "server/hook_answer.h"
 
-#include <string.h>
-
 enum { ASK_GRACE_MS = 1000 }; /* beyond the time that a request of the backend has */
 
 void hf_attach_let_in_by(struct hf_conn *c, const struct hf_hook_answer *answer)
@@ -21,9 +19,7 @@ static void reject_browser(struct hf_conn *c, enum hf_code code, const char *rea
 {
     hf_count(c->hub->counters, HF_COUNT_REFUSED_BACKEND, 1);
     hf_attach_accept(c);
-    /* RFC 6455 section 5.5: control frames "MUST have a payload length of 125 bytes or less". */
-    hf_conn_close(c, code == HF_CODE_UNAUTHORIZED ? HF_CLOSE_TOKEN_EXPIRED : HF_CLOSE_ENDED,
-                  strlen(reason) <= 123 ? reason : "refused by the application");
+    hf_conn_close(c, code == HF_CODE_UNAUTHORIZED ? HF_CLOSE_TOKEN_EXPIRED : HF_CLOSE_ENDED, reason);
 }
 
 static void reject(struct hf_conn *c, enum hf_code code, const char *reason, bool busy)

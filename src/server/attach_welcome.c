@@ -33,14 +33,15 @@ static void put_positions(struct hf_buf *out, const struct hf_conn *c)
 }
 
 /* "refusals: of the old session's last 32 refusals those that lastSeq covers" (docs/protocol.md) */
-static void put_refusals(struct hf_buf *out, enum hf_encoding encoding, const struct hf_session_past *past)
+static void put_refusals(struct hf_buf *out, const struct hf_hub *hub, enum hf_encoding encoding,
+                         const struct hf_session_past *past)
 {
     hf_items_begin(out, encoding, HF_ITEMS_ARRAY);
     for (uint32_t i = 0; i < past->refusal_count; i++) {
         enum hf_code code = (enum hf_code)past->refusals[i].code;
         struct hf_items_refusal refusal = {.seq = past->refusals[i].seq,
                                            .code = hf_str_from(hf_code_name(code)),
-                                           .reason = hf_str_from(hf_refusal_reason(code))};
+                                           .reason = hf_str_from(hf_refusal_past_reason(hub, code))};
 
         hf_items_put_refusal(out, encoding, &refusal);
     }
@@ -80,7 +81,7 @@ void hf_attach_welcome(struct hf_conn *c, const struct hf_welcome *w)
     m.channels = hf_buf_str(channels);
     hf_buf_init(&refusals, REFUSALS_BYTES_MAX);
     if (w->past != NULL && w->past->refusal_count > 0) {
-        put_refusals(&refusals, m.encoding, w->past);
+        put_refusals(&refusals, c->hub, m.encoding, w->past);
         m.refusals = hf_buf_str(&refusals);
     }
     if (channels->failed || refusals.failed)
@@ -101,7 +102,7 @@ void hf_attach_send_refusals(struct hf_conn *c)
                               .has = HF_HAS_SEQ | HF_HAS_CODE | HF_HAS_REASON,
                               .seq = seq,
                               .code = hf_str_from(hf_code_name((enum hf_code)code)),
-                              .reason = hf_str_from(hf_refusal_reason((enum hf_code)code))};
+                              .reason = hf_str_from(hf_refusal_past_reason(c->hub, (enum hf_code)code))};
 
         if (seq < c->window.first_seq)
             hf_conn_send(c, &nack);

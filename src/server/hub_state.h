@@ -468,6 +468,8 @@ void hf_publish_answered(struct hf_hub *hub, uint64_t session, uint64_t generati
 /* Send acks and nacks that are due. */
 void hf_publish_ack(struct hf_conn *c);
 const char *hf_refusal_reason(enum hf_code code);
+/* The same of a refusal of which nothing is known but its code: the words of a backend that is asked may have been others. */
+const char *hf_refusal_past_reason(const struct hf_hub *hub, enum hf_code code);
 
 /* ---- exchange.c ---- */
 /* Handle everything in the rings. Sets settled_ms. */

@@ -35,6 +35,15 @@ const char *hf_refusal_reason(enum hf_code code)
     }
 }
 
+const char *hf_refusal_past_reason(const struct hf_hub *hub, enum hf_code code)
+{
+    bool by_us = code == HF_CODE_TOO_LARGE || code == HF_CODE_BAD_MESSAGE ||
+                 hub->config->hooks.url[HF_HOOK_PUBLISH][0] == '\0';
+
+    return by_us ? hf_refusal_reason(code)
+                 : "it was refused when it came first; in which words is no longer known";
+}
+
 /* ---- Towards the shard ---- */
 
 static enum hf_forward forward_here(struct hf_hub *hub, uint32_t shard, const struct hf_publish *p,
@@ -341,7 +350,7 @@ bool hf_publish_refuse(struct hf_conn *c, const struct hf_msg *m, enum hf_code c
             return sequence == SEQUENCE_ANSWERED;
     }
     if (before != HF_CODE_NONE) /* It stands in the record, and would push another one out. */
-        window_answer(c, m->seq, window_refusal(c, m->seq, before, hf_refusal_reason(before)));
+        window_answer(c, m->seq, window_refusal(c, m->seq, before, hf_refusal_past_reason(c->hub, before)));
     else
         record_refusal(c, m->seq, code, reason);
     return true;
