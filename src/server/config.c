@@ -317,6 +317,9 @@ static int check_hooks(const struct hf_config *c, char *error, size_t cap)
                         "is missing: the backend knows by its signature that a request is ours", error, cap);
     if (c->hooks.secret[0] != '\0' && strlen(c->hooks.secret) < SECRET_LEAST)
         return conflict(c, "hooks.secret", "is too short; it must have 16 characters at least", error, cap);
+    if (c->hooks.tls_key[0] != '\0' && c->hooks.tls_certificate[0] == '\0')
+        return conflict(c, "hooks.tls.key", "needs hooks.tls.certificate: the certificate that it belongs to",
+                        error, cap);
     return 0;
 }
 

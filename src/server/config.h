@@ -19,7 +19,7 @@ enum {
     HF_LISTEN_MAX = 8,
     HF_ADDRESS_MAX = 128,
     HF_WORKERS_MAX = 256,
-    HF_CONFIG_KEYS = 87,
+    HF_CONFIG_KEYS = 90,
     HF_CONFIG_PATH_MAX = 256,
     HF_CERTIFICATES_MAX = 16,
     HF_NETWORKS_MAX = 32,
@@ -85,6 +85,10 @@ struct hf_hooks_config {
     uint32_t answer_bytes_max; /* hooks.answer, 128 KiB; 1 KiB to 16 MiB */
     uint32_t failures; /* hooks.failures, 5; 1 to 1,000: in a row, until a hook is not asked for a while */
     uint32_t pause_ms; /* hooks.pause, 5 s; 100 ms to 10 min: how long it is not asked then */
+    char tls_ca[HF_CONFIG_TEXT_MAX]; /* hooks.tls.ca: PEM, in place of the system's store; "": that */
+    char tls_certificate
+        [HF_CONFIG_TEXT_MAX]; /* hooks.tls.certificate: PEM, shown to backends that ask for one; "": none */
+    char tls_key[HF_CONFIG_TEXT_MAX]; /* hooks.tls.key: PEM; "": in the certificate's file */
 };
 
 /* Key in the file and in --set, unit, default, bounds. Durations in the file: "25s", "500ms", "10m", "24h", or integer ms. Sizes: "64KiB", "1MiB", or bytes. */

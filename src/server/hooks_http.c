@@ -20,6 +20,7 @@ enum {
     QUEUE_LOOK_MS = 50, /* how often the queue is looked through for what has waited too long */
     LOG_EVERY_MS = 1000,
     HEADERS_BYTES_MAX = 256,
+    ERROR_BYTES_MAX = CURL_ERROR_SIZE + 128,
 };
 
 /* One request, waiting or under way. */
@@ -28,7 +29,9 @@ struct request {
     struct hf_hooks_http *http;
     enum hf_hook hook;
     uint64_t token, deadline_ms;
-    CURL *easy; /* once it is under way */
+    uint32_t epoch;       /* http->epochs[hook] when it was asked for */
+    char url[HF_URL_MAX]; /* likewise: it goes there, also when another one is configured meanwhile */
+    CURL *easy;           /* once it is under way */
     struct curl_slist *headers;
     struct hf_buf answer;
     bool too_large;
@@ -48,7 +51,8 @@ struct hf_hooks_http {
     struct hf_hub *hub;
     struct hf_loop *loop;
     const struct hf_now *now;
-    const struct hf_hooks_config *config;
+    struct hf_hooks_config config;
+    struct hf_hooks_tls tls;
     struct hf_counters *counters;
     CURLM *multi;
     uint64_t timer_ms; /* libcurl's next moment */
@@ -56,6 +60,7 @@ struct hf_hooks_http {
     uint32_t queued, under_way;
     uint64_t look_ms; /* when the queue is looked through */
     struct hf_breaker breakers[HF_HOOKS];
+    uint32_t epochs[HF_HOOKS]; /* how often the hook's URL has changed: the breaker is of the newest */
     uint64_t log_again_ms[HF_HOOKS];
 };
 
@@ -123,12 +128,42 @@ static void log_change(struct hf_hooks_http *h, enum hf_hook hook, enum hf_break
     if (change == HF_BREAKER_OPENED) {
         hf_count(h->counters, HF_COUNT_HOOK_PAUSES, 1);
         hf_log(HF_LOG_WARNING, "hook_paused", hf_kv_text("hook", hf_hook_name(hook)),
-               hf_kv_u64("failures", h->config->failures), hf_kv_u64("pause_ms", h->config->pause_ms),
+               hf_kv_u64("failures", h->config.failures), hf_kv_u64("pause_ms", h->config.pause_ms),
                hf_kv_text("error", error));
     } else if (change == HF_BREAKER_HAS_CLOSED) {
         hf_log(HF_LOG_WARNING, "hook_resumed", hf_kv_text("hook", hf_hook_name(hook)));
     }
 }
+
+/* ---- The breaker ---- */
+
+/* Whether the breaker of its hook is that of the URL it goes to. */
+static bool is_current(const struct request *r)
+{
+    return r->epoch == r->http->epochs[r->hook];
+}
+
+static void breaker_answered(const struct request *r)
+{
+    if (is_current(r))
+        log_change(r->http, r->hook, hf_breaker_answered(&r->http->breakers[r->hook]), "");
+}
+
+/* Returns whether the failure has begun a pause, which has been logged with the error. */
+static bool breaker_failed(const struct request *r, const char *error)
+{
+    struct hf_hooks_http *h = r->http;
+    enum hf_breaker_change change;
+
+    if (!is_current(r))
+        return false;
+    change =
+        hf_breaker_failed(&h->breakers[r->hook], h->config.failures, h->config.pause_ms, h->now->mono_ms);
+    log_change(h, r->hook, change, error);
+    return change == HF_BREAKER_OPENED;
+}
+
+/* ---- Ends ---- */
 
 static void request_free(struct request *r)
 {
@@ -171,30 +206,47 @@ static enum hf_backend_outcome outcome_of(struct request *r, CURLcode code, long
     return code == CURLE_OPERATION_TIMEDOUT ? HF_BACKEND_TIMEOUT : HF_BACKEND_BROKEN;
 }
 
+/* What the log says of a failure; of a certificate that is not accepted, what to do about it. */
+static void describe(const struct request *r, CURLcode code, long status, enum hf_backend_outcome outcome,
+                     char *text, size_t cap)
+{
+    const char *why = r->error[0] != '\0' ? r->error : curl_easy_strerror(code);
+
+    if (outcome == HF_BACKEND_TOO_LARGE)
+        snprintf(text, cap, "the answer is longer than hooks.answer");
+    else if (code == CURLE_OK)
+        snprintf(text, cap, "HTTP status %ld", status);
+    else if (code == CURLE_PEER_FAILED_VERIFICATION)
+        snprintf(text, cap, "%s: the certificate must name the URL's host and be signed by a CA of %s", why,
+                 r->http->config.tls_ca[0] != '\0' ? "hooks.tls.ca" : "the system, or of hooks.tls.ca");
+    else
+        snprintf(text, cap, "%s", why);
+}
+
+static void log_failure(const struct request *r, const char *error)
+{
+    if (may_log(r->http, r->hook))
+        hf_log(HF_LOG_WARNING, "hook_failed", hf_kv_text("hook", hf_hook_name(r->hook)),
+               hf_kv_text("error", error));
+}
+
 static void finished(struct request *r, CURLcode code)
 {
     struct hf_hooks_http *h = r->http;
-    struct hf_breaker *b = &h->breakers[r->hook];
-    enum hf_breaker_change change;
     enum hf_backend_outcome outcome;
-    char error[CURL_ERROR_SIZE];
+    char error[ERROR_BYTES_MAX];
     long status = 0;
 
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     outcome = outcome_of(r, code, status);
-    if (code == CURLE_OK)
-        snprintf(error, sizeof(error), "HTTP status %ld", status);
-    else
-        snprintf(error, sizeof(error), "%s", r->error[0] != '\0' ? r->error : curl_easy_strerror(code));
-    if (outcome == HF_BACKEND_ANSWERED || outcome == HF_BACKEND_TOO_LARGE)
-        change = hf_breaker_answered(b);
-    else
-        change = hf_breaker_failed(b, h->config->failures, h->config->pause_ms, h->now->mono_ms);
-    if (outcome != HF_BACKEND_ANSWERED && change != HF_BREAKER_OPENED && may_log(h, r->hook))
-        hf_log(HF_LOG_WARNING, "hook_failed", hf_kv_text("hook", hf_hook_name(r->hook)),
-               hf_kv_text("error", outcome == HF_BACKEND_TOO_LARGE ? "the answer is longer than hooks.answer"
-                                                                   : error));
-    log_change(h, r->hook, change, error);
+    describe(r, code, status, outcome, error, sizeof(error));
+    if (outcome == HF_BACKEND_ANSWERED || outcome == HF_BACKEND_TOO_LARGE) {
+        if (outcome == HF_BACKEND_TOO_LARGE)
+            log_failure(r, error);
+        breaker_answered(r);
+    } else if (!breaker_failed(r, error)) {
+        log_failure(r, error);
+    }
     hf_list_del(&r->link);
     h->under_way--;
     tell(r, outcome, (int)status);
@@ -247,7 +299,7 @@ static bool make_headers(struct request *r)
     uint64_t timestamp_s = r->http->now->wall_ms / 1000;
     char text[HEADERS_BYTES_MAX], hex[65];
 
-    if (!hf_hooks_sign(r->http->config->secret, timestamp_s, (struct hf_str){r->body, r->len}, hex))
+    if (!hf_hooks_sign(r->http->config.secret, timestamp_s, (struct hf_str){r->body, r->len}, hex))
         return false;
     snprintf(text, sizeof(text), "Holdfast-Timestamp: %" PRIu64, timestamp_s);
     if (!add_header(r, text))
@@ -264,7 +316,7 @@ static bool make_headers(struct request *r)
 static bool set_options(struct request *r, long timeout_ms)
 {
     CURL *e = r->easy;
-    bool ok = curl_easy_setopt(e, CURLOPT_URL, r->http->config->url[r->hook]) == CURLE_OK;
+    bool ok = curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK;
 
     ok = ok && curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
     ok = ok && curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK;
@@ -288,6 +340,28 @@ static bool set_options(struct request *r, long timeout_ms)
     return ok && curl_easy_setopt(e, CURLOPT_WRITEDATA, r) == CURLE_OK;
 }
 
+static bool set_blob(CURL *e, CURLoption option, const struct hf_hooks_pem *pem)
+{
+    struct curl_blob blob = {pem->data, pem->len, CURL_BLOB_COPY};
+
+    return pem->data == NULL || curl_easy_setopt(e, option, &blob) == CURLE_OK;
+}
+
+/*
+ * Whom an https backend is believed by, and who we are. libcurl keeps a connection for requests with the same blobs only. Without CAPATH the system's store does not count beside
+ * hooks.tls.ca.
+ */
+static bool set_tls(struct request *r)
+{
+    const struct hf_hooks_tls *tls = &r->http->tls;
+    CURL *e = r->easy;
+    bool ok = tls->ca.data == NULL || curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK;
+
+    ok = ok && set_blob(e, CURLOPT_CAINFO_BLOB, &tls->ca);
+    ok = ok && set_blob(e, CURLOPT_SSLCERT_BLOB, &tls->certificate);
+    return ok && set_blob(e, CURLOPT_SSLKEY_BLOB, &tls->key);
+}
+
 static void paused(struct hf_hooks_http *h)
 {
     hf_count(h->counters, HF_COUNT_HOOK_FAILED_PAUSED, 1);
@@ -297,18 +371,15 @@ static void paused(struct hf_hooks_http *h)
 static enum hf_backend_outcome launch(struct request *r)
 {
     struct hf_hooks_http *h = r->http;
-    struct hf_breaker *b = &h->breakers[r->hook];
 
-    if (!hf_breaker_admit(b, h->now->mono_ms)) {
+    if (is_current(r) && !hf_breaker_admit(&h->breakers[r->hook], h->now->mono_ms)) {
         paused(h);
         return HF_BACKEND_DOWN;
     }
     r->easy = curl_easy_init();
     if (r->easy == NULL || !make_headers(r) || !set_options(r, (long)(r->deadline_ms - h->now->mono_ms)) ||
-        curl_multi_add_handle(h->multi, r->easy) != CURLM_OK) {
-        log_change(h, r->hook,
-                   hf_breaker_failed(b, h->config->failures, h->config->pause_ms, h->now->mono_ms),
-                   "memory is short");
+        !set_tls(r) || curl_multi_add_handle(h->multi, r->easy) != CURLM_OK) {
+        (void)breaker_failed(r, "memory is short");
         return HF_BACKEND_FULL;
     }
     hf_count(h->counters, (enum hf_counter)(HF_COUNT_HOOK_REQUESTS_CONNECT + (int)r->hook), 1);
@@ -340,7 +411,7 @@ static void pump(struct hf_hooks_http *h)
 {
     struct request *r;
 
-    while (h->under_way < h->config->concurrency && (r = next_queued(h)) != NULL) {
+    while (h->under_way < h->config.concurrency && (r = next_queued(h)) != NULL) {
         enum hf_backend_outcome outcome = r->deadline_ms <= h->now->mono_ms ? HF_BACKEND_FULL : launch(r);
 
         if (outcome != HF_BACKEND_STARTED)
@@ -372,7 +443,7 @@ static void expire_queue(struct hf_hooks_http *h)
 
 static uint32_t timeout_of(const struct hf_hooks_http *h, enum hf_hook hook)
 {
-    return hook == HF_HOOK_CALL ? h->config->call_timeout_ms : h->config->timeout_ms;
+    return hook == HF_HOOK_CALL ? h->config.call_timeout_ms : h->config.timeout_ms;
 }
 
 static enum hf_backend_outcome refuse_at_once(struct hf_hooks_http *h, enum hf_backend_outcome outcome)
@@ -384,7 +455,7 @@ static enum hf_backend_outcome refuse_at_once(struct hf_hooks_http *h, enum hf_b
 static enum hf_backend_outcome start(void *ctx, const struct hf_backend_request *request)
 {
     struct hf_hooks_http *h = ctx;
-    bool at_once = hf_list_empty(&h->queue) && h->under_way < h->config->concurrency;
+    bool at_once = hf_list_empty(&h->queue) && h->under_way < h->config.concurrency;
     enum hf_backend_outcome outcome = HF_BACKEND_STARTED;
     struct request *r;
 
@@ -392,7 +463,7 @@ static enum hf_backend_outcome start(void *ctx, const struct hf_backend_request 
         paused(h);
         return HF_BACKEND_DOWN;
     }
-    if (!at_once && h->queued >= h->config->queue_max)
+    if (!at_once && h->queued >= h->config.queue_max)
         return refuse_at_once(h, HF_BACKEND_FULL);
     r = calloc(1, sizeof(*r) + request->body.len);
     if (r == NULL)
@@ -400,8 +471,10 @@ static enum hf_backend_outcome start(void *ctx, const struct hf_backend_request 
     r->http = h;
     r->hook = request->hook;
     r->token = request->token;
+    r->epoch = h->epochs[r->hook];
+    snprintf(r->url, sizeof(r->url), "%s", h->config.url[r->hook]);
     r->deadline_ms = h->now->mono_ms + timeout_of(h, r->hook);
-    hf_buf_init(&r->answer, h->config->answer_bytes_max);
+    hf_buf_init(&r->answer, h->config.answer_bytes_max);
     r->len = request->body.len;
     memcpy(r->body, request->body.data, r->len);
     if (at_once) {
@@ -420,7 +493,7 @@ static bool has_room(void *ctx)
 {
     const struct hf_hooks_http *h = ctx;
 
-    return h->queued <= h->config->queue_max / 2;
+    return h->queued <= h->config.queue_max / 2;
 }
 
 static void complain(void *ctx, enum hf_hook hook, const char *why)
@@ -533,6 +606,11 @@ uint64_t hf_hooks_http_deadline_ms(const struct hf_hooks_http *h)
 
 /* ---- Life ---- */
 
+static bool bound_connections(struct hf_hooks_http *h)
+{
+    return curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->config.concurrency) == CURLM_OK;
+}
+
 static bool set_up_multi(struct hf_hooks_http *h)
 {
     h->multi = curl_multi_init();
@@ -542,7 +620,7 @@ static bool set_up_multi(struct hf_hooks_http *h)
            curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->config->concurrency) == CURLM_OK;
+           bound_connections(h);
 }
 
 struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
@@ -559,7 +637,7 @@ struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop
     h->hub = hub;
     h->loop = loop;
     h->now = now;
-    h->config = config;
+    h->config = *config;
     h->counters = counters;
     h->timer_ms = UINT64_MAX;
     hf_list_init(&h->queue);
@@ -569,6 +647,32 @@ struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop
         return NULL;
     }
     return h;
+}
+
+/* Another backend has failed nobody yet. */
+static void begin_epoch(struct hf_hooks_http *h, enum hf_hook hook)
+{
+    h->epochs[hook]++;
+    if (h->breakers[hook].state != HF_BREAKER_CLOSED)
+        log_change(h, hook, HF_BREAKER_HAS_CLOSED, "");
+    h->breakers[hook] = (struct hf_breaker){.state = HF_BREAKER_CLOSED};
+}
+
+void hf_hooks_http_configure(struct hf_hooks_http *h, const struct hf_hooks_config *config)
+{
+    for (int hook = 0; hook < HF_HOOKS; hook++)
+        if (strcmp(h->config.url[hook], config->url[hook]) != 0)
+            begin_epoch(h, (enum hf_hook)hook);
+    h->config = *config;
+    (void)bound_connections(h); /* Else as many as before are kept. */
+    pump(h);
+}
+
+void hf_hooks_http_set_tls(struct hf_hooks_http *h, struct hf_hooks_tls *tls)
+{
+    hf_hooks_tls_release(&h->tls);
+    h->tls = *tls;
+    *tls = (struct hf_hooks_tls){.ca = {NULL, 0}};
 }
 
 static void give_up(struct hf_hooks_http *h, struct hf_list *list)
@@ -595,6 +699,7 @@ void hf_hooks_http_free(struct hf_hooks_http *h)
     if (h->multi != NULL)
         curl_multi_cleanup(h->multi);
     curl_global_cleanup();
+    hf_hooks_tls_release(&h->tls);
     free(h);
 }
 

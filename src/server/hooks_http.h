@@ -17,16 +17,27 @@
 
 #include "net/loop.h"
 #include "server/backend.h"
+#include "server/hooks_tls.h"
 #include "shm/counters.h"
 
 struct hf_hooks_http;
 
-/* All are borrowed; now: the worker's. Returns NULL where memory is short, or libcurl cannot begin. Give hf_hooks_http_backend() to the hub. */
+/*
+ * All but the configuration, of which it has its own copy, are borrowed; now: the worker's. Until hf_hooks_http_set_tls() the system's certificates count. Returns NULL where memory is short, or libcurl cannot begin. Give hf_hooks_http_backend() to the hub.
+ */
 struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
                                         const struct hf_hooks_config *config, struct hf_counters *counters);
 /* What is under way is given up, without answers: the hub is not asked any more. NULL is allowed. */
 void hf_hooks_http_free(struct hf_hooks_http *h);
 const struct hf_backend *hf_hooks_http_backend(struct hf_hooks_http *h);
+
+/*
+ * The configuration is another one. Requests that are under way, or wait, end as they began: with the URL and the time that they were asked for with; those that wait are signed with the new
+ * secret. A hook's breaker stays as it is where its URL stays, and begins anew where that is another. Where more may be under way, they begin now.
+ */
+void hf_hooks_http_configure(struct hf_hooks_http *h, const struct hf_hooks_config *config);
+/* These certificates count for connections that begin from now on; what is in *tls is taken over. A kept connection that began with others is not used again. */
+void hf_hooks_http_set_tls(struct hf_hooks_http *h, struct hf_hooks_tls *tls);
 
 /* Once a turn: what is due by the time. */
 void hf_hooks_http_run(struct hf_hooks_http *h);

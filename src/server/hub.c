@@ -141,12 +141,26 @@ void hf_hub_serves(struct hf_hub *hub)
     atomic_store(&hub->self->state, HF_SLOT_RUNNING);
 }
 
-void hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now)
+/* A compressor that was there once stays, for those who negotiated it. Returns false where memory is short: the old settings stay. */
+static bool follow_compression(struct hf_hub *hub)
+{
+    if (hub->compressed != NULL)
+        return hf_compressed_configure(&hub->compressed, hub->config);
+    if (!hub->config->compression_enabled)
+        return true;
+    hub->compressed = hf_compressed_new(hub->config, hf_conn_message_bytes_max(hub->config), hub->counters);
+    return hub->compressed != NULL;
+}
+
+bool hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now)
 {
     hub->now = now;
     hf_admission_configure(hub);
     hub->engine->ops->set_channel_idle(hub->engine, channel_idle_ms(hub->config));
+    hub->engine->ops->set_idempotency(hub->engine, hub->config->idempotency_age_ms,
+                                      hub->config->idempotency_keys_max);
     hf_rules_changed(hub);
+    return follow_compression(hub);
 }
 
 static void free_dead(struct hf_hub *hub)

@@ -84,8 +84,11 @@ void hf_hub_progress(struct hf_conn *conn, struct hf_now now);
 
 /* So late it is, for the calls of service.h that come next. */
 void hf_hub_set_now(struct hf_hub *hub, struct hf_now now);
-/* What its configuration says has changed: as far as a key may change at run time, it holds from now on. */
-void hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now);
+/*
+ * What its configuration says has changed: as far as a key may change at run time, it holds from now on. Between two turns. Returns false where memory is short for another compressor: then
+ * compression.* stays as it was.
+ */
+bool hf_hub_reconfigured(struct hf_hub *hub, struct hf_now now);
 
 /* One turn: see above. */
 void hf_hub_turn(struct hf_hub *hub, struct hf_now now);

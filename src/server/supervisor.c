@@ -140,6 +140,7 @@ static void supervisor_free(struct hf_supervisor *s)
 {
     hf_tls_drop(s->tls);
     hf_auth_free(s->auth);
+    hf_hooks_tls_release(&s->hooks_tls);
     if (s->unix_path != NULL)
         (void)unlink(s->unix_path);
     hf_notify_close(&s->notify);

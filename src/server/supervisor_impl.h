@@ -23,6 +23,7 @@
 #include "server/capacity.h"
 #include "server/config.h"
 #include "server/config_reload.h"
+#include "server/hooks_tls.h"
 #include "server/notify.h"
 #include "server/privileges.h"
 #include "server/rolling.h"
@@ -68,7 +69,8 @@ struct hf_supervisor {
     int signal_fd;
     struct hf_tls *tls; /* what new workers inherit; NULL: no certificate is configured */
     uint8_t tls_secret[HF_TICKET_SECRET_BYTES];
-    struct hf_auth *auth; /* likewise; NULL: no key is configured */
+    struct hf_auth *auth;          /* likewise; NULL: no key is configured */
+    struct hf_hooks_tls hooks_tls; /* likewise */
     bool ready_said, draining;
     uint64_t drain_end_ms; /* when what is left of the workers is killed */
     uint64_t drain_count;  /* connections at its beginning */

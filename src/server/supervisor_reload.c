@@ -16,6 +16,7 @@ struct reload {
     struct hf_config wanted, next; /* as it was read; what would be in force */
     struct hf_tls *tls;
     struct hf_auth *auth;
+    struct hf_hooks_tls hooks_tls;
 };
 
 /* ---- What is read ---- */
@@ -59,6 +60,15 @@ static bool read_keys(struct hf_supervisor *s, struct reload *r)
            reload_failed(&s->region.header->auth_reloads_failed, "keys_kept", error);
 }
 
+/* Those of hooks.tls. Each worker reads them when it follows the configuration. */
+static bool read_hooks_tls(struct hf_supervisor *s, struct reload *r)
+{
+    char error[512];
+
+    return hf_hooks_tls_load(&r->next.hooks, &r->hooks_tls, error, sizeof(error)) == 0 ||
+           reload_failed(&s->region.header->tls_reloads_failed, "certificates_kept", error);
+}
+
 /* ---- What is taken over ---- */
 
 static void tell_change(void *ctx, const char *key, const char *from, const char *to, bool live)
@@ -66,6 +76,13 @@ static void tell_change(void *ctx, const char *key, const char *from, const char
     (void)ctx;
     hf_log(live ? HF_LOG_INFO : HF_LOG_WARNING, live ? "config_changed" : "config_needs_restart",
            hf_kv_text("key", key), hf_kv_text("from", from), hf_kv_text("to", to));
+}
+
+/* Whether files were read anew that the configuration only names. */
+static bool reads_files(const struct hf_supervisor *s, const struct reload *r)
+{
+    return s->tls != NULL || s->auth != NULL || r->auth != NULL || s->hooks_tls.ca.data != NULL ||
+           s->hooks_tls.certificate.data != NULL;
 }
 
 /* First what all else is read by; who sees a generation below gets this configuration, too. */
@@ -79,7 +96,7 @@ static void take_config(struct hf_supervisor *s, struct reload *r)
     changes = hf_config_take_over(&s->given, &r->wanted, tell_change, NULL);
     version = hf_handout_put(hf_region_handout(&s->region), s->config);
     atomic_fetch_add(&s->region.header->config_reloads, 1);
-    if (changes.taken + changes.need_restart == 0 && s->tls == NULL && s->auth == NULL && r->auth == NULL)
+    if (changes.taken + changes.need_restart == 0 && !reads_files(s, r))
         hf_log_event(HF_LOG_INFO, "nothing_to_reload");
     else
         hf_log(HF_LOG_INFO, "config_reloaded", hf_kv_u64("version", version),
@@ -88,6 +105,14 @@ static void take_config(struct hf_supervisor *s, struct reload *r)
         hf_log(HF_LOG_WARNING, "config_beyond_descriptors",
                hf_kv_u64("limits_connections", s->config->connections_max),
                hf_kv_u64("connections_max", s->capacity.connections));
+}
+
+/* For workers that start from now on. */
+static void take_hooks_tls(struct hf_supervisor *s, struct reload *r)
+{
+    hf_hooks_tls_release(&s->hooks_tls);
+    s->hooks_tls = r->hooks_tls;
+    r->hooks_tls = (struct hf_hooks_tls){.ca = {NULL, 0}};
 }
 
 /* Connections that stand keep what they have. */
@@ -128,7 +153,8 @@ static void reload(struct hf_supervisor *s)
         (void)reload_failed(&s->region.header->config_reloads_failed, "config_kept", strerror(ENOMEM));
         return;
     }
-    if (read_config(s, r) && read_certificates(s, r) && read_keys(s, r)) {
+    if (read_config(s, r) && read_certificates(s, r) && read_keys(s, r) && read_hooks_tls(s, r)) {
+        take_hooks_tls(s, r);
         take_config(s, r);
         take_certificates(s, r);
         take_keys(s, r);
@@ -136,6 +162,7 @@ static void reload(struct hf_supervisor *s)
     }
     hf_tls_drop(r->tls);
     hf_auth_free(r->auth);
+    hf_hooks_tls_release(&r->hooks_tls);
     free(r);
 }
 

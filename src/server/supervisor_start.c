@@ -108,6 +108,15 @@ static int load_keys(struct hf_supervisor *s)
                : 0;
 }
 
+static int load_hooks_tls(struct hf_supervisor *s)
+{
+    char error[512];
+
+    return hf_hooks_tls_load(&s->config->hooks, &s->hooks_tls, error, sizeof(error)) < 0
+               ? hf_cannot_start("use the certificates of the hooks", "", error)
+               : 0;
+}
+
 static int open_descriptors(struct hf_supervisor *s)
 {
     sigset_t signals;
@@ -139,6 +148,7 @@ int hf_supervisor_start(struct hf_supervisor *s)
         prepare_openssl,
         load_certificates,
         load_keys,
+        load_hooks_tls,
         hf_supervisor_find_privileges,
         hf_supervisor_open_sockets,
         hf_supervisor_drop_privileges,

@@ -41,6 +41,7 @@ static _Noreturn void be_worker(struct hf_supervisor *s, uint32_t slot, pid_t pa
                                     .tls_secret = s->tls_secret,
                                     .auth = s->auth,
                                     .auth_generation = atomic_load(&s->region.header->auth_generation),
+                                    .hooks_tls = &s->hooks_tls,
                                     .api_fd = s->slots[slot].api_fd,
                                     .wake_fds = s->wake_fds};
 

@@ -2,23 +2,16 @@
 
 #include "base/assert.h"
 #include "net/loop.h"
-#include "server/capacity.h"
 #include "server/confine.h"
 #include "server/hub_state.h"
 #include "server/logger.h"
 #include "server/worker_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-enum {
-    API_DESCRIPTORS = 64, /* for the API, the log and what else there is; a quarter of all at most */
-};
 
 /* ---- The transport ---- */
 
@@ -65,7 +58,7 @@ static int timeout_ms(struct hf_worker *w)
         at = w->accept_again_ms;
     if (w->drain_why != HF_DRAIN_NONE && w->drain_end_ms > w->now.mono_ms && w->drain_end_ms < at)
         at = w->drain_end_ms;
-    if (w->hooks != NULL && hf_hooks_http_deadline_ms(w->hooks) < at)
+    if (hf_hooks_http_deadline_ms(w->hooks) < at)
         at = hf_hooks_http_deadline_ms(w->hooks);
     if (w->api != NULL && hf_relays_deadline_ms(&w->relays) < at)
         at = hf_relays_deadline_ms(&w->relays);
@@ -105,8 +98,7 @@ static void turn(struct hf_worker *w)
     hf_sockets_read(&w->sockets);
     hf_worker_check_room(w);
     hf_worker_run_api(w);
-    if (w->hooks != NULL)
-        hf_hooks_http_run(w->hooks);
+    hf_hooks_http_run(w->hooks);
     hf_hub_turn(w->hub, w->now);
     hf_complaints_tick(&w->complaints, counters, w->now.mono_ms);
     hf_measure(counters, HF_MEASURE_LOOP_TURN, hf_now_read_us() - hf_now_us(w->now));
@@ -120,44 +112,6 @@ static void woken(struct hf_watch *watch, unsigned what)
 
     (void)what;
     (void)!read(watch->fd, &count, sizeof(count)); /* That we are awake is all it says. */
-}
-
-/*
- * The descriptors that are left, but for a reserve, so that the API answers and refusals can be told when all are taken; never more than
- * hf_worker_measure_room() counts on, which knows of descriptors above a hole that this look does not see.
- */
-static uint32_t descriptors_for_clients(uint32_t workers, uint32_t for_backend)
-{
-    struct rlimit limit;
-    int lowest =
-        fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* All below are in use: about as many as there are. */
-    uint64_t all, reserve, room;
-
-    if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 1;
-    close(lowest);
-    all = limit.rlim_cur - (rlim_t)lowest;
-    reserve = API_DESCRIPTORS + HF_REFUSALS_AT_ONCE + for_backend;
-    reserve = reserve < all / 4 ? reserve : all / 4;
-    room = hf_capacity_room(workers, limit.rlim_cur);
-    room = room < all - reserve ? room : all - reserve;
-    return room == 0 ? 1 : room < UINT32_MAX ? (uint32_t)room : UINT32_MAX; /* 0 would be "unknown". */
-}
-
-static bool start_hooks(struct hf_worker *w)
-{
-    const struct hf_worker_setup *setup = w->setup;
-    bool any = false;
-
-    for (int hook = 0; hook < HF_HOOKS; hook++)
-        any = any || setup->config->hooks.url[hook][0] != '\0';
-    if (!any)
-        return true;
-    w->hooks = hf_hooks_http_new(w->hub, w->loop, &w->now, &setup->config->hooks,
-                                 &setup->region->slots[setup->slot].counters);
-    if (w->hooks != NULL)
-        hf_hub_set_backend(w->hub, hf_hooks_http_backend(w->hooks));
-    return w->hooks != NULL;
 }
 
 static bool set_up(struct hf_worker *w, const struct hf_transport *transport)
@@ -174,7 +128,7 @@ static bool set_up(struct hf_worker *w, const struct hf_transport *transport)
         return false;
     hf_complaints_init(&w->complaints, &setup->region->slots[setup->slot].counters, w->now.mono_ms);
     w->wake = (struct hf_watch){setup->wake_fds[setup->slot], woken};
-    if (hf_loop_add(w->loop, &w->wake, true) < 0 || !hf_worker_start_api(w) || !start_hooks(w))
+    if (hf_loop_add(w->loop, &w->wake, true) < 0 || !hf_worker_start_api(w) || !hf_worker_start_hooks(w))
         return false;
     hf_worker_init_listeners(w);
     hf_worker_measure_room(w);
@@ -182,9 +136,7 @@ static bool set_up(struct hf_worker *w, const struct hf_transport *transport)
     w->auth = setup->auth;
     w->auth_generation = setup->auth_generation;
     hf_hub_set_auth(w->hub, w->auth);
-    hf_hub_set_room(w->hub,
-                    descriptors_for_clients(setup->region->config->workers,
-                                            w->hooks == NULL ? 0 : 2 * setup->config->hooks.concurrency));
+    hf_worker_share_descriptors(w);
     if (hf_worker_listens(w) && !w->listening) /* With shared sockets it may listen already. */
         hf_worker_start_listening(w);
     return true;

@@ -7,6 +7,7 @@
 #include "net/tls.h"
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/hooks_tls.h"
 #include "server/supervisor.h"
 #include "shm/region.h"
 
@@ -27,6 +28,8 @@ struct hf_worker_setup {
     struct hf_auth
         *auth; /* likewise: the keys of tokens; NULL: none is configured. The worker's from now on */
     uint32_t auth_generation;
+    struct hf_hooks_tls
+        *hooks_tls;      /* likewise: whom the backend's certificate is believed by; emptied by the worker */
     int api_fd;          /* of this slot, or -1 */
     const int *wake_fds; /* eventfd of each slot */
 };

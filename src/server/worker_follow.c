@@ -7,6 +7,9 @@
 #include "server/hub.h"
 #include "server/logger.h"
 
+#include <errno.h>
+#include <string.h>
+
 /* The supervisor has handed out another configuration, which it has found good. Between two turns nobody looks at a part of it. */
 void hf_worker_follow_config(struct hf_worker *w)
 {
@@ -16,7 +19,10 @@ void hf_worker_follow_config(struct hf_worker *w)
         return;
     w->config_version = hf_handout_get(handout, &w->config);
     hf_logger_set(w->config.log_level, w->config.log_format);
-    hf_hub_reconfigured(w->hub, w->now);
+    if (!hf_hub_reconfigured(w->hub, w->now))
+        hf_log(HF_LOG_ERROR, "compression_kept", hf_kv_text("why", strerrordesc_np(ENOMEM)));
+    hf_worker_follow_hooks(w);
+    hf_memory_watch_set(&w->memory, w->config.worker_memory_max);
     hf_log(HF_LOG_DEBUG, "config_followed", hf_kv_u64("version", w->config_version));
 }
 

@@ -54,7 +54,7 @@ struct hf_worker {
     struct hf_watch api_listener;
     bool api_listening;
     void *api;                   /* NULL: none */
-    struct hf_hooks_http *hooks; /* NULL: none is configured */
+    struct hf_hooks_http *hooks; /* also where no hook is configured: a reload may bring one */
     uint32_t tls_generation;     /* of what sockets.tls is */
     struct hf_auth *auth;        /* what the hub has */
     uint32_t auth_generation;
@@ -62,6 +62,7 @@ struct hf_worker {
     bool listening;
     struct hf_complaints complaints;
     struct hf_memory_watch memory;
+    uint64_t descriptors;      /* that were left when it began to serve */
     uint32_t full_at, room_at; /* connections from which on it is full, and below which it has room again */
     uint64_t accept_again_ms;  /* 0: accepting */
     enum hf_drain_why drain_why;
@@ -105,6 +106,14 @@ void hf_worker_stop_api(struct hf_worker *w);
 void hf_worker_follow_config(struct hf_worker *w);
 void hf_worker_follow_certificates(struct hf_worker *w);
 void hf_worker_follow_keys(struct hf_worker *w);
+
+/* ---- worker_hooks.c ---- */
+/* Returns false where memory is short, or libcurl cannot begin. */
+bool hf_worker_start_hooks(struct hf_worker *w);
+/* The configuration has changed: the certificates are read anew, and what of descriptors is the backend's is clients' no longer, or again. */
+void hf_worker_follow_hooks(struct hf_worker *w);
+/* Once, when all else is open: what descriptors are left for clients, as far as the backend does not need them. */
+void hf_worker_share_descriptors(struct hf_worker *w);
 
 /* ---- worker_drain.c ---- */
 /* Each turn: some of our connections are more than our share. */

@@ -12,6 +12,7 @@ import hmac
 import http.server
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -36,10 +37,10 @@ class Bytes:
         self.data = data
 
 
-def signature_fault(headers, body, now_s=None):
+def signature_fault(headers, body, now_s=None, secret=SECRET):
     """What docs/hooks.md asks a backend to check; None: it is in order."""
     timestamp = headers.get('Holdfast-Timestamp', '')
-    want = hmac.new(SECRET.encode(), timestamp.encode() + b'.' + body, hashlib.sha256).hexdigest()
+    want = hmac.new(secret.encode(), timestamp.encode() + b'.' + body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(want, headers.get('Holdfast-Signature', '')):
         return f'the signature is wrong: {dict(headers)}'
     if abs((now_s or time.time()) - int(timestamp)) > 300:
@@ -54,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers['Content-Length']))
         backend = self.server.backend
-        fault = signature_fault(self.headers, body)
+        fault = signature_fault(self.headers, body, secret=backend.secret)
         request = json.loads(body)
         with backend.lock:
             if fault:
@@ -94,6 +95,12 @@ class Listener(http.server.ThreadingHTTPServer):
         self.open = set()
         super().__init__(('127.0.0.1', backend.port), Handler)
 
+    def get_request(self):
+        request, address = super().get_request()
+        if self.backend.tls:  # The handshake waits for the request's thread.
+            request = self.backend.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
+
     def process_request(self, request, client_address):
         with self.backend.lock:
             self.open.add(request)
@@ -105,9 +112,21 @@ class Listener(http.server.ThreadingHTTPServer):
         super().shutdown_request(request)
 
 
+def tls_context(certificate, clients_by=None):
+    """Of a backend with this certificate (tls_fixture.py); clients_by: it asks for one that this CA has signed."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate.pem, certificate.key)
+    if clients_by:
+        made.load_verify_locations(clients_by.pem)
+        made.verify_mode = ssl.CERT_REQUIRED
+    return made
+
+
 class Backend:
-    def __init__(self, up=True):
-        self.port = free_port()
+    """tls: a context with which it speaks TLS; host: how its URLs name it; secret: with which requests must be signed."""
+
+    def __init__(self, up=True, tls=None, host='127.0.0.1', secret=SECRET):
+        self.port, self.tls, self.host, self.secret = free_port(), tls, host, secret
         self.lock = threading.Lock()
         self.requests, self.peers, self.faults = [], [], []
         self.answers = {hook: lambda request: {'allow': True} for hook in HOOKS}
@@ -142,8 +161,11 @@ class Backend:
 
     def keys(self, *hooks, **more):
         """For Server(): these hooks are asked here. more: keys of the section hooks, with _ in place of dots."""
-        options = {f'hooks_{hook}_url': f'http://127.0.0.1:{self.port}/{hook}' for hook in hooks}
-        return {'hooks_secret': SECRET, **options, **{f'hooks_{name}': value for name, value in more.items()}}
+        options = {f'hooks_{hook}_url': self.url(hook) for hook in hooks}
+        return {'hooks_secret': self.secret, **options, **{f'hooks_{name}': value for name, value in more.items()}}
+
+    def url(self, hook):
+        return f'http{"s" if self.tls else ""}://{self.host}:{self.port}/{hook}'
 
     def of(self, hook):
         with self.lock:

@@ -93,6 +93,9 @@ KEYS = {
     'hooks_answer': 'hooks.answer',
     'hooks_failures': 'hooks.failures',
     'hooks_pause': 'hooks.pause',
+    'hooks_tls_ca': 'hooks.tls.ca',
+    'hooks_tls_certificate': 'hooks.tls.certificate',
+    'hooks_tls_key': 'hooks.tls.key',
 }
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -9,13 +9,14 @@ import tempfile
 import threading
 import time
 
-from backend_fixture import Backend, Bytes, SECRET, Status
+from backend_fixture import Backend, Bytes, SECRET, Status, tls_context
 from holdfast_binary import BinaryWs
 from holdfast_client import Client
 from holdfast_fixture import expect
 from holdfast_server import Server, free_port, kill_group, run_holdfast, start_process
 from holdfast_test import check, check_equal, check_in, main, test, wait_until
 from raw_ws import TEXT, RawWs, frame, upgrade_request
+from tls_fixture import Certificates
 
 JSON = ['holdfast.v1.json']
 
@@ -745,6 +746,81 @@ def a_server_stops_while_it_asks(t):
     backend.wait('call')
     server.stop()
     check_equal(server.log_complaints(), [], 'the log')
+
+
+# TLS
+
+def refused(t, backend, why, ca):
+    """A call to this backend fails before anything of it has gone out, and the log says why."""
+    server = start(t, backend, 'call', tls_ca=ca.pem)
+    reply = call_and_wait(connect(t, server))
+    check_equal(reply['code'], 'unavailable', f'{why}: {reply}')
+    check_equal(backend.of('call'), [], 'the backend has heard nothing')
+    check_equal(failures(server, 'down'), 1, 'counted')
+    lines = [line for line in server.log().splitlines() if 'event=hook_failed' in line]
+    check(len(lines) == 1 and 'hook=call' in lines[0] and 'signed by a CA of hooks.tls.ca' in lines[0], f'{why}: {lines}')
+    return lines[0]
+
+
+@test
+def a_backend_of_a_private_ca(t):
+    certs = Certificates(t)
+    ca, other = certs.make('ca'), certs.make('other')
+    backend = t.own(Backend(tls=tls_context(certs.make('backend', 'localhost', ca=ca))))
+    server = start(t, backend, 'call', tls_ca=ca.pem)
+    check_equal(call_and_wait(connect(t, server), payload='hi')['payload'], 'hi', 'payload')
+    refused(t, t.own(Backend(tls=tls_context(certs.make('of-other', ca=other)))), 'another CA', ca)
+    refused(t, t.own(Backend(tls=tls_context(certs.make('self-signed')))), 'signed by nobody', ca)
+
+
+@test
+def a_backend_of_another_name(t):
+    """Its CA is the right one, and it is somebody else."""
+    certs = Certificates(t)
+    ca = certs.make('ca')
+    tls = tls_context(certs.make('backend', 'backend.test', ip='127.0.0.2', ca=ca))
+    for host in ('127.0.0.1', 'localhost'):
+        line = refused(t, t.own(Backend(tls=tls, host=host)), host, ca)
+        check(f"no alternative certificate subject name matches target host name '{host}'" in line, f'what is wrong: {line}')
+
+
+@test
+def a_backend_that_nobody_vouches_for(t):
+    """Without hooks.tls.ca the system's certificates count, and they have none of a test's."""
+    certs = Certificates(t)
+    backend = t.own(Backend(tls=tls_context(certs.make('backend'))))
+    server = start(t, backend, 'call')
+    check_equal(call_and_wait(connect(t, server))['code'], 'unavailable', 'the reply')
+    check('a CA of the system, or of hooks.tls.ca' in server.log(), 'the log says what to do')
+    check_equal(backend.of('call'), [], 'the backend has heard nothing')
+
+
+@test
+def a_backend_asks_who_we_are(t):
+    certs = Certificates(t)
+    ca = certs.make('ca')
+    backend = t.own(Backend(tls=tls_context(certs.make('backend', ca=ca), clients_by=ca)))
+    own = certs.make('own', ca=ca)
+    server = start(t, backend, 'call', tls_ca=ca.pem, tls_certificate=own.pem, tls_key=own.key)
+    check_equal(call_and_wait(connect(t, server), payload=1)['payload'], 1, 'with our certificate')
+    server = start(t, backend, 'call', tls_ca=ca.pem)
+    before = len(backend.of('call'))
+    check_in(call_and_wait(connect(t, server))['code'], ('unavailable', 'timeout'), 'without one')
+    check_equal(len(backend.of('call')), before, 'the backend has heard nothing')
+    check('event=hook_failed hook=call' in server.log(), 'it is logged')
+
+
+@test
+def bad_files_of_tls_end_the_start(t):
+    certs = Certificates(t)
+    one, other = certs.make('one'), certs.make('other')
+    url = ('--set', f'hooks.secret={SECRET}', '--set', 'hooks.call.url=https://127.0.0.1:1/')
+    for keys, why in ((('hooks.tls.ca=/nowhere.pem',), 'hooks.tls.ca: /nowhere.pem: cannot be read: No such file or directory'),
+                      ((f'hooks.tls.ca={one.key}',), f'hooks.tls.ca: {one.key}: has no certificate that can be read'),
+                      ((f'hooks.tls.certificate={one.pem}', f'hooks.tls.key={other.key}'), f'{other.key} does not belong to it'),
+                      ((f'hooks.tls.key={one.key}',), 'hooks.tls.key: needs hooks.tls.certificate')):
+        status, _, err = run_holdfast('serve', *url, *[word for key in keys for word in ('--set', key)])
+        check(status != 0 and why in err, f'{keys}: {status} {err}')
 
 
 main()

@@ -5,11 +5,13 @@ import signal
 import tempfile
 import threading
 
+from backend_fixture import Backend, SECRET, tls_context
 from holdfast_client import Client
 from holdfast_fixture import expect
 from holdfast_server import Server, run_holdfast
 from holdfast_test import check, check_equal, main, test, wait_until
-from raw_ws import RawWs
+from raw_ws import RawWs, Refused
+from tls_fixture import Certificates
 
 OPEN = 'namespaces:\n  "a:*": {allow: all}\n  "b:*": {allow: all}\n'
 A_ONLY = 'namespaces:\n  "a:*": {allow: all}\n'
@@ -248,6 +250,194 @@ def a_reload_under_load_loses_nothing(t):
             check_equal(client.channels[name].payloads(), list(range(count)), f'the messages of {name}')
     check_equal(on.server.metric('holdfast_publishes_total'), 2 * count, 'applied, each once')
     check_equal(on.count('failed'), 0, 'reloads that failed')
+
+
+# Hooks
+
+def hooks(*lines, secret=SECRET, **urls):
+    """The section hooks of a file, for the URLs of these hooks, with more lines."""
+    return '\n'.join(['hooks:', f'  secret: {secret}', *[f'  {hook}: {{url: "{url}"}}' for hook, url in urls.items()], *[f'  {line}' for line in lines]]) + '\n'
+
+
+def call(ws, id, method='echo'):
+    ws.send_json({'type': 'call', 'id': id, 'method': method, 'payload': id})
+
+
+def answer_of(ws, id, method='echo'):
+    call(ws, id, method)
+    return expect(ws, 'reply', id=id)
+
+
+def named(backend, name):
+    """Its answers say who has given them."""
+    backend.answers['call'] = lambda request: {'payload': name}
+    return backend
+
+
+def held(t, backend, name):
+    """The same, for calls of the method `slow` when the event is set."""
+    event = threading.Event()
+    t.cleanup(event.set)
+
+    def answer(request):
+        if request['method'] == 'slow':
+            event.wait(60)
+        return {'payload': name}
+    backend.answers['call'] = answer
+    return event
+
+
+def wait_for_answer(ws, want, what):
+    """Its worker follows a moment later than the supervisor says."""
+    ids = iter(range(1, 1 << 30))
+    wait_until(lambda: answer_of(ws, f'{what} {next(ids)}').get('payload') == want, what)
+
+
+@test
+def a_hook_comes_and_goes(t):
+    one = named(t.own(Backend(host='localhost')), 'one')  # whose name is looked up by a thread that a confined worker begins
+    on = Configured(t, '', workers=2)
+    clients = [connect(t, on.server) for _ in range(6)]
+    for ws in clients:
+        call(ws, 'early')
+        expect(ws, 'error', code='not_found')
+    on.reload(hooks(call=one.url('call')))
+    check('event=config_changed key=hooks.call.url from=' in on.server.log(), 'it is told')
+    check(SECRET not in on.server.log(), 'but the secret')
+
+    def is_offered(ws):
+        call(ws, 'x')
+        return ws.recv_json()['type'] == 'reply'
+    for ws in clients:
+        wait_until(lambda ws=ws: is_offered(ws), 'calls are offered')
+    on.reload('')
+    for ws in clients:
+        wait_until(lambda ws=ws: not is_offered(ws), 'and no longer')
+    check('seccomp_violation' not in on.server.log(), 'the log')
+
+
+@test
+def what_is_under_way_ends_under_the_old_settings(t):
+    one, two = t.own(Backend()), named(t.own(Backend(secret='another-secret-of-the-tests')), 'two')
+    gate = held(t, one, 'one')
+    on = Configured(t, hooks('concurrency: 1', 'call.timeout: 60s', call=one.url('call')), workers=1)
+    ws = connect(t, on.server)
+    call(ws, 'under way', 'slow')
+    one.wait('call')
+    call(ws, 'waits')
+    # The one that waits goes to the URL that it was asked for with, signed with the secret of its turn: both backends' would do for that.
+    one.secret = two.secret
+    on.reload(hooks('concurrency: 2', 'call.timeout: 30s', secret=two.secret, call=two.url('call')))
+    expect(ws, 'reply', id='waits', payload='one')
+    wait_for_answer(ws, 'two', 'the new backend is asked')
+    check_equal(len(one.of('call')), 2, 'what the old one was asked')
+    gate.set()
+    expect(ws, 'reply', id='under way', payload='one')
+    check_equal(on.server.metric('holdfast_hook_failures_total'), 0, 'failures')
+
+
+@test
+def a_pause_stays_with_its_url(t):
+    one, two = t.own(Backend(up=False)), named(t.own(Backend()), 'two')
+    text = ('failures: 1', 'pause: 10m')
+    on = Configured(t, 'log: {level: debug}\n' + hooks(*text, call=one.url('call')), workers=1)
+    ws = connect(t, on.server)
+    check_equal(answer_of(ws, '1')['code'], 'unavailable', 'it is down')
+    named(one, 'one').start()
+    on.reload('log: {level: debug}\n' + hooks(*text, 'call.timeout: 9s', call=one.url('call')))
+    wait_until(lambda: on.server.log().count('event=config_followed') == 1, 'the worker follows')
+    check_equal(answer_of(ws, '2')['code'], 'unavailable', 'the pause goes on, though it is back')
+    check_equal(one.of('call'), [], 'it is not asked')
+    on.reload(hooks(*text, call=two.url('call')))
+    wait_for_answer(ws, 'two', 'another one is asked at once')
+    check('event=hook_resumed hook=call' in on.server.log(), 'it is logged')
+
+
+@test
+def a_private_ca_is_read_anew(t):
+    certs = Certificates(t)
+    old, new = certs.make('old'), certs.make('new')
+    backend = named(t.own(Backend(tls=tls_context(certs.make('backend', ca=new)))), 'it')
+    shown = os.path.join(certs.folder, 'shown.pem')
+
+    def show(text):
+        with open(shown, 'w', encoding='ascii') as f:
+            f.write(text)
+
+    def text_of(certificate):
+        with open(certificate.pem, encoding='ascii') as f:
+            return f.read()
+    show(text_of(old))
+    text = hooks(f'tls.ca: {shown}', call=backend.url('call'))
+    on = Configured(t, text, workers=2)
+    clients = [connect(t, on.server) for _ in range(4)]
+    for ws in clients:
+        check_equal(answer_of(ws, '1')['code'], 'unavailable', 'nobody known has signed it')
+    show(text_of(old) + text_of(new))  # what a change of CAs looks like, under the old name
+    on.reload(text)
+    for ws in clients:
+        wait_for_answer(ws, 'it', 'the new CA is believed')
+    show('nonsense')
+    on.hup()
+    wait_until(lambda: on.server.metrics()['holdfast_tls_reloads_total{result="failed"}'] == 1, 'a bad file is counted')
+    wait_until(lambda: f'event=certificates_kept why="hooks.tls.ca: {shown}: has no certificate' in on.server.log(), 'it is told why')
+    for ws in clients:
+        check_equal(answer_of(ws, '2').get('payload'), 'it', 'the old one stays in force')
+    on.server.kill_worker(on.server.worker_pids()[0])  # a new worker has what the supervisor has read
+    on.server.wait_ready()
+    check_equal(answer_of(connect(t, on.server), '1').get('payload'), 'it', 'in a new worker too')
+
+
+@test(deadline=240)
+def hooks_change_under_load(t):
+    """Callers and publishers that ask the backend, and its URL, secret, bounds and times change all the while: each is answered, once, and nothing is lost."""
+    backends = [named(t.own(Backend()), 'one'), named(t.own(Backend()), 'two')]
+    count = 120
+    rules = 'namespaces:\n  "*": {allow: {subscribe: all, publish: backend, history: all, presence: all}}\n'
+
+    def text(n):
+        backend = backends[n % 2]
+        return rules + hooks(f'concurrency: {1 + n % 3 * 20}', f'queue: {2000 + n}', f'timeout: {40 + n % 5}s', f'call.timeout: {40 + n % 7}s',
+                             call=backend.url('call'), publish=backend.url('publish'))
+    on = Configured(t, text(0), workers=2)
+    subscriber = t.own(Client(on.server.port)).connect()
+    names = ['a', 'b']
+    for name in names:
+        subscriber.subscribe(name, wait=True)
+    publishers = [t.own(Client(on.server.port)).connect() for _ in names]
+    callers = [connect(t, on.server) for _ in range(4)]
+    stop, faults, reloads = threading.Event(), [], [0]
+
+    def keep_reloading():
+        try:
+            while not stop.is_set():
+                reloads[0] += 1
+                on.reload(text(reloads[0]))
+        except Exception as error:  # told by the test's own thread
+            faults.append(error)
+
+    reloader = threading.Thread(target=keep_reloading)
+    reloader.start()
+    try:
+        for n in range(count):
+            for client, name in zip(publishers, names):
+                client.publish(name, n)
+            for ws in callers:
+                check(answer_of(ws, str(n)).get('payload') in ('one', 'two'), 'each call is answered')
+        for client in publishers:
+            client.wait_acked()
+        wait_until(lambda: faults or reloads[0] >= 6, 'there were some reloads')
+    finally:
+        stop.set()
+        reloader.join()
+    check_equal(faults, [], 'the reloads')
+    for name in names:
+        subscriber.pump_count(name, count)
+        check_equal(subscriber.channels[name].payloads(), list(range(count)), f'the messages of {name}')
+    asked = sum(len(backend.of('call')) for backend in backends)
+    check_equal(asked, count * len(callers), 'calls, each asked once')
+    check(all(backend.of('call') and backend.of('publish') for backend in backends), 'both backends were asked')
+    check_equal(on.server.metric('holdfast_hook_failures_total'), 0, 'failures')
 
 
 main()

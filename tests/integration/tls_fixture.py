@@ -40,13 +40,14 @@ class Certificates:
         self.folder = tempfile.mkdtemp(prefix='holdfast-tls-')
         t.cleanup(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
-    def make(self, name, *dns, ip='127.0.0.1', days=365):
-        """Self-signed, P-256, for these DNS names and this address. Under an old name it replaces the old files."""
+    def make(self, name, *dns, ip='127.0.0.1', days=365, ca=None):
+        """P-256, for these DNS names and this address, signed by another one of these or by itself. Under an old name it replaces the old files."""
         made = Certificate(self.folder, name)
         names = ','.join([f'DNS:{one}' for one in dns] + [f'IP:{ip}'])
+        signer = ['-CA', ca.pem, '-CAkey', ca.key] if ca else []
         run = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
                               '-keyout', made.key + '.new', '-out', made.pem + '.new', '-days', str(days), '-subj', f'/CN={name}',
-                              '-addext', f'subjectAltName={names}'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              '-addext', f'subjectAltName={names}', *signer], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, check=False)
         check_equal(run.returncode, 0, f'openssl req ({run.stdout!r})')
         os.rename(made.key + '.new', made.key)
