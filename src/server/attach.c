@@ -65,7 +65,7 @@ static void attach(struct hf_conn *c, const struct hf_handshake *h)
     hf_assert(h->key.len == HF_WS_KEY_LEN);
     memcpy(u->key, h->key.data, HF_WS_KEY_LEN);
     u->from_browser = h->origin.data != NULL;
-    if (c->hub->compressed != NULL)
+    if (c->hub->config->compression_enabled && c->hub->compressed != NULL)
         u->deflate = h->deflate;
     hf_admission_name(c, h);
     if (!hf_origin_allowed(c->hub->config, h->origin)) {

@@ -13,7 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RING_BYTES_LEAST = 256 * 1024 };
+enum {
+    RING_BYTES_LEAST = 256 * 1024,
+    /* Room for half a million addresses at a load of one half: eight MiB, of which what is not used costs nothing. Always, because a reload may set limits.connections_per_address. */
+    ADDRESS_CELLS = HF_GATE_CELLS_MAX,
+};
 
 static uint32_t ring_bytes(const struct hf_config *config)
 {
@@ -22,12 +26,6 @@ static uint32_t ring_bytes(const struct hf_config *config)
     while (bytes < 4 * config->message_bytes_max)
         bytes *= 2;
     return bytes;
-}
-
-/* Room for half a million addresses at a load of one half: eight MiB, of which what is not used costs nothing. */
-static uint32_t address_cells(const struct hf_config *config)
-{
-    return config->address_connections_max == 0 ? 0 : HF_GATE_CELLS_MAX;
 }
 
 /* The logs fill up in time, whatever happens: what does not fit into the machine would end it then, and not now. */
@@ -99,7 +97,7 @@ int hf_supervisor_map_memory(struct hf_supervisor *s)
                                   .segment_count = c->segments_per_shard,
                                   .channels_max = c->channels_max,
                                   .sessions_max = c->sessions_max,
-                                  .address_cells = address_cells(c),
+                                  .address_cells = ADDRESS_CELLS,
                                   .handout_bytes = sizeof(struct hf_config),
                                   .ring_bytes = ring_bytes(c)};
     int status;

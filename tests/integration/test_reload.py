@@ -172,7 +172,7 @@ def check_tells_what_would_be_in_force(t):
         t.cleanup(lambda name=name: os.environ.pop(name))
     status, out, err = look('history: {messages: 5}\nnamespaces:\n  "a:*": {allow: {subscribe: user}}\n')
     check_equal(status, 0, 'exit status')
-    for line in ('history.messages: 5  # line 1', 'history.age: 1h  # environment', 'history.bytes: 1MiB  # default',
+    for line in ('history.messages: 5  # line 1', 'history.age: 1h  # environment', 'history.bytes: 1MiB  # default', 'memory.shards: 16  # default; a change needs a restart', 'hooks.timeout: 5s  # default',
                  '  "a:*": {allow: {subscribe: user, publish: none, history: none, presence: none}, presence: true, mode: all}'):
         check(line in out.splitlines(), f'it prints {line}: {out}')
     check(f'warning: {path}:3: namespaces.a:* has rules for users, and without auth.keys nobody has a name' in err, err)
@@ -438,6 +438,104 @@ def hooks_change_under_load(t):
     check_equal(asked, count * len(callers), 'calls, each asked once')
     check(all(backend.of('call') and backend.of('publish') for backend in backends), 'both backends were asked')
     check_equal(on.server.metric('holdfast_hook_failures_total'), 0, 'failures')
+
+
+# Limits, compression, idempotency
+
+def refusal(t, server):
+    """The status with which a newcomer is refused, or None."""
+    try:
+        connect(t, server)
+        return None
+    except Refused as refused:
+        return refused.response.status
+
+
+@test
+def the_bound_of_an_address_changes(t):
+    on = Configured(t, '', workers=2)
+    before = connect(t, on.server)
+    on.reload('limits: {connections_per_address: 2}\n')
+    # "those that came while there was none are not counted"; and its worker may follow a moment later than the supervisor says.
+    wait_until(lambda: refusal(t, on.server) == 429, 'the third one is refused')
+    on.reload('limits: {connections_per_address: 100}\n')
+    wait_until(lambda: refusal(t, on.server) is None, 'there is room again')
+    on.reload('')
+    wait_until(lambda: refusal(t, on.server) is None, 'no bound')
+    before.send_json({'type': 'ping', 'id': 'p'})
+    expect(before, 'pong', id='p')
+
+
+@test
+def the_bound_of_a_workers_memory_changes(t):
+    on = Configured(t, '', workers=1)
+    before = connect(t, on.server)
+    on.reload('limits: {worker_memory: 1}\n')  # less than any process has
+    wait_until(lambda: refusal(t, on.server) == 503, 'new ones are refused')
+    on.reload('limits: {worker_memory: 3GiB}\n')
+    wait_until(lambda: refusal(t, on.server) is None, 'new ones come in')
+    before.send_json({'type': 'ping', 'id': 'p'})
+    expect(before, 'pong', id='p')
+
+
+@test
+def compression_comes_changes_and_goes(t):
+    debug = 'log: {level: debug}\n'
+    on = Configured(t, debug, workers=2)
+    told = 'the same again and again ' * 40
+
+    def offering():
+        ws = t.own(RawWs.open(on.server.port, protocols=['holdfast.v1.json'], offer='permessage-deflate'))
+        expect(ws, 'welcome')
+        subscribe(ws, 'c')
+        return ws
+
+    def hears(ws, compressed):
+        expect(ws, 'data', channel='c', payload=told)
+        check_equal(ws.last_compressed[0], compressed, 'whether it came compressed')
+    def agrees():
+        with_offer = offering()
+        with_offer.close()
+        return with_offer.terms is not None
+    first = offering()
+    check_equal(first.terms, None, 'it is not agreed on')
+    on.reload(debug + 'compression: {enabled: true}\n')
+    wait_until(agrees, 'newcomers may have it')
+    wait_until(lambda: on.server.log().count('event=config_followed') == 2, 'both workers follow')
+    second = offering()
+    on.server.publish('c', told)
+    hears(first, False)
+    hears(second, True)
+    on.reload(debug + 'compression: {enabled: true, level: 9, memory: 1, cache: 64KiB, min: 64B}\n')
+    on.server.publish('c', told)
+    hears(first, False)
+    hears(second, True)
+    on.reload(debug)
+    wait_until(lambda: not agrees(), 'newcomers have none')
+
+    def plain_again():
+        on.server.publish('c', told)
+        expect(second, 'data', channel='c', payload=told)
+        return not second.last_compressed[0]
+    wait_until(plain_again, 'those that have agreed on it hear plain messages')
+    second.send_compressed(1, '{"type":"ping","id":"p"}')
+    expect(second, 'pong', id='p')  # and may go on sending compressed ones
+
+
+@test
+def how_long_and_how_many_keys_are_known_changes(t):
+    on = Configured(t, 'memory: {shards: 1}\n', workers=1)
+    first = on.server.publish('r', 1, key='k1')
+    check_equal(on.server.publish('r', 1, key='k1'), first, 'the repeat')
+    on.reload('memory: {shards: 1}\nidempotency: {keys: 0}\n')
+
+    def newest_only():
+        newest = on.server.publish('r', 1, key='k2')
+        return on.server.publish('r', 1, key='k1')['offset'] > first['offset'] and newest['offset'] > 0
+    wait_until(newest_only, 'of two keys the older one is forgotten')
+    on.reload('memory: {shards: 1}\nidempotency: {age: 1s}\n')
+    last = on.server.publish('r', 1, key='k3')
+    wait_until(lambda: on.server.publish('r', 1, key='k3')['offset'] > last['offset'], 'a key grows old', step_s=0.3)
 
 
 main()
