@@ -620,7 +620,8 @@ static void a_refused_publish_is_told_in_the_backends_words(void **state)
         got(&p, "\"seq\":3,\"code\":\"unavailable\",\"reason\":\"the application's backend cannot be"));
     come(&again, ticket);
     assert_true(got(&again, "\"resumed\":true,\"lastSeq\":3"));
-    assert_true(got(&again, "{\"type\":\"nack\",\"seq\":1,\"code\":\"limit\",\"reason\":\"it was refused when"));
+    assert_true(
+        got(&again, "{\"type\":\"nack\",\"seq\":1,\"code\":\"limit\",\"reason\":\"it was refused when"));
     place_release(&place);
 }
 
