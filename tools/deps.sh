@@ -3,7 +3,7 @@
 #   tools/deps.sh [run|build|test|bench|package|docs]...    installs what is missing of these sets (default: build test)
 #   tools/deps.sh --check SET...         installs nothing; names what is missing and exits with status 1
 # The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there, Playwright (tests/browser)
-# and what the TypeScript library is built and tested with (sdk/js).
+# and what the TypeScript library (sdk/js) and the admin page (src/admin) are built and tested with.
 # It needs neither network nor root where nothing is missing. Elsewhere than on Debian and its kin it leaves the
 # packages to you, and Meson names what it does not find.
 set -eu
@@ -42,7 +42,7 @@ done
 install_node_modules()
 {
     local name folder
-    for name in tests/foreign tests/browser sdk/js; do
+    for name in tests/foreign tests/browser sdk/js src/admin; do
         folder=$(dirname "$0")/../$name
         cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
         say "installing what $name/package-lock.json names"
