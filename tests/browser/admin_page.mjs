@@ -91,10 +91,6 @@ export class AdminPage {
     await until(`${selector} says ${what}`, async () => (await this.text(selector)).includes(what));
   }
 
-  async untilGone(what, selector = 'main') {
-    await until(`${selector} does not say ${what}`, async () => !(await this.text(selector)).includes(what));
-  }
-
   /** What a chart tells those who do not see it. */
   chart(id) {
     return this.page.locator(`section[aria-labelledby="chart-${id}"] [role="img"]`);
