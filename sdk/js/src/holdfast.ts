@@ -77,7 +77,8 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
       publish: (name, payload, how) => this.publishes.publish(name, payload, how),
       history: (name, what) => this.history(name as ChannelName<M>, what),
       presence: (name) => this.presence(name as ChannelName<M>),
-    });
+      membersWanted: (subscription) => this.channels.presence?.changed(subscription),
+    }, this.requests);
     this.isBackground = options.background ?? platform.background();
     this.isStarted = options.autoConnect !== false;
     const { heartbeat = has.takesParts && parts.adaptive !== null ? 'adaptive' : 'classic' } = options;
@@ -322,7 +323,10 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
       case 'gap':
         return this.channels.gap(event);
       case 'presence':
-        if (has.asks) this.channels.presence(event);
+        if (has.asks) this.channels.presenceChanged(event);
+        return;
+      case 'presenceLost':
+        if (has.asks) this.channels.presenceLost(event);
         return;
       case 'error': {
         const { code, reason, channel } = event;
@@ -339,6 +343,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
     if (has.takesParts) this.adaptive?.connected(address);
     for (const waiter of this.connectedWaiters.splice(0)) waiter.resolve();
     this.host.emitter.emit('connected', { session, resumed, connections: this.host.session?.connections ?? 1, retries, encoding });
+    if (has.asks && resumed) this.channels.presence?.resumed();
   }
 
   private onEnding({ type, ...event }: EndingEvent): void {

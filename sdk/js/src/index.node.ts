@@ -1,7 +1,7 @@
-/** index.node.ts - the same for Node: where it has no WebSocket of its own, npm `ws` is used. */
+/** index.node.ts - the same for Node: with the WebSocket of npm `ws` where that is installed, else with Node's own. */
 import { wholeParts } from './client/whole.js';
 import { HoldfastClient } from './holdfast.js';
-import { wsTransport } from './platform/node.js';
+import { nodeTransport } from './platform/node.js';
 import { systemPlatform as platformOf } from './platform/system.js';
 import type { AnyChannels, ChannelMap, HoldfastOptions, Platform } from './types.js';
 
@@ -11,7 +11,7 @@ export { HoldfastError, PublishRefused, PublishUncertain } from './errors.js';
 export { webSocketTransport } from './platform/websocket.js';
 
 export function systemPlatform(): Platform {
-  return platformOf(wsTransport);
+  return platformOf(nodeTransport);
 }
 
 export class Holdfast<M extends ChannelMap = AnyChannels> extends HoldfastClient<M> {

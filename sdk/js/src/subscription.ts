@@ -31,6 +31,8 @@ export interface SubscriptionOwner {
   publish(channel: string, payload: unknown, options?: PublishOptions): Promise<Published>;
   history(channel: string, options?: HistoryOptions): Promise<History>;
   presence(channel: string): Promise<readonly Member[]>;
+  /** Somebody listens to its `members`, or does not any more. */
+  membersWanted(subscription: ChannelSubscription): void;
 }
 
 export class ChannelSubscription<P = unknown> implements Subscription<P> {
@@ -54,7 +56,24 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
   }
 
   on<E extends keyof SubscriptionEvents<P>>(event: E, handler: (event: SubscriptionEvents<P>[E]) => void): Off {
-    return this.emitter.on(event, handler);
+    const off = this.emitter.on(event, handler);
+    if (!has.asks || event !== 'members') return off;
+    const changed = (): void => this.owner.membersWanted(this as unknown as ChannelSubscription);
+    changed();
+    return () => {
+      off();
+      changed();
+    };
+  }
+
+  /** Somebody listens to `members`. @only asks */
+  get wantsMembers(): boolean {
+    return this.emitter.has('members');
+  }
+
+  /** The server is to tell who comes and goes. @only asks */
+  get watched(): boolean {
+    return this.options.presence === true || this.wantsMembers;
   }
 
   ready(): Promise<Subscribed> {
@@ -129,6 +148,12 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
     if (has.iterates) for (const queue of [...this.queues]) queue.push(gap);
     this.emitter.emit('gap', gap);
     return heard;
+  }
+
+  /** @only asks */
+  membersAre(members: readonly Member[], error: HoldfastError | null): void {
+    const { channel } = this;
+    this.emitter.emit('members', { channel, members, error });
   }
 
   /** @only asks */

@@ -95,7 +95,7 @@ export interface Unsubscribed {
   readonly error?: HoldfastError;
 }
 
-/** Another subscriber of the channel has come, or gone. Told to subscriptions with `presence: true`. */
+/** Another subscriber of the channel has come, or gone. Told to subscriptions with `presence: true`, and to those of which somebody listens to `members`. */
 export interface Presence {
   /** The name of the channel. */
   readonly channel: string;
@@ -115,6 +115,16 @@ export interface Member {
   readonly user: string;
   /** What the server knows about the user beyond that; undefined: nothing. */
   readonly info?: unknown;
+}
+
+/** All subscribers of a channel at a time. What `join` and `leave` tell behind it are changes to that list. */
+export interface Members {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** One entry for each session, this one's own among them; empty where there is an `error`: then nobody knows. */
+  readonly members: readonly Member[];
+  /** Why they are not known: `forbidden`, `limit`, `unavailable` from a server without presence …; null: they are. What is refused for now is asked for again, and told when it is there. */
+  readonly error: HoldfastError | null;
 }
 
 /* --- the connection --- */
@@ -216,6 +226,11 @@ export interface SubscriptionEvents<P = unknown> {
   subscribed: Subscribed;
   /** The last event. */
   unsubscribed: Unsubscribed;
+  /**
+   * Who is there, as a whole: when the server has confirmed the subscription, when the listener comes later than that, after each break, and where the server had to leave joins and leaves out. To
+   * listen to it is to ask for `join` and `leave` as well, until nobody listens any more.
+   */
+  members: Members;
   /** Another subscriber has come. */
   join: Presence;
   /** Another subscriber has gone. */
@@ -290,7 +305,7 @@ export interface SubscribeOptions {
   last?: number;
   /** `latest`: only the newest value matters, and what a slow connection misses is skipped without a gap. Default `all`. */
   mode?: 'all' | 'latest';
-  /** Be told by `join` and `leave` who comes and goes. Default false. */
+  /** Be told by `join` and `leave` who comes and goes. Default false; `members`, the event, asks for it by itself. */
   presence?: boolean;
 }
 

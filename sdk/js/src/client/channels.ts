@@ -3,10 +3,12 @@ import type { SessionEvent } from '../core/events.js';
 import { isChannelName } from '../core/message.js';
 import { closedError, HoldfastError } from '../errors.js';
 import { ChannelSubscription, gapCode, messageOf, serverError, type SubscriptionOwner } from '../subscription.js';
-import type { Gap, SubscribeOptions } from '../types.js';
+import type { Gap, Member, SubscribeOptions } from '../types.js';
 import * as has from '../features.js';
 import type { Host } from './host.js';
 import { invalid } from './options.js';
+import { PresenceWatch } from './presence.js';
+import type { Requests } from './requests.js';
 
 type EventOf<T extends SessionEvent['type']> = Extract<SessionEvent, { type: T }>;
 
@@ -14,11 +16,16 @@ export class ClientChannels {
   private readonly all = new Map<string, ChannelSubscription>();
   /** Subscribed to anew while the channel's last subscription is not over yet. */
   private readonly following = new Map<string, ChannelSubscription>();
+  /** @only asks */
+  readonly presence: PresenceWatch | null = null;
 
   constructor(
     private readonly host: Host,
     private readonly owner: SubscriptionOwner,
-  ) {}
+    requests: Requests | null,
+  ) {
+    if (has.asks) this.presence = presenceOf(host, requests);
+  }
 
   subscribe(channel: string, options: SubscribeOptions): ChannelSubscription {
     const { driver } = this.host;
@@ -68,7 +75,9 @@ export class ClientChannels {
   }
 
   subscribed({ channel, epoch, offset, recovered }: EventOf<'subscribed'>): void {
-    this.subscriptionOf(channel).subscribed({ channel, epoch, offset, recovered });
+    const subscription = this.subscriptionOf(channel);
+    subscription.subscribed({ channel, epoch, offset, recovered });
+    if (has.asks) this.presence?.ask(subscription);
   }
 
   unsubscribed({ channel, code, reason }: EventOf<'unsubscribed'>): void {
@@ -77,6 +86,7 @@ export class ClientChannels {
     this.following.delete(channel);
     if (next === undefined) this.all.delete(channel);
     else this.all.set(channel, next);
+    if (has.asks && last !== undefined) this.presence?.ended(last);
     last?.unsubscribed(code === '' ? undefined : serverError(code, reason));
     if (next !== undefined) this.follow(next);
   }
@@ -96,14 +106,22 @@ export class ClientChannels {
   }
 
   /** @only asks */
-  presence({ kind, channel, member }: EventOf<'presence'>): void {
+  presenceChanged({ kind, channel, member }: EventOf<'presence'>): void {
     this.all.get(channel)?.presenceChanged(kind, { channel, ...member });
+  }
+
+  /** @only asks */
+  presenceLost({ channel, code, reason }: EventOf<'presenceLost'>): void {
+    const subscription = this.all.get(channel);
+    if (subscription === undefined || this.presence?.lost(subscription, code, reason) !== true) this.host.problem(serverError(code, reason), channel);
   }
 
   /** The client has ended, and all of them with it. */
   end(): void {
-    for (const subscription of [...this.all.values(), ...this.following.values()])
+    for (const subscription of [...this.all.values(), ...this.following.values()]) {
+      if (has.asks) this.presence?.ended(subscription);
       subscription.unsubscribed(subscription.leaving ? undefined : closedError());
+    }
     this.all.clear();
     this.following.clear();
   }
@@ -112,7 +130,8 @@ export class ClientChannels {
 
   private follow(subscription: ChannelSubscription): void {
     const { driver } = this.host;
-    const { channel, options } = subscription;
+    const { channel } = subscription;
+    const options = has.asks ? { ...subscription.options, presence: subscription.watched } : subscription.options;
     try {
       if (driver === null) throw closedError();
       driver.soon((now) => driver.session.channels.subscribe(channel, options, now));
@@ -137,4 +156,23 @@ export class ClientChannels {
     this.host.emitter.emit('subscription', made);
     return made;
   }
+}
+
+/** @only asks */
+function presenceOf(host: Host, requests: Requests | null): PresenceWatch {
+  const { platform } = host;
+  return new PresenceWatch({
+    ask: (channel, answer, failed) => {
+      const resolve = (members: unknown): void => answer(members as readonly Member[]);
+      const reject = (error: unknown): void => failed(error instanceof HoldfastError ? error : invalid(String(error)));
+      requests?.put({ type: 'presence', channel }, 0, { resolve, reject });
+    },
+    watch: (channel, presence) => {
+      const { driver } = host;
+      driver?.soon((now) => driver.session.channels.watch(channel, presence, now));
+    },
+    now: () => platform.now(),
+    timer: (delay, callback) => platform.timer(delay, callback),
+    random: () => platform.random(),
+  });
 }

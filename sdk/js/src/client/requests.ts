@@ -21,21 +21,24 @@ export class Requests {
   ) {}
 
   ask(what: RequestWhat): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.host.later(() => {
-        const { driver, platform } = this.host;
-        if (driver === null) {
-          reject(closedError());
-          return;
-        }
-        try {
-          const requestId = driver.soon((now) => driver.session.ask(what, now));
-          const cancelTimer = this.timeoutMs === 0 ? () => undefined : platform.timer(this.timeoutMs, () => this.timedOut(requestId));
-          this.all.set(requestId, { resolve, reject, askedAt: platform.now(), cancelTimer });
-        } catch (error) {
-          reject(error);
-        }
-      });
+    return new Promise((resolve, reject) => this.put(what, this.timeoutMs, { resolve, reject }));
+  }
+
+  /** `settle` is called before what comes behind the answer is told. timeoutMs: 0 is for ever. */
+  put(what: RequestWhat, timeoutMs: number, settle: Settle<unknown>): void {
+    this.host.later(() => {
+      const { driver, platform } = this.host;
+      if (driver === null) {
+        settle.reject(closedError());
+        return;
+      }
+      try {
+        const requestId = driver.soon((now) => driver.session.ask(what, now));
+        const cancelTimer = timeoutMs === 0 ? () => undefined : platform.timer(timeoutMs, () => this.timedOut(requestId));
+        this.all.set(requestId, { ...settle, askedAt: platform.now(), cancelTimer });
+      } catch (error) {
+        settle.reject(error);
+      }
     });
   }
 

@@ -64,9 +64,22 @@ export class Channels {
     if (sub === undefined || sub.leaving || this.s.closing) return false;
     // Its answer is not waited for any more; that of the unsubscribe is.
     if (sub.state === 'asked' && this.asked > 0) this.asked--;
+    if (has.asks) this.asked -= sub.watching;
     sub.move('leaving');
     this.putRequests(now);
     return true;
+  }
+
+  /**
+   * Be told who comes and goes, or not any more, from now on. On a subscription that stands its cursor stays: "`mode` and `presence` are replaced" (PROTOCOL.md, subscribe). What the server was told
+   * already it is told again. @only asks
+   */
+  watch(channel: string, presence: boolean, now: number): void {
+    const sub = this.all.get(channel);
+    if (sub === undefined || sub.leaving || this.s.closing) return;
+    sub.presence = presence;
+    sub.watchWanted = sub.state !== 'wanted';
+    this.putRequests(now);
   }
 
   putRequests(now: number): void {
@@ -74,6 +87,7 @@ export class Channels {
     for (const sub of this.all.values()) {
       if (sub.state === 'wanted' && !sub.deferred) this.putSubscribe(sub);
       else if (sub.state === 'leaving' && !(has.keepsOutbox && this.s.inherited)) this.putUnsubscribe(sub); // Whose end an answer means is clear then.
+      else if (has.asks && sub.state === 'active' && sub.watchWanted) this.putWatch(sub);
       else continue;
       this.asked++;
       this.s.awaitingAnswer(now);
@@ -102,6 +116,11 @@ export class Channels {
 
   disconnected(): void {
     this.asked = 0;
+    if (has.asks)
+      for (const sub of this.all.values()) {
+        sub.watchWanted ||= sub.watching > 0;
+        sub.watching = 0;
+      }
     this.syncUntil = Infinity;
     this.resubscribeAt = Infinity;
   }
@@ -112,8 +131,10 @@ export class Channels {
     const sub = this.all.get(message.channel) ?? this.addForBackend(message.channel);
     if (sub === undefined || sub.leaving) return;
     if (sub.state === 'asked') this.requestAnswered(now);
+    else if (has.asks) this.notAsked(sub, now);
     if (sub.state !== 'active') sub.move('active');
     this.obeyInbox(sub, sub.inbox.subscribed(message.epoch, message.offset), now);
+    if (has.asks && sub.watchWanted) this.putRequests(now); // Before what the application asks when it is told.
     if (!sub.leaving && this.s.failed === null) this.emitSubscribed(sub, message.recovered, message.offset);
   }
 
@@ -179,7 +200,15 @@ export class Channels {
       this.remove(sub, '', '');
       return true;
     }
-    return false;
+    return has.asks && sub !== undefined && this.onPresenceError(sub, message, now);
+  }
+
+  /** Whether it says that joins and leaves were left out, or are not told: docs/protocol.md "Presence". @only asks */
+  private onPresenceError(sub: Followed, { re, id, code, reason }: ErrorMessage, now: number): boolean {
+    if (re === 'subscribe' && sub.watching > 0) this.watchAnswered(sub, now);
+    else if (re !== 'presence' || id !== undefined || !sub.presence || sub.leaving) return false;
+    this.s.emit({ type: 'presenceLost', channel: sub.channel, code, reason });
+    return true;
   }
 
   /* --- what a welcome says --- */
@@ -197,6 +226,7 @@ export class Channels {
     sub.named = true;
     if (sub.state === 'left') sub.move('leaving'); // "asked again after the resume" (PROTOCOL.md "Resume" 6)
     if (sub.leaving) return;
+    if (has.asks && sub.state === 'wanted') sub.watchWanted = sub.presence; // The backend made it, and knows nothing of that.
     if (sub.state !== 'active') sub.move('active');
     this.obeyInbox(sub, sub.inbox.resumed(at.epoch, at.offset), now);
     if (!sub.told && !sub.leaving) this.emitSubscribed(sub, true);
@@ -249,6 +279,25 @@ export class Channels {
     sub.move('asked');
   }
 
+  /** @only asks */
+  private putWatch(sub: Followed): void {
+    this.s.put({ type: 'subscribe', channel: sub.channel, presence: sub.presence });
+    sub.watchWanted = false;
+    sub.watching++;
+  }
+
+  /** A `subscribed` of a subscription that was not asked for: it answers putWatch(), or the backend made it. @only asks */
+  private notAsked(sub: Followed, now: number): void {
+    if (sub.watching > 0) this.watchAnswered(sub, now);
+    else if (sub.state === 'wanted') sub.watchWanted = sub.presence;
+  }
+
+  /** @only asks */
+  private watchAnswered(sub: Followed, now: number): void {
+    sub.watching--;
+    this.requestAnswered(now);
+  }
+
   private putUnsubscribe(sub: Followed): void {
     this.s.put({ type: 'unsubscribe', channel: sub.channel });
     sub.move('left');
@@ -292,6 +341,7 @@ export class Channels {
 
   private begunAgain(sub: Followed): void {
     if (sub.state !== 'wanted') sub.move('wanted');
+    if (has.asks) sub.watchWanted = false; // The subscribe says it.
     sub.inbox.lost();
     sub.deferred = false;
   }

@@ -63,6 +63,8 @@ export type SessionEvent =
       readonly channel: string;
       readonly member: MemberRecord;
     }
+  /** Joins and leaves were left out, or are not told: "it asks again" (docs/protocol.md "Presence") where the code is one of refusedForNow. */
+  | { readonly type: 'presenceLost'; readonly channel: string; readonly code: string; readonly reason: string }
   /** offset: 0 where it is not known (any more). */
   | { readonly type: 'acked'; readonly publishId: number; readonly channel: string; readonly offset: number }
   | {

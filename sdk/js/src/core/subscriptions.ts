@@ -33,12 +33,16 @@ export class Followed {
   named = false;
   /** Asked for with `last`; 0: not. */
   last = 0;
+  /** active: `presence` is another than the server was told. @only asks */
+  watchWanted = false;
+  /** Repeated subscribes about that without an answer. @only asks */
+  watching = 0;
   readonly inbox: Inbox;
 
   constructor(
     readonly channel: string,
     latest: boolean,
-    readonly presence: boolean,
+    public presence: boolean,
   ) {
     this.inbox = new Inbox(latest);
   }

@@ -1,5 +1,9 @@
-/** node.ts - connections where Node has no WebSocket of its own (before version 22): those of npm `ws`, an optional peer that is loaded when the first connection is made. */
+/**
+ * node.ts - connections in Node: those of npm `ws` where it is installed, because it alone tells the HTTP status of a refusal; else those of Node's own WebSocket, which it has from version 22 on. `ws` is
+ * an optional peer, and loaded when the first connection is made.
+ */
 import type { Connection, ConnectionEvents, ConnectionRequest, Transport } from '../types.js';
+import { globalTransport } from './system.js';
 import { webSocketTransport } from './websocket.js';
 
 type Load = () => Promise<unknown>;
@@ -38,13 +42,25 @@ function loadWs(): Promise<unknown> {
   return import('ws').then((module: { default: unknown }) => module.default);
 }
 
-export function wsTransport(load: Load = loadWs): Transport {
+/** own: what there is where `ws` cannot be loaded. */
+export function wsTransport(load: Load = loadWs, own: Transport | undefined = globalTransport()): Transport {
   let loading: Promise<Transport> | null = null;
   return {
     open(request, events) {
-      loading ??= load().then(webSocketTransport);
+      loading ??= load().then(webSocketTransport, (error: unknown) => own ?? Promise.reject(error));
       loading.catch(() => (loading = null)); // It may be installed by the next attempt.
       return new LoadingConnection(loading, request, events);
     },
   };
+}
+
+interface Runtime {
+  readonly process?: { readonly versions?: { readonly node?: string; readonly bun?: string } };
+  readonly Deno?: unknown;
+}
+
+/** undefined: this is not Node, though it may look like it. Bun's `ws` is no more than its own WebSocket. */
+export function nodeTransport(): Transport | undefined {
+  const { process, Deno } = globalThis as Runtime;
+  return process?.versions?.node === undefined || process.versions.bun !== undefined || Deno !== undefined ? undefined : wsTransport();
 }

@@ -107,8 +107,8 @@ export function globalTransport(): Transport | undefined {
   return WebSocket === undefined ? undefined : webSocketTransport(WebSocket);
 }
 
-/** The platform that the program runs on; `other`: where connections come from if there is no global WebSocket. */
-export function systemPlatform(other?: () => Transport): Platform {
+/** The platform that the program runs on; `preferred`: where connections come from, if it gives any, before the global WebSocket. */
+export function systemPlatform(preferred?: () => Transport | undefined): Platform {
   return {
     now: makeClock(),
     wallClock: () => Date.now(),
@@ -124,7 +124,7 @@ export function systemPlatform(other?: () => Transport): Platform {
     networkKey: networkKind,
     watch,
     transport() {
-      const transport = globalTransport() ?? other?.();
+      const transport = preferred?.() ?? globalTransport();
       if (transport === undefined)
         throw new HoldfastError('unsupported', 'there is no WebSocket here: give the option `transport: webSocketTransport(…)` one, npm `ws` for example');
       return transport;

@@ -5,15 +5,15 @@
  */
 import type { SessionEvent } from '../core/events.js';
 import type { RequestWhat } from '../core/requests.js';
-import { HoldfastError } from '../errors.js';
-import { messageOf } from '../subscription.js';
-import { serverError } from '../subscription.js';
+import type { Settle } from '../client/publishes.js';
+import { closedError, HoldfastError } from '../errors.js';
+import { messageOf, serverError } from '../subscription.js';
 import type { PoolMember } from './pool_member.js';
 
 /** Without an answer at a time. */
 export const asksMax = 4096;
 
-interface Ask {
+interface Ask extends Settle<unknown> {
   readonly what: RequestWhat;
   /** The one that it is about; null: any. */
   readonly member: number | null;
@@ -21,13 +21,13 @@ interface Ask {
   readonly asked: Map<number, number>;
   askedAt: number;
   readonly cancelTimer: () => void;
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
 }
 
 /** What asks need of their pool. */
 export interface AsksOwner {
   readonly count: number;
+  /** Nothing is asked any more. */
+  readonly isClosed: boolean;
   /** undefined: its session has ended. */
   client(member: number): PoolMember | undefined;
   isUp(member: number): boolean;
@@ -52,15 +52,19 @@ export class PoolAsks {
   }
 
   put(what: RequestWhat, member: number | null): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.all.size >= asksMax)
-        throw new HoldfastError('requests_full', `${asksMax} requests wait for their answers: ask again when one has come`);
-      const cancelTimer = this.timeoutMs === 0 ? () => undefined : this.owner.timer(this.timeoutMs, () => this.timedOut(ask));
-      const ask: Ask = { what, member, asked: new Map(), askedAt: 0, cancelTimer, resolve, reject };
-      this.all.add(ask);
-      this.waiting.push(ask);
-      this.askNow();
-    });
+    return new Promise((resolve, reject) => this.ask(what, member, this.timeoutMs, { resolve, reject }));
+  }
+
+  /** `settle` is called before what comes behind the answer is told. timeoutMs: 0 is for ever. */
+  ask(what: RequestWhat, member: number | null, timeoutMs: number, settle: Settle<unknown>): void {
+    if (this.owner.isClosed) return settle.reject(closedError());
+    if (this.all.size >= asksMax)
+      return settle.reject(new HoldfastError('requests_full', `${asksMax} requests wait for their answers: ask again when one has come`));
+    const cancelTimer = timeoutMs === 0 ? () => undefined : this.owner.timer(timeoutMs, () => this.timedOut(ask));
+    const ask: Ask = { what, member, asked: new Map(), askedAt: 0, cancelTimer, ...settle };
+    this.all.add(ask);
+    this.waiting.push(ask);
+    this.askNow();
   }
 
   /** Ask what can be asked now. */
