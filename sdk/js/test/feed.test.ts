@@ -44,6 +44,12 @@ class Host implements FeedHost {
     this.asked.push(`unfollow ${channel}`);
   }
 
+  isCurrent = true;
+
+  watch(channel: string, presence: boolean): void {
+    this.asked.push(`watch ${channel} ${String(presence)}`);
+  }
+
   history(...[what, answer, refused]: Parameters<FeedHost['history']>): void {
     this.asked.push(`history ${what.since === undefined ? 'newest' : `${what.since.epoch}:${what.since.offset}`} ${what.limit}`);
     this.histories.push({ answer, refused });
@@ -178,19 +184,110 @@ describe('a feed', () => {
     expect(first.take()).toEqual(['gap e 11-14 slow', '15', 'gap f null-null epoch', '1']);
   });
 
-  it('is asked anew where a tab wants presence', () => {
+  it('wants presence while a tab does, and tells that one alone', () => {
     const { host, feed, first } = active();
     const tab = new Tab();
     feed.subscribe(tab, { presence: true });
-    expect(host.take()).toEqual(['unfollow c']);
-    feed.message(data(11), 'e');
-    feed.unsubscribed('', '');
-    expect(host.take()).toEqual(['follow c {"since":{"epoch":"e","offset":11},"presence":true}']);
-    feed.subscribed('e', 11, true);
+    expect(host.take()).toEqual(['watch c true']);
     feed.presenceChanged('join', { session: 's', user: 'ann' });
+    feed.message(data(11), 'e');
+    expect(first.take()).toEqual(['11']);
+    expect(tab.take()).toEqual(['subscribed e:10', 'join ann', '11']);
+    expect([feed.watch(first, true), feed.watch(new Tab(), true)]).toEqual([true, false]);
+    expect(first.take()).toEqual(['subscribed e:11']);
+    feed.presenceLost('overloaded', 'left out');
+    expect([first.take(), tab.take()]).toEqual([['error overloaded'], ['error overloaded']]);
+    feed.unsubscribe(tab);
+    expect(host.take()).toEqual([]);
+    feed.watch(first, false);
+    expect(host.take()).toEqual(['watch c false']);
+    feed.presenceLost('overloaded', 'left out');
+    expect(first.take()).toEqual(['subscribed e:11']);
+  });
+
+  it('asks for presence with the first subscribe where a tab wants it by then, and behind its answer where one comes meanwhile', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    feed.subscribe(new Tab(), {});
+    feed.subscribe(new Tab(), { presence: true });
+    expect(host.take()).toEqual(['follow c {"presence":false}']);
+    feed.subscribed('e', 10, true);
+    expect(host.take()).toEqual(['watch c true']);
+  });
+
+  it('is followed in mode latest while all tabs want that, and in mode all when one does not', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    const [one, two, all] = [new Tab(), new Tab(), new Tab()];
+    feed.subscribe(one, { mode: 'latest' });
+    expect(host.take()).toEqual(['follow c {"mode":"latest","presence":false}']);
+    feed.subscribed('e', 0, true, 10);
+    feed.message(data(10), 'e');
+    feed.message(data(14), 'e'); // What a slow connection misses is no gap.
+    feed.subscribe(two, { mode: 'latest' });
+    expect(host.take()).toEqual(['history newest 1']);
+    host.histories.shift()?.answer({ epoch: 'e', offset: 14, messages: [data(14)] });
+    expect(one.take()).toEqual(['subscribed e:9', '10', '14']);
+    expect(two.take()).toEqual(['subscribed e:14', '14']);
+    feed.subscribe(all, {});
+    expect(host.take()).toEqual(['unfollow c']);
+    feed.message(data(17), 'e'); // It was on its way.
+    feed.unsubscribed('', '');
+    expect(host.take()).toEqual(['follow c {"since":{"epoch":"e","offset":17},"presence":false}']);
+    feed.subscribed('e', 17, true, 18);
+    feed.message(data(18), 'e');
+    feed.message(data(19), 'e');
+    expect([one.take(), two.take()]).toEqual([['17', '18', '19'], ['17', '18', '19']]);
+    expect(all.take()).toEqual(['subscribed e:18', '19']);
+  });
+
+  it('loses no newest value where a tab that wants all comes before it', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    const [latest, all] = [new Tab(), new Tab()];
+    feed.subscribe(latest, { mode: 'latest' });
+    feed.subscribe(all, {});
+    host.take();
+    feed.subscribed('e', 0, true, 10);
+    expect(host.take()).toEqual(['unfollow c']);
+    feed.unsubscribed('', '');
+    expect(host.take()).toEqual(['follow c {"since":{"epoch":"e","offset":9},"presence":false}']);
+    feed.subscribed('e', 9, true, 10);
+    feed.message(data(10), 'e');
+    feed.message(data(11), 'e');
+    host.answer('e', 11, 11, 11);
     feed.message(data(12), 'e');
-    expect(first.take()).toEqual(['11', '12']);
-    expect(tab.take()).toEqual(['subscribed e:11', 'join ann', '12']);
+    expect(all.take()).toEqual(['subscribed e:10', '11', '12']);
+    expect(latest.take()).toEqual(['subscribed e:11', '11', '12']);
+  });
+
+  it('asks where the channel stands for a tab that begins at its head, while nobody knows that here', () => {
+    const { host, feed, first } = active();
+    const plain = new Tab();
+    host.isCurrent = false; // The connection is broken, or what it had missed is still to come.
+    feed.subscribe(plain, {});
+    expect(host.take()).toEqual(['history newest 1']);
+    feed.gap('e', 11, 14, 'evicted');
+    feed.message(data(15), 'e');
+    host.histories.shift()?.answer({ epoch: 'e', offset: 16, messages: [data(16)] });
+    feed.message(data(16), 'e');
+    feed.message(data(17), 'e');
+    expect(first.take()).toEqual(['gap e 11-14 evicted', '15', '16', '17']);
+    expect(plain.take()).toEqual(['subscribed e:16', '17']);
+  });
+
+  it('tells of a gap only what lies behind the beginning of a tab', () => {
+    const host = new Host();
+    const feed = new Feed('c', host);
+    const [since, plain] = [new Tab(), new Tab()];
+    feed.subscribe(since, { since: { epoch: 'e', offset: 3 } });
+    feed.subscribe(plain, {});
+    feed.subscribed('e', 3, true, 6);
+    feed.gap('e', 4, 5, 'evicted');
+    feed.message(data(6), 'e');
+    feed.gap('e', 7, 8, 'slow');
+    expect(since.take()).toEqual(['subscribed e:3', 'gap e 4-5 evicted', '6', 'gap e 7-8 slow']);
+    expect(plain.take()).toEqual(['subscribed e:6', 'gap e 7-8 slow']);
   });
 
   it('ends with what the server says', () => {

@@ -6,6 +6,8 @@
  *   asked   -> active    `subscribed` has come
  *   active  -> leaving   the last tab has left, or it must be asked otherwise
  *   leaving -> idle      `unsubscribed` has come: it is asked anew where tabs want it
+ *
+ * It is followed in mode `latest` while all tabs want no more than that, in mode `all` from then on when one wants all; with presence while one wants to know who comes and goes.
  */
 import { refusedForNow } from '../core/channels.js';
 import { toBase64 } from '../core/base64.js';
@@ -30,6 +32,10 @@ export interface HistoryAnswer {
 export interface FeedHost {
   follow(channel: string, options: SubscribeOptions): void;
   unfollow(channel: string): void;
+  /** The server is to tell who comes and goes, or not any more. */
+  watch(channel: string, presence: boolean): void;
+  /** The connection to the server stands, and what it had missed has come: what feeds know of their heads is true. */
+  readonly isCurrent: boolean;
   /** `answer` or `refused` is called once. */
   history(
     what: { readonly channel: string; readonly since: Since | undefined; readonly limit: number; readonly reverse: boolean },
@@ -44,7 +50,7 @@ export interface FeedHost {
 
 interface Follower {
   readonly listener: Listener;
-  readonly options: SubscribeOptions;
+  options: SubscribeOptions;
   /** `waiting`: not told that it is subscribed; `filling`: it is being brought to where the feed is. */
   state: 'waiting' | 'filling' | 'live';
   /** Where it stands: the next offset; 0: wherever the first message is. */
@@ -76,6 +82,8 @@ export class Feed {
   /** With `last`, until the first message. */
   private isPlaced = false;
   private presence = false;
+  /** It is followed in mode `latest`. */
+  private latest = false;
   private readonly followers = new Map<Listener, Follower>();
 
   constructor(
@@ -89,14 +97,28 @@ export class Feed {
     const follower: Follower = { listener, options, state: 'waiting', next: 0, epoch: '' };
     this.followers.set(listener, follower);
     if (this.state === 'idle') this.ask(options);
-    else if (this.state === 'active' && options.presence === true && !this.presence) this.leave();
-    else if (this.state === 'active') this.place(follower);
+    else if (this.state === 'active' && this.latest && options.mode !== 'latest') this.leave();
+    else if (this.state === 'active') this.place(follower, this.host.isCurrent);
+    this.matchPresence();
+  }
+
+  /** Be told who comes and goes, or not any more. False: it does not follow. */
+  watch(listener: Listener, presence: boolean): boolean {
+    const follower = this.followers.get(listener);
+    if (follower === undefined) return false;
+    follower.options = { ...follower.options, presence };
+    this.matchPresence();
+    const { epoch, next } = follower;
+    // One that has not been told yet will be.
+    if (follower.state !== 'waiting') listener.send({ type: 'subscribed', channel: this.channel, epoch, offset: Math.max(0, next - 1), recovered: true });
+    return true;
   }
 
   /** False: it does not follow. */
   unsubscribe(listener: Listener): boolean {
     const known = this.followers.delete(listener);
     if (known && this.followers.size === 0 && this.state === 'active') this.leave();
+    this.matchPresence();
     return known;
   }
 
@@ -126,14 +148,16 @@ export class Feed {
     if (this.state !== 'asked') return;
     this.state = 'active';
     const [first] = this.followers.values();
-    this.position = offset;
+    // In mode `latest` the head's own message is still to come.
+    this.position = this.latest ? Math.max(offset, head - 1) : offset;
     this.isPlaced = offset > 0 || first === undefined || (first.options.last ?? 0) === 0;
-    if (this.followers.size === 0) {
+    if (this.followers.size === 0 || (this.latest && !this.wantsLatest())) {
       this.leave();
       return;
     }
+    this.matchPresence();
     for (const follower of [...this.followers.values()]) {
-      if (follower !== first || follower.options !== this.askedWith) this.place(follower);
+      if (follower !== first || follower.options !== this.askedWith) this.place(follower, true);
       else this.begin(follower, this.isPlaced ? offset + 1 : 0, recovered);
     }
   }
@@ -164,7 +188,7 @@ export class Feed {
     this.isPlaced = true;
     for (const follower of this.followers.values()) {
       if (follower.state === 'filling' || (follower.state === 'waiting' && follower.options !== this.askedWith)) continue;
-      this.tellGap(follower, epoch, from, to, code);
+      if (isNew || follower.next <= to) this.tellGap(follower, epoch, Math.max(from, follower.next), to, code); // What lies below its beginning it has not lost.
       follower.next = isNew ? 1 : Math.max(follower.next, to + 1);
       follower.epoch = epoch;
     }
@@ -173,6 +197,12 @@ export class Feed {
   presenceChanged(type: 'join' | 'leave', member: object): void {
     for (const { listener, options } of this.followers.values())
       if (options.presence === true) listener.send({ type, channel: this.channel, ...member });
+  }
+
+  /** Joins and leaves were left out, or are not told. */
+  presenceLost(code: string, reason: string): void {
+    for (const { listener, options, state } of this.followers.values())
+      if (options.presence === true && state !== 'waiting') listener.send({ type: 'error', re: 'presence', channel: this.channel, code, reason });
   }
 
   /** code: the server decided; empty: it was asked to. */
@@ -187,7 +217,7 @@ export class Feed {
     }
     const [first] = this.followers.values();
     if (first === undefined) this.host.idle(this);
-    else if (this.isPlaced) this.ask({ since: { epoch: this.epoch, offset: this.position }, presence: this.wantsPresence() });
+    else if (this.isPlaced) this.ask({ since: { epoch: this.epoch, offset: this.position } });
     else this.ask(first.options);
   }
 
@@ -201,9 +231,22 @@ export class Feed {
     this.state = 'asked';
     this.askedWith = options;
     this.presence = this.wantsPresence();
-    // The channel is followed in mode `all`, whatever a tab wants of it: others may want all.
-    const start = since !== undefined ? { since } : mode === 'latest' ? { last: 1 } : last !== undefined && last > 0 ? { last } : {};
+    this.latest = this.wantsLatest();
+    // A tab that wants the newest value only is one of several here.
+    const start: SubscribeOptions = this.latest ? { mode: 'latest' } : since !== undefined ? { since } : mode === 'latest' ? { last: 1 } : last !== undefined && last > 0 ? { last } : {};
     this.host.follow(this.channel, { ...start, presence: this.presence });
+  }
+
+  /** Ask for what the tabs want to know of who comes and goes, where that has changed. */
+  private matchPresence(): void {
+    const presence = this.wantsPresence();
+    if (this.state !== 'active' || presence === this.presence) return;
+    this.presence = presence;
+    this.host.watch(this.channel, presence);
+  }
+
+  private wantsLatest(): boolean {
+    return [...this.followers.values()].every(({ options }) => options.mode === 'latest');
   }
 
   private leave(): void {
@@ -228,8 +271,8 @@ export class Feed {
     follower.state = 'live';
   }
 
-  /** A follower of a feed that is active already. */
-  private place(follower: Follower): void {
+  /** A follower of a feed that is active already. isCurrent: the head is the channel's. */
+  private place(follower: Follower, isCurrent: boolean): void {
     const { since, last = 0, mode } = follower.options;
     if (follower.state !== 'waiting') {
       if (follower.epoch !== this.epoch || follower.next <= this.position) this.fill(follower); // The feed was asked anew.
@@ -240,7 +283,7 @@ export class Feed {
       follower.next = since.offset + 1;
       if (since.epoch === this.epoch && since.offset >= this.position) this.begin(follower, follower.next, true);
       else this.fill(follower);
-    } else if (last === 0 && mode !== 'latest' && this.isPlaced) {
+    } else if (last === 0 && mode !== 'latest' && this.isPlaced && isCurrent) {
       this.begin(follower, Math.max(this.position, this.head) + 1, true);
     } else {
       this.fillNewest(follower, mode === 'latest' ? 1 : last);

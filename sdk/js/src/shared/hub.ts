@@ -8,6 +8,7 @@ import { fromBase64 } from '../core/base64.js';
 import type { EndingEvent, SessionEvent } from '../core/events.js';
 import { isLabel, isNumber, type Raw, type Since } from '../core/message.js';
 import type { RequestWhat } from '../core/requests.js';
+import { isConnected } from '../core/state.js';
 import { HoldfastError } from '../errors.js';
 import type { Locks } from '../outbox_indexeddb.js';
 import type { HoldfastOptions, Platform, SubscribeOptions } from '../types.js';
@@ -20,7 +21,7 @@ import { newName, type Broadcast, type OpenBroadcast, type Origin, type TabRecor
 const refusedMax = 32;
 /** After a refusal for now. */
 const askAgainMs = 500;
-
+const brokenText = 'the connection to the server was broken: who came and went meanwhile is not known';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -92,6 +93,8 @@ export class Hub implements FeedHost {
   private origins = new Map<number, Origin>();
   private readonly requests = new Map<number, (event: SessionEvent) => void>();
   private isOver = false;
+  /** What the present connection had to bring of the past has come. */
+  private isCaughtUp = false;
 
   constructor(
     private readonly options: HubOptions,
@@ -101,6 +104,8 @@ export class Hub implements FeedHost {
     this.client = new HubClient(url, { ...client, autoConnect: false, storage: { ...client.storage, outbox: store } }, platform);
     this.client.on('problem', ({ error }) => options.problem(error));
     this.client.on('state', ({ to }) => this.upstreamChanged(to));
+    this.client.on('connected', () => this.connected());
+    this.client.on('caughtUp', () => (this.isCaughtUp = true));
     this.client.on('ended', (ending) => this.ended(ending.closeCode));
   }
 
@@ -248,7 +253,7 @@ export class Hub implements FeedHost {
         connection.send({ type: 'heartbeat', interval: m['interval'] });
         return;
       case 'subscribe':
-        this.feedOf(channel).subscribe(connection, subscribeOptions(m));
+        this.subscribe(connection, channel, m);
         return;
       case 'unsubscribe':
         this.feeds.get(channel)?.unsubscribe(connection);
@@ -339,6 +344,13 @@ export class Hub implements FeedHost {
 
   /* --- subscriptions --- */
 
+  private subscribe(connection: TabConnection, channel: string, m: Members): void {
+    // "Again on a subscribed channel: `since` or `last` move the cursor, `mode` and `presence` are replaced": our clients ask for nothing but the last.
+    const isAgain = m['since'] === undefined && m['last'] === undefined && m['mode'] === undefined && m['presence'] !== undefined;
+    if (isAgain && this.feeds.get(channel)?.watch(connection, m['presence'] === true) === true) return;
+    this.feedOf(channel).subscribe(connection, subscribeOptions(m));
+  }
+
   private feedOf(channel: string): Feed {
     const feed = this.feeds.get(channel) ?? new Feed(channel, this);
     this.feeds.set(channel, feed);
@@ -355,6 +367,14 @@ export class Hub implements FeedHost {
 
   unfollow(channel: string): void {
     this.client.unfollowRaw(channel);
+  }
+
+  watch(channel: string, presence: boolean): void {
+    this.client.watchRaw(channel, presence);
+  }
+
+  get isCurrent(): boolean {
+    return this.isCaughtUp && isConnected(this.client.state);
   }
 
   later(call: () => void): void {
@@ -458,6 +478,9 @@ export class Hub implements FeedHost {
       case 'presence':
         this.feeds.get(event.channel)?.presenceChanged(event.kind, event.member);
         return true;
+      case 'presenceLost':
+        this.feeds.get(event.channel)?.presenceLost(event.code, event.reason);
+        return true;
       case 'pong':
       case 'history':
       case 'members':
@@ -489,6 +512,12 @@ export class Hub implements FeedHost {
     const tab = this.tabs.get(origin?.tab ?? '');
     if (origin !== undefined && tab !== undefined && isOf(origin, tab) && origin.seq > tab.settled) tell(tab, origin.seq);
     return origin !== undefined;
+  }
+
+  /** The tabs notice nothing of it, but that they must ask who is there. */
+  private connected(): void {
+    this.isCaughtUp = false;
+    for (const feed of this.feeds.values()) feed.presenceLost('overloaded', brokenText);
   }
 
   private upstreamChanged(state: State): void {

@@ -58,6 +58,10 @@ export class HubClient extends HoldfastClient {
     this.soon((session, now) => session.channels.unsubscribe(channel, now));
   }
 
+  watchRaw(channel: string, presence: boolean): void {
+    this.soon((session, now) => session.channels.watch(channel, presence, now));
+  }
+
   askRaw(what: RequestWhat): number {
     return this.soon((session, now) => session.ask(what, now));
   }
