@@ -7,7 +7,7 @@
  * first one begins it, the last one ends it. It is ended a microtask after the last effect's end, because an effect that ends may begin again at once: StrictMode does that to
  * every effect, and so does a change of what it depends on. Nothing is asked of the server while React renders, as that may happen more than once, or in vain.
  */
-import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactElement, type ReactNode } from 'react';
+import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useSyncExternalStore, type ReactElement, type ReactNode } from 'react';
 import type { Cause, State } from './codes.js';
 import { HoldfastError } from './errors.js';
 import type { AnyChannels, ChannelMap, Client, Delivery, Gap, Member, Message, Off, Position, Published, PublishOptions, StateChange, SubscribeOptions, Subscription } from './types.js';
@@ -98,6 +98,79 @@ class ConnectionStore {
   }
 }
 
+/* --- presence --- */
+
+/** What `usePresence()` is asked for. */
+export interface PresenceOptions {
+  /**
+   * Default true: the channel is followed, which makes this client one of its members, and who comes and goes is seen at once. False: it is asked once, and by `refresh()`; the channel need not be
+   * followed for that.
+   */
+  follow?: boolean;
+}
+
+/** Who subscribes to a channel, for a component. */
+export interface ChannelPresence {
+  /** `loading`: asked, and not answered yet; also where React renders on a server. `failed`: `error` says why. */
+  readonly state: 'loading' | 'known' | 'failed';
+  /** One entry for each session, those that came last at the end; empty before the first answer, and after a failure: then nobody knows. */
+  readonly members: readonly Member[];
+  /** Why they are not known: `unavailable` from a server that has no presence, `forbidden`, `timeout`, `closed` …; null: they are, or will be. */
+  readonly error: HoldfastError | null;
+  /** Ask again. The members stay as they are until the answer is there. */
+  readonly refresh: () => void;
+}
+
+type PresenceAnswer = Omit<ChannelPresence, 'refresh'>;
+
+const presenceLoading: PresenceAnswer = { state: 'loading', members: [], error: null };
+
+function failedAnswer(error: Error): PresenceAnswer {
+  return { state: 'failed', members: [], error: asHoldfastError(error) };
+}
+
+/** Who is there, as a subscription tells it: the whole list, and what changes in it. A change to an unknown list is none. */
+class Roster {
+  answer: PresenceAnswer = presenceLoading;
+  private readonly members = new Map<string, Member>();
+  private isPlanned = false;
+
+  constructor(private readonly changed: () => void) {}
+
+  /** The answer ends it. */
+  follow(subscription: Subscription): Off {
+    const offs = [
+      subscription.on('join', ({ channel: _, ...member }) => this.change(() => this.members.set(member.session, member))),
+      subscription.on('leave', ({ session }) => this.change(() => this.members.delete(session))),
+      subscription.on('members', ({ members, error }) => {
+        this.members.clear();
+        for (const member of members) this.members.set(member.session, member);
+        this.become(error === null ? { state: 'known', members, error } : failedAnswer(error));
+      }),
+    ];
+    return () => {
+      for (const off of offs) off();
+    };
+  }
+
+  become(answer: PresenceAnswer): void {
+    this.answer = answer;
+    this.changed();
+  }
+
+  /** A crowd that comes in one message is one change. */
+  private change(change: () => void): void {
+    if (this.answer.state !== 'known') return;
+    change();
+    if (this.isPlanned) return;
+    this.isPlanned = true;
+    queueMicrotask(() => {
+      this.isPlanned = false;
+      if (this.answer.state === 'known') this.become({ state: 'known', members: [...this.members.values()], error: null });
+    });
+  }
+}
+
 /* --- channels --- */
 
 /** What `useChannel()` is asked for. */
@@ -146,13 +219,21 @@ interface Follower {
   delivered(item: Delivery): void;
 }
 
-/** The subscription that the components of one client share for a channel. Invariant: without followers it is closed within a microtask. */
+/** The subscription that the components of one client share for a channel. Invariant: without followers and watchers it is closed within a microtask. */
 class Feed {
   snapshot: FeedSnapshot = nothingYet;
   readonly followers = new Set<Follower>();
+  /** Components that want to know who is there, and nothing else: they are told that it has changed. */
+  readonly watchers = new Set<() => void>();
+  readonly roster = new Roster(() => {
+    for (const changed of [...this.watchers]) changed();
+  });
+  private unwatch: Off | null = null;
   private subscription: Subscription | null = null;
   /** The application, or the backend, subscribed: it is not ours to end. */
   private isBorrowed = false;
+  /** No component has wanted its messages yet. */
+  isPresenceOnly = false;
   private readonly offs: Off[] = [];
 
   constructor(
@@ -171,21 +252,53 @@ class Feed {
         subscription.on('subscribed', () => this.become({ state: subscription.state })),
         subscription.on('message', (message) => this.deliver(message)),
         subscription.on('gap', (gap) => this.deliver(gap)),
-        subscription.on('unsubscribed', ({ error }) => this.become({ state: 'ended', error: error ?? null })),
+        subscription.on('unsubscribed', ({ error }) => {
+          this.become({ state: 'ended', error: error ?? null });
+          this.roster.become(failedAnswer(error ?? new HoldfastError('closed', `"${channel}" is not followed any more, and who is there is not told`)));
+        }),
       );
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       this.snapshot = { ...nothingYet, state: 'ended', error: asHoldfastError(error) };
+      this.roster.answer = failedAnswer(error);
     }
+  }
+
+  get isUsed(): boolean {
+    return this.followers.size + this.watchers.size > 0;
   }
 
   get position(): Position | null {
     return this.subscription?.position ?? null;
   }
 
+  /** The answer ends it. */
+  watch(changed: () => void): Off {
+    this.watchers.add(changed);
+    if (this.subscription !== null) this.unwatch ??= this.roster.follow(this.subscription);
+    return () => {
+      if (!this.watchers.delete(changed) || this.watchers.size > 0) return;
+      queueMicrotask(() => {
+        if (this.watchers.size === 0) this.endWatch();
+      });
+    };
+  }
+
+  /** Ask who is there, once more: each new listener is told. */
+  refresh(): void {
+    this.subscription?.on('members', () => undefined)();
+  }
+
   close(): void {
+    this.endWatch();
     for (const off of this.offs.splice(0)) off();
     if (!this.isBorrowed) void this.subscription?.unsubscribe();
+  }
+
+  private endWatch(): void {
+    this.unwatch?.();
+    this.unwatch = null;
+    this.roster.answer = presenceLoading;
   }
 
   private deliver(item: Delivery): void {
@@ -211,6 +324,8 @@ function asHoldfastError(error: Error): HoldfastError {
 class ClientShare {
   readonly connection: ConnectionStore;
   private readonly feeds = new Map<string, Feed>();
+  /** What ends each watch, at the feed that has it now. */
+  private readonly watches = new Map<() => void, Off>();
 
   constructor(private readonly client: Client) {
     this.connection = new ConnectionStore(client);
@@ -228,24 +343,77 @@ class ClientShare {
     if (feed !== undefined && feed.mode !== mode) {
       if (feed.followers.size > 0) return null;
       // The mode has changed: what comes next is what the last one has not delivered.
-      const { position } = feed;
-      this.drop(channel, feed);
-      feed = undefined;
-      if (position !== null && mode === 'all') begin = { mode, since: position };
+      const { position, isPresenceOnly } = feed;
+      if (position !== null && mode === 'all' && !isPresenceOnly) begin = { mode, since: position };
+      feed = this.replace(channel, feed, mode, begin);
+    } else if (feed?.isPresenceOnly === true && (begin.last !== undefined || begin.since !== undefined)) {
+      feed = this.replace(channel, feed, mode, begin); // Nobody has looked at its messages: it begins where this one wants it.
     }
-    if (feed === undefined) {
-      feed = new Feed(this.client, channel, mode, begin);
-      this.feeds.set(channel, feed);
-    }
+    feed ??= this.begin(channel, mode, begin);
+    feed.isPresenceOnly = false;
     feed.followers.add(follower);
     return feed;
   }
 
   leave(channel: string, feed: Feed, follower: Follower): void {
     feed.followers.delete(follower);
-    if (feed.followers.size > 0) return;
+    this.dropUnused(channel, feed);
+  }
+
+  /** Who is there, as far as a component that is not mounted yet can be shown. */
+  peekPresence(channel: string): PresenceAnswer {
+    return this.feeds.get(channel)?.roster.answer ?? presenceLoading;
+  }
+
+  /** Be told when that has changed. The answer ends it. */
+  watch(channel: string, changed: () => void): Off {
+    const own = (): void => changed();
+    let isOver = false;
+    // Behind the effects of all that is mounted with it, of which one may say where the channel is to begin; and behind the end that StrictMode gives each effect at once.
     queueMicrotask(() => {
-      if (feed.followers.size === 0) this.drop(channel, feed);
+      if (isOver) return;
+      let feed = this.feeds.get(channel);
+      if (feed === undefined) {
+        feed = this.begin(channel, 'all', {});
+        feed.isPresenceOnly = true;
+      }
+      this.watches.set(own, feed.watch(own));
+      changed(); // It may be known already, or have failed.
+    });
+    return () => {
+      isOver = true;
+      const feed = this.feeds.get(channel);
+      this.watches.get(own)?.();
+      this.watches.delete(own);
+      if (feed !== undefined) this.dropUnused(channel, feed);
+    };
+  }
+
+  refresh(channel: string): void {
+    this.feeds.get(channel)?.refresh();
+  }
+
+  private begin(channel: string, mode: 'all' | 'latest', begin: SubscribeOptions): Feed {
+    const feed = new Feed(this.client, channel, mode, begin);
+    this.feeds.set(channel, feed);
+    return feed;
+  }
+
+  /** Another subscription in its place. Those who watch who is there go with it. */
+  private replace(channel: string, feed: Feed, mode: 'all' | 'latest', begin: SubscribeOptions): Feed {
+    const watchers = [...feed.watchers];
+    const { answer } = feed.roster;
+    this.drop(channel, feed);
+    const next = this.begin(channel, mode, begin);
+    next.roster.answer = answer; // Until it knows better.
+    for (const own of watchers) this.watches.set(own, next.watch(own));
+    return next;
+  }
+
+  private dropUnused(channel: string, feed: Feed): void {
+    if (feed.isUsed) return;
+    queueMicrotask(() => {
+      if (!feed.isUsed) this.drop(channel, feed);
     });
   }
 
@@ -314,24 +482,6 @@ function checkLimit(limit: number): number {
   return limit;
 }
 
-/* --- presence --- */
-
-/** Who subscribes to a channel, for a component. */
-export interface ChannelPresence {
-  /** `loading`: asked, and not answered yet; also where React renders on a server. `failed`: `error` says why. */
-  readonly state: 'loading' | 'known' | 'failed';
-  /** As the last answer told it; empty before the first, and after a failure: then nobody knows. */
-  readonly members: readonly Member[];
-  /** Why there is no answer: `unavailable` from a server that has no presence, `timeout`, `closed` …; null: there is one, or none yet. */
-  readonly error: HoldfastError | null;
-  /** Ask again. The members stay as they are until the answer is there. */
-  readonly refresh: () => void;
-}
-
-type PresenceAnswer = Omit<ChannelPresence, 'refresh'>;
-
-const presenceLoading: PresenceAnswer = { state: 'loading', members: [], error: null };
-
 /* --- the hooks --- */
 
 /** Where the connection of the nearest `HoldfastProvider`'s client stands, and why. The component renders anew when that changes. */
@@ -368,35 +518,65 @@ export function useChannel<P = unknown>(channel: string, options: ChannelOptions
 }
 
 /**
- * Who subscribes to a channel, asked when the component is mounted and by `refresh()`. It does not follow who comes and goes. A server without presence answers `unavailable`: that is `error`
- * then, and the members are not known.
+ * Who subscribes to a channel, for as long as the component is mounted: the list follows who comes and goes, and is asked for anew after each break. It shares the subscription of `useChannel()`, and begins
+ * one where there is none. A server without presence answers `unavailable`, one that tells this user nothing `forbidden`: that is `error` then, and the members are not known.
+ *
+ *     const { members } = usePresence('room:lobby');
  */
-export function usePresence(channel: string): ChannelPresence {
+export function usePresence(channel: string, { follow = true }: PresenceOptions = {}): ChannelPresence {
   const client = useHoldfast();
-  /** What is shown is the answer to this question; another client or channel is another one. */
-  const question = useMemo(() => ({ client, channel, asked: 0 }), [client, channel]);
-  const [answered, setAnswered] = useState<{ question: object; answer: PresenceAnswer } | null>(null);
-  const refresh = useCallback(() => {
-    const asked = ++question.asked;
-    const settle = (answer: PresenceAnswer): void => {
-      if (question.asked === asked) setAnswered({ question, answer });
+  const view = useMemo(() => (follow ? followedPresence(shareOf(client), channel) : askedPresence(client, channel)), [client, channel, follow]);
+  const answer = useSyncExternalStore(view.subscribe, view.snapshot, () => presenceLoading);
+  return useMemo(() => ({ ...answer, refresh: view.refresh }), [answer, view]);
+}
+
+/** Of a channel's presence, as useSyncExternalStore() wants it. */
+interface PresenceView {
+  subscribe(changed: () => void): Off;
+  snapshot(): PresenceAnswer;
+  refresh(): void;
+}
+
+function followedPresence(share: ClientShare, channel: string): PresenceView {
+  return {
+    subscribe: (changed) => share.watch(channel, changed),
+    snapshot: () => share.peekPresence(channel),
+    refresh: () => share.refresh(channel),
+  };
+}
+
+/** Asked once, and when it is told to. */
+function askedPresence(client: Client, channel: string): PresenceView {
+  let answer = presenceLoading;
+  /** What is shown is the answer to the newest question. */
+  let asked = 0;
+  let tell = (): void => undefined;
+  const refresh = (): void => {
+    const question = ++asked;
+    const settle = (next: PresenceAnswer): void => {
+      if (question !== asked) return;
+      answer = next;
+      tell();
     };
-    question.client.presence(question.channel).then(
+    client.presence(channel).then(
       (members) => settle({ state: 'known', members, error: null }),
-      (error: Error) => settle({ state: 'failed', members: [], error: asHoldfastError(error) }),
+      (error: Error) => settle(failedAnswer(error)),
     );
-  }, [question]);
-  useEffect(() => {
-    let isMounted = true;
-    // Behind the end that StrictMode gives each effect at once, so that it is asked once.
-    queueMicrotask(() => {
-      if (isMounted) refresh();
-    });
-    return () => {
-      isMounted = false;
-      question.asked++; // An answer that comes now is nobody's.
-    };
-  }, [question, refresh]);
-  const answer = answered?.question === question ? answered.answer : presenceLoading;
-  return useMemo(() => ({ ...answer, refresh }), [answer, refresh]);
+  };
+  return {
+    snapshot: () => answer,
+    refresh,
+    subscribe: (changed) => {
+      tell = changed;
+      const began = asked;
+      // Behind the end that StrictMode gives each effect at once, so that it is asked once.
+      queueMicrotask(() => {
+        if (tell === changed && asked === began) refresh();
+      });
+      return () => {
+        if (tell === changed) tell = () => undefined;
+        asked++; // An answer that comes now is nobody's.
+      };
+    },
+  };
 }

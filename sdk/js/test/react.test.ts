@@ -252,21 +252,116 @@ describe('usePresence', () => {
   let seen: ChannelPresence | undefined;
   const Who = ({ name }: { name: string }): null => ((seen = usePresence(name)), null);
 
-  it('asks once, and again when it is told to or the channel is another', async () => {
-    const { render, run, asked } = setup();
+  /** As far as the server of these tests knows of presence: whom the list has, and who was told to come or go. */
+  function members(server: FakeServer, names: string[]): (type: 'join' | 'leave', name: string) => void {
+    const of = (name: string) => ({ session: `s-${name}`, user: name });
+    server.intercept = (connection, { type, id, channel }) => {
+      if (type === 'presence') connection.send({ type, id, channel, members: names.map(of) });
+      return type === 'presence';
+    };
+    return (type, name) => {
+      if (type === 'join') names.push(name);
+      else names.splice(names.indexOf(name), 1);
+      server.connection.send({ type, channel: 'room', ...of(name) });
+    };
+  }
+  const users = (): string => seen!.members.map(({ user }) => user).join();
+
+  it('follows who comes and goes, asks again when it is told to, and ends with the component', async () => {
+    const { server, client, render, run, asked } = setup();
+    const tell = members(server, ['me']);
+    await run(); // With a connection, so that what is taken back would have been sent.
     render(createElement(Who, { name: 'room' }));
     expect(seen).toMatchObject({ state: 'loading', members: [], error: null });
     await run();
     expect(seen).toMatchObject({ state: 'known', members: [{ user: 'me' }], error: null });
-    expect(asked('presence')).toEqual(['presence room']);
+    tell('join', 'ann');
+    tell('join', 'bob');
+    await run();
+    tell('leave', 'ann');
+    await run();
+    expect(users()).toBe('me,bob');
     act(() => seen!.refresh());
     expect(seen!.state).toBe('known');
     await run();
+    expect(asked('presence', 'unsubscribe')).toEqual(['presence room', 'presence room']);
     render(createElement(Who, { name: 'other' }));
     expect(seen).toMatchObject({ state: 'loading', members: [] });
     await run();
     expect(seen!.state).toBe('known');
-    expect(asked('presence')).toEqual(['presence room', 'presence room', 'presence other']);
+    expect(asked('presence', 'unsubscribe').slice(2).sort()).toEqual(['presence other', 'unsubscribe room']);
+    render(null);
+    await run();
+    expect(client.subscription('other')).toBeUndefined();
+  });
+
+  it('asks again after a break, in the same session and in another, and where the server has left something out', async () => {
+    const { world, server, client, render, run, asked } = setup();
+    const names = ['me'];
+    members(server, names);
+    render(createElement(Who, { name: 'room' }));
+    await run();
+    for (const [i, harm] of [() => undefined, () => server.forgetSessions(false)].entries()) {
+      server.connection.close(1011);
+      harm();
+      names.push(`missed ${i}`);
+      await act(() => world.until(() => client.state !== 'live'));
+      await act(() => world.until(() => client.state === 'live'));
+      await run();
+      expect(users()).toBe(names.join());
+      expect(asked('presence')).toHaveLength(i + 2);
+    }
+    names.push('left out');
+    server.connection.send({ type: 'error', re: 'presence', channel: 'room', code: 'overloaded', reason: 'joins and leaves were left out' });
+    await run(100);
+    expect(asked('presence')).toHaveLength(3); // One of many: not at once.
+    await run(1500);
+    expect(asked('presence')).toHaveLength(4);
+    expect(users()).toBe(names.join());
+  });
+
+  it('shares the subscription of a component that follows the channel, and leaves it where it began', async () => {
+    const { server, element, render, run, asked } = setup();
+    members(server, ['me']);
+    for (const text of ['a', 'b', 'c']) server.publish('room', text);
+    await run();
+    // Its effect comes first.
+    render([createElement(Who, { name: 'room', key: 'who' }), room('room', { last: 2 })]);
+    await run();
+    expect(element.textContent).toBe('room: b c');
+    expect(users()).toBe('me');
+    expect(asked('subscribe', 'unsubscribe')).toEqual(['subscribe room', 'subscribe room']); // With the second it asks for presence.
+    render(room('room'));
+    server.publish('room', 'd');
+    await run();
+    expect(element.textContent).toBe('room: b c d');
+    // One that comes later begins where it wants, though the channel is followed for presence.
+    render(createElement(Who, { name: 'room', key: 'who' }));
+    await run();
+    render([createElement(Who, { name: 'room', key: 'who' }), room('room', { last: 3 })]);
+    await run();
+    expect(users()).toBe('me');
+    server.publish('room', 'e');
+    await run();
+    expect(element.textContent).toContain('d e');
+  });
+
+  it('asks once without following where that is wanted, and again when it is told to or the channel is another', async () => {
+    const { render, run, asked } = setup();
+    const Asked = ({ name }: { name: string }): null => ((seen = usePresence(name, { follow: false })), null);
+    render(createElement(Asked, { name: 'room' }));
+    expect(seen).toMatchObject({ state: 'loading', members: [], error: null });
+    await run();
+    expect(seen).toMatchObject({ state: 'known', members: [{ user: 'me' }], error: null });
+    expect(asked('presence', 'subscribe')).toEqual(['presence room']);
+    act(() => seen!.refresh());
+    expect(seen!.state).toBe('known');
+    await run();
+    render(createElement(Asked, { name: 'other' }));
+    expect(seen).toMatchObject({ state: 'loading', members: [] });
+    await run();
+    expect(seen!.state).toBe('known');
+    expect(asked('presence', 'subscribe')).toEqual(['presence room', 'presence room', 'presence other']);
   });
 
   it('says that the server has none', async () => {
