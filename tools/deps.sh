@@ -2,7 +2,7 @@
 # deps.sh - install the Debian packages that Holdfast needs and this machine lacks.
 #   tools/deps.sh [run|build|test|bench|package|docs]...    installs what is missing of these sets (default: build test)
 #   tools/deps.sh --check SET...         installs nothing; names what is missing and exits with status 1
-# The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there, Playwright (tests/browser)
+# The set "test" also brings the clients from npm that the tests use (tests/foreign), by the lock file there, Playwright and Puppeteer (tests/browser)
 # and what the TypeScript library (sdk/js) and the admin page (src/admin) are built and tested with.
 # It needs neither network nor root where nothing is missing. Elsewhere than on Debian and its kin it leaves the
 # packages to you, and Meson names what it does not find.
@@ -11,7 +11,7 @@ set -eu
 # What an installed holdfast needs; what compiling it needs; what `make test` needs beyond that; what `make site` does; what `make deb` does; what `make bench` does: the peers.
 run="ca-certificates libssl3 libc-ares2 libjansson4 libmicrohttpd12 libyaml-0-2 zlib1g libsqlite3-0 libcurl4 libseccomp2"
 build="gcc libc6-dev meson ninja-build pkg-config libssl-dev libc-ares-dev libjansson-dev libmicrohttpd-dev libyaml-dev zlib1g-dev libsqlite3-dev libcurl4-openssl-dev libseccomp-dev"
-test="binutils dpkg-dev clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-cryptography python3-jwt python3-websockets curl procps chromium openssl zsh g++ groff-base libuv1-dev iproute2 nftables valgrind python3-hypothesis python3-jsonschema python3-yaml mkdocs mkdocs-material"
+test="binutils dpkg-dev clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-cryptography python3-jwt python3-websockets curl procps chromium firefox-esr openssl zsh g++ groff-base libuv1-dev iproute2 nftables valgrind python3-hypothesis python3-jsonschema python3-yaml mkdocs mkdocs-material"
 docs="mkdocs mkdocs-material"
 package="dpkg-dev binutils"
 bench="python3 python3-websockets util-linux openssl nginx-light libnginx-mod-nchan nats-server"

@@ -1,5 +1,6 @@
 /** browser.test.mjs - the client library in Chromium, against the real server. */
 import { PageActor, PageServer, Window, launch } from './browser.mjs';
+import * as leaving from './leaving.mjs';
 import * as scenes from './scenarios.mjs';
 import { Proxy, Server } from './server.mjs';
 import { check, checkEqual, run, test, until } from './tap.mjs';
@@ -23,6 +24,9 @@ const stage = {
     if (offline) proxy.reset();
   },
   freshServer: () => new Server({ workers: 1, options: ['--set', 'drain.timeout=500ms'] }).start(),
+  /** Where pages follow each other. */
+  newContext: async (t) => t.own(await browser.newContext()),
+  open: (context, who, url, options) => PageActor.open(context, pages, who, url, options),
 };
 
 /** Two tabs of one browser. */
@@ -127,109 +131,21 @@ test('back from the back-forward cache', async (t) => {
   checkEqual(report.connected.map(({ resumed }) => resumed), [false, true], 'connections, and whether they resumed');
 });
 
-/* --- pages that are left in the middle of publishing, and their outbox in IndexedDB --- */
+/* --- pages that are left in the middle of publishing --- */
 
-/** How many publishes lie in an outbox, by what the database itself says. */
-const keptIn = (page, name) =>
-  page.evaluate(
-    (database) =>
-      new Promise((resolve, reject) => {
-        const opened = indexedDB.open(`holdfast-outbox:${database}`);
-        opened.onerror = () => reject(opened.error);
-        opened.onsuccess = () => {
-          const counted = opened.result.transaction('publishes').objectStore('publishes').count();
-          counted.onsuccess = () => {
-            opened.result.close();
-            resolve(counted.result);
-          };
-        };
-      }),
-    name,
-  );
+test('published offline, reloaded, sent by the next page', (t) => leaving.publishedOffline(t, stage));
+test('reloaded and crashed in the middle of publishing', (t) => leaving.inMidPublish(t, stage, [leaving.reload, crash, leaving.reload, crash]));
 
-/** The numbers of each author, who must follow each other: one page's publishes all lie before the next one's. */
-function authorsOf(report) {
-  const authors = [];
-  for (const { who, n } of report.lines) {
-    if (authors.at(-1)?.who !== who) authors.push({ who, numbers: [] });
-    authors.at(-1).numbers.push(n);
-  }
-  return authors;
+/** The page dies, and another comes in its place. */
+async function crash(actor, next) {
+  const { page } = actor;
+  const crashed = page.waitForEvent('crash');
+  const session = await page.context().newCDPSession(page);
+  session.send('Page.crash').catch(() => undefined); // Its answer would come from the page.
+  await crashed;
+  await page.close();
+  return next();
 }
-
-const upTo = (count) => Array.from({ length: count }, (_, i) => i + 1);
-
-async function observer(t, channel) {
-  const bob = await stage.actor(t, 'bob', server.url);
-  await bob.call('follow', channel);
-  return bob;
-}
-
-test('published offline, reloaded, sent by the next page', async (t) => {
-  const bob = await observer(t, 'reloaded');
-  const context = t.own(await browser.newContext());
-  const ann = await PageActor.open(context, pages, 'page 1', proxy.url, { outbox: 'reloaded' });
-  await ann.call('burst', 'reloaded', 5);
-  await until('five are answered', async () => (await ann.call('progress')).settled === 5);
-  t.own({ close: () => proxy.refuse(false) });
-  proxy.refuse(true);
-  proxy.reset();
-  await until('the page has lost its connection', async () => (await ann.call('progress')).state !== 'live');
-  await ann.call('burst', 'reloaded', 30);
-  await until('thirty lie in the database', async () => (await keptIn(ann.page, 'reloaded')) === 30);
-  await ann.page.reload();
-  ann.who = 'page 2';
-  await ann.begin(proxy.url, { outbox: 'reloaded' });
-  await ann.call('burst', 'reloaded', 3);
-  proxy.refuse(false);
-  await until('the next page has sent them all', async () => (await lines(bob)) >= 38);
-  await until('the outbox is empty', async () => (await keptIn(ann.page, 'reloaded')) === 0);
-  const report = await bob.call('report');
-  checkEqual(authorsOf(report), [{ who: 'page 1', numbers: upTo(35) }, { who: 'page 2', numbers: upTo(3) }], 'lines by their pages');
-  checkEqual(report.gaps, [], 'gaps');
-});
-
-test('reloaded and crashed in the middle of publishing', async (t) => {
-  const bob = await observer(t, 'crashed');
-  const context = t.own(await browser.newContext());
-  let page = 1;
-  let ann = await PageActor.open(context, pages, 'page 1', server.url, { outbox: 'crashed' });
-  const answered = [];
-  const leave = {
-    reload: async () => {
-      await ann.page.reload();
-      ann.who = `page ${++page}`;
-      await ann.begin(server.url, { outbox: 'crashed' });
-    },
-    crash: async () => {
-      const crashed = ann.page.waitForEvent('crash');
-      const session = await context.newCDPSession(ann.page);
-      session.send('Page.crash').catch(() => undefined); // Its answer would come from the page.
-      await crashed;
-      await ann.page.close();
-      ann = await PageActor.open(context, pages, `page ${++page}`, server.url, { outbox: 'crashed' });
-    },
-  };
-  for (const how of ['reload', 'crash', 'reload', 'crash']) {
-    const before = await lines(bob);
-    await ann.call('stream', 'crashed', 100_000, 1);
-    await until('sixty of this page have come', async () => (await lines(bob)) >= before + 60);
-    answered.push((await ann.call('progress')).settled);
-    await leave[how]();
-  }
-  await ann.call('burst', 'crashed', 10);
-  await until('the last page has its answers', async () => (await ann.call('progress')).settled === 10);
-  const offset = Object.values((await ann.call('report')).published).at(-1);
-  await until('bob has them too', async () => (await bob.call('report')).lines.at(-1).offset >= offset);
-  const report = await bob.call('report');
-  const authors = authorsOf(report);
-  checkEqual(authors.map(({ who }) => who), [1, 2, 3, 4, 5].map((n) => `page ${n}`), 'pages in their order');
-  for (const [index, { who, numbers }] of authors.entries()) {
-    checkEqual(numbers, upTo(numbers.length), `numbers of ${who}: none doubled, none left out`);
-    check(numbers.length >= (answered[index] ?? 10), `${who}: ${answered[index]} were answered, ${numbers.length} have come`);
-  }
-  checkEqual(report.gaps, [], 'gaps');
-});
 
 await run(async () => {
   await browser.close();
