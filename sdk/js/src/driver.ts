@@ -50,6 +50,8 @@ export class Driver {
   }));
   private depth = 0;
   private pumpPlanned = false;
+  /** Within a message: the application has called the session. @only shortcuts */
+  private asked = false;
   private cancelTimer: (() => void) | null = null;
   /** For when the timer is set. */
   private timerAt = Infinity;
@@ -95,6 +97,7 @@ export class Driver {
     } finally {
       this.depth--;
       if (this.depth === 0) this.pump();
+      else if (has.shortcuts) this.asked = true;
     }
   }
 
@@ -105,14 +108,35 @@ export class Driver {
       return call(this.options.platform.now());
     } finally {
       this.depth--;
-      if (this.depth === 0 && !this.pumpPlanned) {
-        this.pumpPlanned = true;
-        queueMicrotask(() => {
-          this.pumpPlanned = false;
-          if (this.depth === 0) this.pump();
-        });
-      }
+      if (has.shortcuts) this.asked = true;
+      this.planPump();
     }
+  }
+
+  /** Most messages leave nothing to be done but the application's own: then there is no look at all that could. */
+  private message(slot: number, data: string | Uint8Array): void {
+    if (!has.shortcuts) {
+      this.soon((now) => this.session.message(slot, data, now));
+      return;
+    }
+    this.depth++;
+    this.asked = false;
+    let quiet = false;
+    try {
+      quiet = this.session.message(slot, data, this.options.platform.now());
+    } finally {
+      this.depth--;
+      if (!quiet || this.asked) this.planPump();
+    }
+  }
+
+  private planPump(): void {
+    if (this.depth > 0 || this.pumpPlanned) return;
+    this.pumpPlanned = true;
+    queueMicrotask(() => {
+      this.pumpPlanned = false;
+      if (this.depth === 0) this.pump();
+    });
   }
 
   /** Connections may be made. */
@@ -182,8 +206,7 @@ export class Driver {
           this.run((at) => this.session.opened(slot, protocol, at));
         },
         message: (data) => {
-          if (mine())
-            this.soon((at) => this.session.message(slot, typeof data === 'string' ? data : new Uint8Array(data), at));
+          if (mine()) this.message(slot, typeof data === 'string' ? data : new Uint8Array(data));
         },
         refused: (status, retryAfter) => {
           if (!has.seesStatus || !mine()) return;

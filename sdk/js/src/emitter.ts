@@ -1,26 +1,23 @@
 /** emitter.ts - handlers of events. What one throws is reported as the platform reports uncaught errors, and stops nothing. */
-import * as has from './features.js';
-
 export class Emitter<Events> {
-  private readonly handlers = new Map<keyof Events, Set<(event: never) => void>>();
+  /** Lists are never changed, only replaced: whoever walks one walks what was there when it began. */
+  private readonly handlers = new Map<keyof Events, readonly ((event: never) => void)[]>();
 
   on<E extends keyof Events>(event: E, handler: (event: Events[E]) => void): () => void {
-    const set = this.handlers.get(event) ?? new Set();
     // Each registration counts, also of a function that is registered already.
     const own = (value: Events[E]): void => handler(value);
-    this.handlers.set(event, set.add(own));
-    return () => void set.delete(own);
+    const list = (): readonly ((event: never) => void)[] => this.handlers.get(event) ?? [];
+    this.handlers.set(event, [...list(), own]);
+    return () => void this.handlers.set(event, list().filter((each) => each !== own));
   }
 
   /** Whether anybody listens. */
   has(event: keyof Events): boolean {
-    return (this.handlers.get(event)?.size ?? 0) > 0;
+    return (this.handlers.get(event)?.length ?? 0) > 0;
   }
 
   emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    const set = this.handlers.get(event);
-    if (set === undefined || (has.shortcuts && set.size === 0)) return; // The most, and for each message.
-    for (const handler of [...set]) call(handler as (event: Events[E]) => void, value);
+    for (const handler of this.handlers.get(event) ?? []) call(handler as (event: Events[E]) => void, value);
   }
 }
 

@@ -137,7 +137,7 @@ export class ChannelSubscription<P = unknown> implements Subscription<P> {
 
   message(message: Message<P>): void {
     this.position = { epoch: message.epoch, offset: message.offset };
-    if (has.iterates) for (const queue of [...this.queues]) queue.push(message);
+    if (has.iterates && this.queues.size > 0) for (const queue of [...this.queues]) queue.push(message);
     this.emitter.emit('message', message);
   }
 

@@ -199,19 +199,27 @@ export class Session extends SessionCore {
     });
   }
 
-  /** What came in one WebSocket message. */
-  message(slot: number, data: string | Uint8Array, now: number): void {
+  /**
+   * What came in one WebSocket message. True: it was the application's alone, as most are, and neither a wish nor the output has changed by it, nor has the deadline moved
+   * nearer: where the application has called nothing meanwhile, there is nothing to obey.
+   */
+  message(slot: number, data: string | Uint8Array, now: number): boolean {
     const link = this.link(slot);
     const { codec } = link;
-    if (link.state !== 'open' || codec === null) return;
+    if (link.state !== 'open' || codec === null) return true;
+    const { state, ackAt } = this;
+    const { outBytes } = link;
+    let quiet = has.shortcuts && slot === this.live;
     this.within(now, () => {
       if (slot === this.live) received(this, now);
       for (const each of codec.decode(data)) {
         if (has.takesParts && slot === probeSlot) this.prober?.message(each, now);
         else obey(this, slot, each, now);
+        if (has.shortcuts && (!('type' in each) || each.type !== 'data')) quiet = false;
         if (link.state !== 'open' || this.failed !== null) break;
       }
     });
+    return has.shortcuts && quiet && state === this.state && ackAt === this.ackAt && outBytes === link.outBytes && link.state === 'open';
   }
 
   /** The server closed the connection, with this code. */
