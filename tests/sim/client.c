@@ -459,7 +459,9 @@ void sim_clients_settle(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.clients; i++) {
         struct sim_client *c = sim->clients[i];
 
-        c->reads_from_ms = c->asleep_until_ms = c->reborn_at_ms = 0;
+        c->reads_from_ms = c->reborn_at_ms = 0;
+        if (c->asleep_until_ms > sim->now_ms) /* It slept until now, and what it has to do begins now. */
+            c->asleep_until_ms = sim->now_ms;
         c->store.die_in = 0;
         sim_roaming_settle(c);
         if (c->closes && c->session != NULL)
