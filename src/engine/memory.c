@@ -139,7 +139,7 @@ static int memory_open(struct hf_engine *base, uint32_t shard, struct hf_str nam
         return 0;
     if (channels_in_all(e) >= e->config.channels_max)
         return HF_ELIMIT;
-    return hf_channels_add(&s->channels, name, hash, now.wall_ms, out);
+    return hf_channels_add(&s->channels, name, hash, now.mono_ms, out);
 }
 
 /* ---- Publishing ---- */
@@ -264,7 +264,7 @@ static int append(struct memory_engine *e, struct shard *s, struct hf_channel *c
     fill_identity(r, s, p);
     hf_log_link(&s->log, r, before, before_ref);
     hf_log_commit(&s->log, r, ref, size);
-    hf_channel_advance(c, before, r, ref);
+    hf_channel_advance(c, before, r, ref, now.mono_ms);
     /* It is in the log and cannot be taken back. Without memory for its index this worker ends; the next one scans the log. */
     hf_assert(hf_dedupe_learn(&s->dedupe, r, ref) == 0);
     return 0;
@@ -315,7 +315,7 @@ static int memory_publish(struct hf_engine *base, uint32_t shard, const struct h
         return HF_ENOTFOUND;
     /* The limit on channels was held when the publish was taken; here the channel can only have been forgotten meanwhile. */
     c = hf_channels_find(&s->channels, p->channel, hash);
-    err = c == NULL ? hf_channels_add(&s->channels, p->channel, hash, now.wall_ms, &c) : 0;
+    err = c == NULL ? hf_channels_add(&s->channels, p->channel, hash, now.mono_ms, &c) : 0;
     if (err < 0)
         return err == HF_ENOMEM ? HF_EAGAIN : err;
     err = append(e, s, c, p, now, &out->offset);
@@ -333,6 +333,7 @@ static int memory_publish(struct hf_engine *base, uint32_t shard, const struct h
 struct recovery {
     struct memory_engine *engine;
     struct shard *shard;
+    uint64_t mono_ms; /* of the recovery */
     int err;
 };
 
@@ -354,12 +355,12 @@ static void recover_record(void *ctx, struct hf_record *r, hf_ref ref)
     }
     c = hf_channels_get(&rec->shard->channels, r->cid);
     if (c != NULL && r->offset > atomic_load(&c->head))
-        hf_channel_advance(c, hf_log_own(&rec->shard->log, r->prev), r, ref);
+        hf_channel_advance(c, hf_log_own(&rec->shard->log, r->prev), r, ref, rec->mono_ms);
 }
 
-static int recover_shard(struct memory_engine *e, struct shard *s)
+static int recover_shard(struct memory_engine *e, struct shard *s, struct hf_now now)
 {
-    struct recovery rec = {e, s, 0};
+    struct recovery rec = {e, s, now.mono_ms, 0};
     uint32_t high;
     int err;
 
@@ -398,7 +399,7 @@ static int memory_recover(struct hf_engine *base, struct hf_now now)
     struct memory_engine *e = memory_engine(base);
 
     for (uint32_t i = 0; i < e->config.region->config->shards; i++) {
-        int err = e->shards[i].ours ? recover_shard(e, &e->shards[i]) : 0;
+        int err = e->shards[i].ours ? recover_shard(e, &e->shards[i], now) : 0;
 
         if (err < 0)
             return err;
@@ -419,9 +420,8 @@ static void forget_idle_channels(struct memory_engine *e, struct shard *s, struc
         if (s->forget_at >= high)
             s->forget_at = 0;
         c = &s->channels.table[s->forget_at++];
-        if (atomic_load(&c->cid) == 0 ||
-            atomic_load(&c->appended_ms) + e->config.channel_idle_ms > now.wall_ms ||
-            atomic_load(&c->left_ms) + e->config.channel_idle_ms > now.wall_ms)
+        if (atomic_load(&c->cid) == 0 || atomic_load(&c->used_ms) + e->config.channel_idle_ms > now.mono_ms ||
+            atomic_load(&c->left_ms) + e->config.channel_idle_ms > now.mono_ms)
             continue;
         if (hf_channels_remove(&s->channels, c))
             hf_count(e->config.counters, HF_COUNT_CHANNELS_REMOVED, 1);

@@ -283,7 +283,7 @@ static void tidy_up(struct hf_hub *hub)
         hub->orphans_left = hf_sessions_park_orphans(&hub->sessions, &hub->orphans_at, TIDY_PER_TURN,
                                                      hub->now.mono_ms, holds_session, hub);
     else if (hub->interest_left)
-        hub->interest_left = hf_region_forget_interest(hub->region, hub->slot, hub->now.wall_ms,
+        hub->interest_left = hf_region_forget_interest(hub->region, hub->slot, hub->now.mono_ms,
                                                        &hub->interest_at, TIDY_PER_TURN, has_topic, hub);
 }
 

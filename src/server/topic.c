@@ -82,7 +82,7 @@ int hf_topic_get(struct hf_hub *hub, hf_cid cid, struct hf_topic **out)
         return HF_EAGAIN;
     t = calloc(1, sizeof(*t));
     if (t == NULL || hf_map_put(&hub->topics, cid, (uintptr_t)t, 0) < 0) {
-        hf_channel_unwant(channel, hub->slot, hub->now.wall_ms);
+        hf_channel_unwant(channel, hub->slot, hub->now.mono_ms);
         free(t);
         return HF_ENOMEM;
     }
@@ -115,7 +115,7 @@ void hf_topic_release_idle(struct hf_hub *hub, struct hf_topic *t)
 {
     if (t->count > 0)
         return;
-    hf_channel_unwant(t->channel, hub->slot, hub->now.wall_ms);
+    hf_channel_unwant(t->channel, hub->slot, hub->now.mono_ms);
     hf_map_remove(&hub->topics, t->cid);
     tally_give(hub, t->tally);
     topic_free(t);

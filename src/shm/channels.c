@@ -188,7 +188,7 @@ static void link_into_bucket(struct hf_channels *t, struct hf_channel *c, uint64
     atomic_store_explicit(bucket, (uint32_t)(c - t->table) + 1, memory_order_release);
 }
 
-int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, uint64_t now_ms,
+int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, uint64_t mono_ms,
                     struct hf_channel **out)
 {
     uint32_t high = atomic_load_explicit(&t->shm->high, memory_order_relaxed);
@@ -212,8 +212,8 @@ int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, ui
     memcpy(c->name, name.data, name.len);
     atomic_store_explicit(&c->head, 0, memory_order_relaxed);
     atomic_store_explicit(&c->newest, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->appended_ms, now_ms, memory_order_relaxed);
-    atomic_store_explicit(&c->left_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->used_ms, mono_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->left_ms, mono_ms, memory_order_relaxed);
     atomic_store_explicit(&c->followed, 0, memory_order_relaxed);
     for (int word = 0; word < HF_WORKER_WORDS; word++)
         atomic_store_explicit(&c->notified[word], 0, memory_order_relaxed);
@@ -296,13 +296,14 @@ int hf_channels_recover(struct hf_channels *t)
     return 0;
 }
 
-void hf_channel_advance(struct hf_channel *c, struct hf_record *before, const struct hf_record *r, hf_ref ref)
+void hf_channel_advance(struct hf_channel *c, struct hf_record *before, const struct hf_record *r, hf_ref ref,
+                        uint64_t mono_ms)
 {
     if (before != NULL)
         atomic_store_explicit(&before->next, ref, memory_order_release);
     HF_CRASH_POINT("channel:linked");
     atomic_store_explicit(&c->newest, ref, memory_order_release);
-    atomic_store_explicit(&c->appended_ms, r->appended_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->used_ms, mono_ms, memory_order_relaxed);
     HF_CRASH_POINT("channel:newest");
     atomic_store(&c->head,
                  r->offset); /* Sequentially consistent against the interest bits: see hf_channel_want(). */
@@ -325,9 +326,9 @@ bool hf_channel_want(struct hf_channel *c, hf_cid cid, uint32_t worker)
     return false;
 }
 
-void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t wall_ms)
+void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t mono_ms)
 {
-    atomic_store(&c->left_ms, wall_ms);
+    atomic_store(&c->left_ms, mono_ms);
     atomic_fetch_and(&c->interest[worker / 64], ~bit_of(worker));
 }
 

@@ -7,7 +7,7 @@
  * one keeps the number that it was held by. A look-up may miss a channel that the owner is just moving: the worker then asks the owner.
  *
  *   name, name_len, next, state, cid        the owner, before others can see the channel
- *   head, newest, payload_bytes, appended_ms  the owner, in this order after a record is in the log: newest, then head
+ *   head, newest, used_ms                   the owner, in this order after a record is in the log: newest, then head
  *   interest[w]                             bit of worker w: set and cleared by that worker (and by its successor)
  *   followed                                set by any worker, cleared by the owner, before others can see the channel
  *   notified[w]                             bit of worker w: set by the owner after it told w, cleared by w before it looks
@@ -54,11 +54,11 @@ uint64_t hf_cid_to_wire(hf_cid cid);
 hf_cid hf_cid_of_wire(uint64_t number);
 
 struct hf_channel {
-    _Atomic uint64_t cid;         /* 0: free */
-    _Atomic uint64_t head;        /* offset of the newest message, 0: none yet */
-    _Atomic hf_ref newest;        /* its record */
-    _Atomic uint64_t appended_ms; /* when, or when the channel was made */
-    _Atomic uint64_t left_ms;     /* wall clock: when a worker last lost interest; that worker */
+    _Atomic uint64_t cid;     /* 0: free */
+    _Atomic uint64_t head;    /* offset of the newest message, 0: none yet */
+    _Atomic hf_ref newest;    /* its record */
+    _Atomic uint64_t used_ms; /* monotonic: when that was appended, or the channel was made */
+    _Atomic uint64_t left_ms; /* monotonic: when a worker last lost interest; that worker */
     _Atomic uint64_t interest[HF_WORKER_WORDS];
     _Atomic uint64_t notified[HF_WORKER_WORDS];
     _Atomic uint32_t next;        /* place + 1 of the next in the same bucket */
@@ -102,7 +102,7 @@ struct hf_str hf_channel_name(const struct hf_channel *c);
 hf_cid hf_channel_last_cid(const struct hf_channels *t, const struct hf_channel *c);
 
 /* Owner: make a channel. Returns 0, HF_ELIMIT (table full) or HF_ENOMEM. */
-int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, uint64_t now_ms,
+int hf_channels_add(struct hf_channels *t, struct hf_str name, uint64_t hash, uint64_t mono_ms,
                     struct hf_channel **out) HF_MUST_CHECK;
 /* Owner: take a channel away unless a worker is interested; returns whether it went. */
 bool hf_channels_remove(struct hf_channels *t, struct hf_channel *c);
@@ -111,8 +111,8 @@ int hf_channels_recover(struct hf_channels *t) HF_MUST_CHECK;
 
 /* Worker: say that messages of c concern this worker. Returns false where c is no longer cid: look the name up again. */
 bool hf_channel_want(struct hf_channel *c, hf_cid cid, uint32_t worker);
-/* The opposite. wall_ms: parked sessions may still name the channel, so it must stay for a while. */
-void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t wall_ms);
+/* The opposite. mono_ms: parked sessions may still name the channel, so it must stay for a while. */
+void hf_channel_unwant(struct hf_channel *c, uint32_t worker, uint64_t mono_ms);
 bool hf_channel_wanted(const struct hf_channel *c, uint32_t worker);
 /* Owner: whether w is still to be told (its bit is not set). */
 bool hf_channel_untold(const struct hf_channel *c, uint32_t worker);
@@ -123,7 +123,7 @@ void hf_channel_clear_all_told(struct hf_channel *c);
 void hf_channel_clear_told(struct hf_channel *c, uint32_t worker);
 
 /* Owner: publish a record that is in the log as the channel's newest. */
-void hf_channel_advance(struct hf_channel *c, struct hf_record *before, const struct hf_record *r,
-                        hf_ref ref);
+void hf_channel_advance(struct hf_channel *c, struct hf_record *before, const struct hf_record *r, hf_ref ref,
+                        uint64_t mono_ms);
 
 #endif

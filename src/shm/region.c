@@ -11,6 +11,7 @@
  * Raise it when something in the memory means something else than before, also what workers write to each other: a newer program then does not take an older one's memory over.
  * Sizes are looked at besides.
  */
+/* 2: identities have claims; a channel's times are monotonic. */
 enum { REGION_FORMAT = 2 };
 
 static uint64_t magic(void)
@@ -258,7 +259,7 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot)
     atomic_store(&r->slots[slot].tallies, 0);
 }
 
-bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t mono_ms, uint64_t *cursor,
                                uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx)
 {
     while (*cursor >> 32 < r->config->shards) {
@@ -271,7 +272,7 @@ bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall
             if (most-- == 0)
                 return true;
             if (hf_channel_wanted(c, slot) && !held(ctx, hf_channel_last_cid(&t, c)))
-                hf_channel_unwant(c, slot, wall_ms);
+                hf_channel_unwant(c, slot, mono_ms);
         }
         *cursor = ((*cursor >> 32) + 1) << 32;
     }

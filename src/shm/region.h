@@ -157,7 +157,7 @@ void hf_region_reset_worker(struct hf_region *r, uint32_t slot);
  * Until then it is told of their messages in vain, once each. Looks at up to `most` places from *cursor (0 at first) on. Returns whether there
  * is more to look at.
  */
-bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t wall_ms, uint64_t *cursor,
+bool hf_region_forget_interest(struct hf_region *r, uint32_t slot, uint64_t mono_ms, uint64_t *cursor,
                                uint32_t most, bool (*held)(void *ctx, hf_cid cid), void *ctx);
 
 /* The time before which all that workers put into rings has been announced by their bells. To be read before one's own bells are taken. */

@@ -90,7 +90,7 @@ static void a_new_channel_is_found_by_name_and_number(void **state)
     assert_int_equal(hf_cid_shard(cid_of(c)), SHARD);
     assert_int_equal(atomic_load(&c->head), 0);
     assert_int_equal(atomic_load(&c->newest), 0);
-    assert_int_equal(atomic_load(&c->appended_ms), 1000);
+    assert_int_equal(atomic_load(&c->used_ms), 1000);
     assert_int_equal(atomic_load(&t.shm->live), 1);
     close_all(&t);
 }
@@ -317,18 +317,18 @@ static void an_advance_makes_the_record_known(void **state)
 {
     struct hf_channels t = open_new(10);
     struct hf_channel *c = add(&t, 1);
-    struct hf_record first = {.offset = 1, .appended_ms = 2000}, second = {.offset = 2, .appended_ms = 3000};
+    struct hf_record first = {.offset = 1}, second = {.offset = 2};
 
     (void)state;
-    hf_channel_advance(c, NULL, &first, 111);
+    hf_channel_advance(c, NULL, &first, 111, 2000);
     assert_int_equal(atomic_load(&c->head), 1);
     assert_int_equal(atomic_load(&c->newest), 111);
-    assert_int_equal(atomic_load(&c->appended_ms), 2000);
-    hf_channel_advance(c, &first, &second, 222);
+    assert_int_equal(atomic_load(&c->used_ms), 2000);
+    hf_channel_advance(c, &first, &second, 222, 3000);
     assert_int_equal(atomic_load(&first.next), 222);
     assert_int_equal(atomic_load(&c->head), 2);
     assert_int_equal(atomic_load(&c->newest), 222);
-    assert_int_equal(atomic_load(&c->appended_ms), 3000);
+    assert_int_equal(atomic_load(&c->used_ms), 3000);
     close_all(&t);
 }
 
