@@ -171,7 +171,7 @@ HF_CLIENT_API int hf_pool_history(struct hf_pool *pool, const char *channel, siz
 HF_CLIENT_API int hf_pool_presence(struct hf_pool *pool, const char *channel, size_t channel_len,
                                    uint64_t *request_id);
 /*
- * As hf_client_call(), by on_reply: given to one member, the next connected one in turn, and never repeated. What only the pool's thread knows, that a payload is larger than the server takes, is told by on_reply with the code
+ * As hf_client_call(), by on_reply: given to one member, the next connected one in turn, for which it waits no longer than client.call_timeout_ms, and never repeated. What only the pool's thread knows, that a payload is larger than the server takes, is told by on_reply with the code
  * too_large. ETOOLARGE: larger than a member's outbox; its bytes count with those of publishes.
  */
 HF_CLIENT_API int hf_pool_call(struct hf_pool *pool, const char *method, size_t method_len,

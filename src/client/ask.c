@@ -62,16 +62,19 @@ static struct hf_client_text text(const char *words)
 
 struct hf_client_reply hf_ask_refused(const struct hf_command *command, int err)
 {
-    const bool large = err == HF_ETOOLARGE;
+    struct hf_client_reply reply = {.request_id = command->request_id, .code = text("uncertain")};
 
-    return (struct hf_client_reply){
-        .request_id = command->request_id,
-        .code = text(large ? "too_large" : "uncertain"),
-        .reason =
-            text(large ? "larger than the server takes"
-                       : "the session ended before the answer: the call may have reached the backend. Make "
-                         "it again only if twice does no harm"),
-    };
+    reply.reason =
+        text("the session ended before the answer: the call may have reached the backend. Make it again "
+             "only if twice does no harm");
+    if (err == HF_ETOOLARGE) {
+        reply.code = text("too_large");
+        reply.reason = text("larger than the server takes");
+    } else if (err == HF_ETIMEOUT) {
+        reply.code = text("timeout");
+        reply.reason = text("there was no connection in time: the call was not made");
+    }
+    return reply;
 }
 
 struct hf_command *hf_ask_answered(struct hf_list *asked, uint64_t client_id)

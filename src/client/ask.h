@@ -22,7 +22,7 @@ int hf_ask(struct hf_list *asked, struct hf_client *client, struct hf_command *c
 /* Ask for what waits, in its order, as far as the client takes it; the rest stays. What is too large is moved to `refused`. */
 void hf_ask_waiting(struct hf_list *asked, struct hf_client *client, struct hf_list *waiting,
                     struct hf_list *refused);
-/* What is told of a call that was refused so, or of one whose session has ended (HF_ESTATE). */
+/* What is told of a call that was refused so, of one whose session has ended (HF_ESTATE), or that found no connection in time (HF_ETIMEOUT). */
 struct hf_client_reply hf_ask_refused(const struct hf_command *command, int err);
 /* The one that the client has answered under its number, out of the list; NULL: it was taken back meanwhile. */
 struct hf_command *hf_ask_answered(struct hf_list *asked, uint64_t client_id);

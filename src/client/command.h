@@ -32,14 +32,15 @@ struct hf_command {
     enum hf_command_type type;
     uint32_t
         put_for; /* through a pool: PUBLISH: the member of its key, or HF_POOL_CORE_ANY; PING: the member */
-    uint64_t publish_id;          /* PUBLISH: given by the mailbox */
-    uint64_t request_id;          /* HISTORY, PRESENCE, CALL, PING: the same */
-    uint64_t client_id;           /* and once it was asked, the client's own: ask.h */
-    struct hf_str channel;        /* CALL: the method */
-    struct hf_str id;             /* PUBLISH; data NULL: none. Ends with a NUL, which does not count */
-    struct hf_str payload;        /* PUBLISH, CALL: one JSON value, or bytes. Ends likewise */
-    bool payload_raw;             /* PUBLISH: bytes */
-    struct hf_client_start start; /* SUBSCRIBE */
+    uint64_t publish_id;   /* PUBLISH: given by the mailbox */
+    uint64_t request_id;   /* HISTORY, PRESENCE, CALL, PING: the same */
+    uint64_t client_id;    /* and once it was asked, the client's own: ask.h */
+    uint64_t until_ms;     /* CALL, through a pool: until then it waits for a member; UINT64_MAX: for ever */
+    struct hf_str channel; /* CALL: the method */
+    struct hf_str id;      /* PUBLISH; data NULL: none. Ends with a NUL, which does not count */
+    struct hf_str payload; /* PUBLISH, CALL: one JSON value, or bytes. Ends likewise */
+    bool payload_raw;      /* PUBLISH: bytes */
+    struct hf_client_start start;         /* SUBSCRIBE */
     struct hf_client_history_query query; /* HISTORY */
     size_t bytes;                         /* of all of it */
     char texts[];

@@ -140,6 +140,7 @@ static int prepare(struct hf_pool *p, int *timeout_ms)
     uint32_t i;
 
     *timeout_ms = shorter(-1, hf_pool_core_deadline_ms(&p->core), p->now_ms);
+    *timeout_ms = shorter(*timeout_ms, hf_pool_ask_deadline_ms(p), p->now_ms);
     p->fds[count++] = (struct pollfd){.fd = p->mailbox.bell_fd, .events = POLLIN};
     for (i = 0; i < p->options.members; i++) {
         struct hf_pool_member *m = &p->members[i];

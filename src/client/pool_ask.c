@@ -1,7 +1,7 @@
 /*
  * pool_ask.c - history, presence, calls and pings: which member is asked, and what becomes of the answer. History and presence are the same wherever they are asked for, so they go to
- * the next connected member in turn, and to another where that one's connection breaks; an answer that comes twice is told once. A call goes to one member and is never repeated; while
- * none is connected it goes to one that is not, so that its time runs. A ping is about its member, and waits for it.
+ * the next connected member in turn, and to another where that one's connection breaks; an answer that comes twice is told once. A call goes to one member and is never repeated; it waits for a
+ * connected one as long as it may wait for its answer. A ping is about its member, and waits for it.
  */
 #include "client/pool_impl.h"
 
@@ -25,7 +25,10 @@ static bool is_call(const struct hf_command *command)
 
 void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command)
 {
+    const uint64_t timeout_ms = pool->options.client.call_timeout_ms;
+
     if (!is_ping(command)) {
+        command->until_ms = is_call(command) && timeout_ms > 0 ? pool->now_ms + timeout_ms : UINT64_MAX;
         hf_list_add_tail(&pool->questions, &command->node);
         return;
     }
@@ -43,11 +46,32 @@ static void refuse_call(struct hf_pool *pool, struct hf_command *command, int er
         pool->options.on_reply(pool->options.user, &reply);
 }
 
-static bool may_be_asked(const struct hf_pool *pool, uint32_t member, const struct hf_command *command)
+/* The call that has waited longest for a member, which is the first of them. */
+static struct hf_command *first_call(struct hf_pool *pool)
 {
-    if (is_call(command) && pool->core.connected_count == 0)
-        return !pool->members[member].ended;
-    return pool->core.members[member].state == HF_POOL_UP;
+    struct hf_list *node;
+
+    for (node = pool->questions.next; node != &pool->questions; node = node->next)
+        if (is_call(HF_COMMAND_OF(node)))
+            return HF_COMMAND_OF(node);
+    return NULL;
+}
+
+uint64_t hf_pool_ask_deadline_ms(struct hf_pool *pool)
+{
+    const struct hf_command *call = pool->closed ? NULL : first_call(pool);
+
+    return call == NULL ? UINT64_MAX : call->until_ms;
+}
+
+static void end_waits(struct hf_pool *pool)
+{
+    struct hf_command *call;
+
+    while ((call = first_call(pool)) != NULL && pool->now_ms >= call->until_ms) {
+        hf_list_del(&call->node);
+        refuse_call(pool, call, HF_ETIMEOUT);
+    }
 }
 
 /* Returns whether some member has taken it, or it is refused. */
@@ -59,7 +83,8 @@ static bool ask_any(struct hf_pool *pool, struct hf_command *command)
     for (i = 0; i < count; i++) {
         uint32_t member = (pool->question_turn + i) % count;
         struct hf_pool_member *m = &pool->members[member];
-        int err = may_be_asked(pool, member, command) ? hf_ask(&m->asked, m->client, command) : HF_EAGAIN;
+        bool up = pool->core.members[member].state == HF_POOL_UP;
+        int err = up ? hf_ask(&m->asked, m->client, command) : HF_EAGAIN;
 
         if (err == HF_ETOOLARGE)
             refuse_call(pool, command, err);
@@ -78,6 +103,7 @@ void hf_pool_ask_now(struct hf_pool *pool)
 
     if (pool->closed)
         return;
+    end_waits(pool);
     hf_list_init(&none); /* No ping is refused. */
     for (i = 0; i < pool->options.members; i++)
         if (!pool->members[i].ended)

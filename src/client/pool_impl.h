@@ -89,6 +89,8 @@ void hf_pool_token_failed_now(struct hf_pool *pool, const char *why);
 void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command);
 /* Ask members for what waits. */
 void hf_pool_ask_now(struct hf_pool *pool);
+/* When the time of a call that waits for a member is over; UINT64_MAX: of none. */
+uint64_t hf_pool_ask_deadline_ms(struct hf_pool *pool);
 /* A member has got a connection, or has lost it: what waits with one that has none, and any can answer, is asked of one that has. */
 void hf_pool_ask_moved(struct hf_pool *pool);
 /* Its session is over: nothing that it was asked comes any more. */

@@ -342,6 +342,8 @@ static struct hf_client_options options_of(char **argv, int argc)
     if (argc > 3 && !me.answers_itself)
         options.token = argv[3];
     options.call_timeout_ms = 120000;
+    if (getenv("CALL_TIMEOUT_MS") != NULL)
+        options.call_timeout_ms = strtoull(getenv("CALL_TIMEOUT_MS"), NULL, 10);
     options.on_connected = on_connected;
     options.on_disconnected = on_disconnected;
     options.on_ended = on_ended;

@@ -15,7 +15,7 @@ import jwt
 from backend_fixture import Backend
 from fault_proxy import FaultProxy
 from holdfast_client import Client
-from holdfast_server import Command, Server, start_process, url_of
+from holdfast_server import Command, Server, free_port, start_process, url_of
 from holdfast_test import DEADLINE_S, PATIENCE, Skip, check, check_equal, check_in, main, test, wait_until
 
 KINDS = ('client', 'threaded', 'pool')
@@ -38,15 +38,15 @@ def start(t, **options):
 class Asking(Command):
     """asking_client under way."""
 
-    def __init__(self, kind, server_or_url, *arguments, encoding='binary'):
+    def __init__(self, kind, server_or_url, *arguments, encoding='binary', call_timeout_ms=120_000):
         if 'ASKING_CLIENT' not in os.environ:
             raise Skip('no program asking_client (run by Meson)')
-        self.encoding = encoding
+        self.environment = {**os.environ, 'HF_TEST_ENCODING': encoding, 'CALL_TIMEOUT_MS': str(call_timeout_ms)}
         url = server_or_url if isinstance(server_or_url, str) else url_of(server_or_url.port)
         super().__init__(kind, url, *arguments, stdin=subprocess.PIPE)
 
     def launch(self, arguments, **options):
-        return start_process([os.environ['ASKING_CLIENT'], *arguments], env={**os.environ, 'HF_TEST_ENCODING': self.encoding}, **options)
+        return start_process([os.environ['ASKING_CLIENT'], *arguments], env=self.environment, **options)
 
     def order(self, line):
         self.write(f'{line}\n'.encode())
@@ -336,6 +336,29 @@ def a_call_that_is_broken_off_is_uncertain_and_not_made_again(t):
             check_equal(c.expect('reply 2', deadline_s=3 * DEADLINE_S), 'reply 2  "quick" ', 'the next one')
             c.finish()
             check_equal(len(backend.of('call')), 2 * count + 2, 'calls that the backend got')
+    finally:
+        gate.set()
+
+
+@test
+def a_call_has_its_time(t):
+    """Without a connection, and with one to a backend that does not answer."""
+    backend, server = with_backend(t)
+    gate = threading.Event()
+    backend.answers['call'] = lambda request: {'payload': gate.wait(20 * DEADLINE_S)}
+    try:
+        for kind in KINDS:
+            c = asking(t, kind, url_of(free_port()), token(), call_timeout_ms=300)
+            c.order('call m 1')
+            check_equal(c.expect('reply 1'), 'reply 1 timeout  there was no connection in time: the call was not made', f'what {kind} tells')
+            c = asking(t, kind, server, token(), call_timeout_ms=300)
+            c.expect('connected new', members_of(kind))
+            c.order('call m 1')
+            check_in('reply 1 timeout  ', c.expect('reply 1'), f'what {kind} tells')
+            c.order('presence room')
+            check_equal(c.expect('members 2'), 'members 2 ', 'the connection stands')
+            c.finish()
+            check_equal(c.count('disconnected'), 0, 'breaks')
     finally:
         gate.set()
 

@@ -189,6 +189,7 @@ static void each_command_asks_for_its_own(void **state)
     c[2]->request_id = 7;
     assert_string_equal(hf_ask_refused(c[2], HF_ETOOLARGE).code.data, "too_large");
     assert_string_equal(hf_ask_refused(c[2], HF_ESTATE).code.data, "uncertain");
+    assert_string_equal(hf_ask_refused(c[2], HF_ETIMEOUT).code.data, "timeout");
     assert_int_equal(hf_ask_refused(c[2], HF_ESTATE).request_id, 7);
     free_all(&f.refused);
     teardown(&f);
