@@ -83,6 +83,35 @@ static void bytes_are_bounded_too(void **state)
     hf_mailbox_release(&m);
 }
 
+/* The bytes of a call count with those of publishes, its place with those of requests. */
+static void a_call_is_bounded_by_its_bytes(void **state)
+{
+    struct hf_command *calls[3];
+    struct hf_mailbox m;
+    struct hf_list taken, asked;
+    uint64_t id;
+    unsigned i;
+
+    (void)state;
+    hf_list_init(&taken);
+    hf_list_init(&asked);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(hf_command_call(HF_STR("method"), HF_STR("[1, 2, 3]"), BYTES_MAX, &calls[i]), 0);
+    assert_int_equal(hf_mailbox_init(&m, 1, 2 * calls[0]->bytes + 1, 0), 0);
+    assert_int_equal(hf_mailbox_put(&m, calls[0], &id), 0);
+    assert_int_equal(hf_mailbox_put(&m, calls[1], &id), 0);
+    assert_int_equal(id, 2);
+    assert_int_equal(hf_mailbox_put(&m, calls[2], &id), HF_EAGAIN);
+    (void)hf_mailbox_take(&m, &taken, &asked);
+    assert_int_equal(hf_mailbox_put(&m, calls[2], &id),
+                     HF_EAGAIN); /* They keep their place until they are done. */
+    hf_mailbox_done(&m, &taken);
+    assert_int_equal(m.bytes, 0);
+    assert_int_equal(m.requests, 0);
+    assert_int_equal(hf_mailbox_put(&m, calls[2], &id), 0);
+    hf_mailbox_release(&m);
+}
+
 static void a_smaller_bound_keeps_what_is_in(void **state)
 {
     struct hf_mailbox m;
@@ -402,6 +431,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_are_numbered_and_keep_their_place_until_done),
         cmocka_unit_test(bytes_are_bounded_too),
+        cmocka_unit_test(a_call_is_bounded_by_its_bytes),
         cmocka_unit_test(a_smaller_bound_keeps_what_is_in),
         cmocka_unit_test(requests_have_places_of_their_own),
         cmocka_unit_test(history_and_pings_have_numbers_of_their_own),
