@@ -261,7 +261,7 @@ void hf_cs_reset_connection(struct hf_client_session *s)
     s->bad_messages = 0;
     s->failed = NULL;
     s->unkept = false;
-    hf_subscriptions_forget_cids(&s->subs);
+    hf_subscriptions_disconnected(&s->subs);
 }
 
 /*

@@ -30,8 +30,22 @@ static void put_subscribe(struct hf_client_session *s, struct hf_subscription *s
         m.has |= HF_HAS_PRESENCE;
         m.presence = true;
     }
+    sub->watch_wanted = false;
     hf_cs_put(s, &m);
     hf_subscription_move(sub, HF_SUB_ASKED);
+}
+
+/* "Again on a subscribed channel: … `mode` and `presence` are replaced", and the cursor stays (PROTOCOL.md, subscribe). */
+static void put_watch(struct hf_client_session *s, struct hf_subscription *sub)
+{
+    const struct hf_msg m = {.type = HF_MSG_SUBSCRIBE,
+                             .has = HF_HAS_CHANNEL | HF_HAS_PRESENCE,
+                             .channel = hf_subscription_channel(sub),
+                             .presence = true};
+
+    hf_cs_put(s, &m);
+    sub->watch_wanted = false;
+    sub->watching = true;
 }
 
 static void put_unsubscribe(struct hf_client_session *s, struct hf_subscription *sub)
@@ -56,6 +70,8 @@ void hf_cs_put_requests(struct hf_client_session *s, uint64_t now_ms)
             put_subscribe(s, sub);
         else if (sub->state == HF_SUB_LEAVING && !s->inherited) /* Whose end an answer means is clear then. */
             put_unsubscribe(s, sub);
+        else if (sub->state == HF_SUB_ACTIVE && sub->watch_wanted)
+            put_watch(s, sub);
         else
             continue;
         s->asked++;
@@ -119,8 +135,9 @@ int hf_client_session_unsubscribe(struct hf_client_session *s, struct hf_str cha
         return HF_ENOTFOUND;
     if (hf_cs_closing(s))
         return HF_ESTATE;
-    if (sub->state == HF_SUB_ASKED && s->asked > 0)
+    if ((sub->state == HF_SUB_ASKED || sub->watching) && s->asked > 0)
         s->asked--; /* Its answer is not waited for any more; that of the unsubscribe is. */
+    sub->watch_wanted = sub->watching = false;
     hf_subscription_move(sub, HF_SUB_LEAVING);
     hf_cs_put_requests(s, now_ms);
     return 0;
@@ -246,11 +263,16 @@ void hf_cs_on_subscribed(struct hf_client_session *s, struct hf_msg *m, uint64_t
     if (leaving(sub))
         return;
     goes_on = sub->told && sub->state != HF_SUB_ACTIVE;
-    if (sub->state == HF_SUB_ASKED)
+    if (sub->state == HF_SUB_ASKED || sub->watching)
         request_answered(s, now_ms);
+    sub->watching = false;
+    if (sub->state == HF_SUB_WANTED) /* The backend made it, and knows nothing of that. */
+        sub->watch_wanted = sub->presence;
     if (sub->state != HF_SUB_ACTIVE)
         hf_subscription_move(sub, HF_SUB_ACTIVE);
     obey_inbox(s, sub, hf_inbox_subscribed(&sub->inbox, m->epoch, m->offset), now_ms);
+    if (sub->watch_wanted)
+        hf_cs_put_requests(s, now_ms); /* Before what the application asks when it is told. */
     if (leaving(sub) || s->failed != NULL)
         return;
     emit_subscribed(s, sub, m->recovered);
@@ -372,6 +394,11 @@ bool hf_cs_request_refused(struct hf_client_session *s, struct hf_msg *m, uint64
         subscribe_refused(s, sub, m, now_ms);
         return true;
     }
+    if (re == HF_MSG_SUBSCRIBE && sub != NULL && sub->watching) {
+        sub->watching = false;
+        request_answered(s, now_ms);
+        return false; /* Joins and leaves will not be told: the application is. */
+    }
     if (re == HF_MSG_UNSUBSCRIBE && sub != NULL && sub->state == HF_SUB_LEFT) {
         request_answered(s, now_ms);
         remove_subscription(s, sub, HF_STR(""), HF_STR(""));
@@ -413,6 +440,8 @@ static void channel_named(struct hf_client_session *s, const struct hf_position 
                              HF_SUB_LEAVING); /* "asked again after the resume" (PROTOCOL.md "Resume" 6) */
     if (leaving(sub))
         return;
+    if (sub->state == HF_SUB_WANTED) /* As in hf_cs_on_subscribed(). */
+        sub->watch_wanted = sub->presence;
     if (sub->state != HF_SUB_ACTIVE)
         hf_subscription_move(sub, HF_SUB_ACTIVE);
     obey_inbox(s, sub, hf_inbox_resumed(&sub->inbox, at->epoch, at->offset), now_ms);

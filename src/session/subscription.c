@@ -138,13 +138,17 @@ void hf_subscriptions_set_cid(struct hf_subscriptions *t, struct hf_subscription
     *bucket = sub;
 }
 
-void hf_subscriptions_forget_cids(struct hf_subscriptions *t)
+void hf_subscriptions_disconnected(struct hf_subscriptions *t)
 {
     struct hf_list *node;
 
     for (node = t->all.next; node != &t->all; node = node->next) {
-        HF_SUBSCRIPTION_OF(node)->cid = 0;
-        HF_SUBSCRIPTION_OF(node)->cid_chain = NULL;
+        struct hf_subscription *sub = HF_SUBSCRIPTION_OF(node);
+
+        sub->cid = 0;
+        sub->cid_chain = NULL;
+        sub->watch_wanted = sub->watch_wanted || sub->watching;
+        sub->watching = false;
     }
     memset(t->cid_buckets, 0, sizeof(t->cid_buckets));
 }

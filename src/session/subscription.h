@@ -31,6 +31,9 @@ struct hf_subscription {
     enum hf_subscription_state state;
     bool told;     /* the application has been told that it is subscribed */
     bool presence; /* the application wants to know who joins and leaves */
+    bool
+        watch_wanted; /* ACTIVE, but the server does not know that: the backend made the subscription before ours was asked for */
+    bool watching; /* it has been told on this connection, and has not answered */
     bool deferred; /* WANTED, but the server asked to wait */
     bool named;    /* by the welcome that is being looked at */
     bool over;     /* to be removed; that welcome showed that it has ended */
@@ -67,8 +70,8 @@ void hf_subscriptions_remove(struct hf_subscriptions *t, struct hf_subscription 
 void hf_subscriptions_set_cid(struct hf_subscriptions *t, struct hf_subscription *sub, uint64_t cid);
 /* The one that has it, or NULL. cid may be any number; 0 is nobody's. */
 struct hf_subscription *hf_subscriptions_of_cid(struct hf_subscriptions *t, uint64_t cid);
-/* Another connection: no channel has a number. */
-void hf_subscriptions_forget_cids(struct hf_subscriptions *t);
+/* Another connection: no channel has a number, and what was asked about presence is to be asked again. */
+void hf_subscriptions_disconnected(struct hf_subscriptions *t);
 
 struct hf_str hf_subscription_channel(const struct hf_subscription *sub);
 void hf_subscription_move(struct hf_subscription *sub, enum hf_subscription_state to);
