@@ -1,4 +1,5 @@
 /** api.ts - the server's HTTP API: requests with the key, deadlines, and refusals told apart. */
+import { parseExactly } from './payload.js';
 import type { Access, ChannelPage, History, Presence, Published, SessionDetail, SessionPage, Stats, Top } from './types.js';
 
 /** A server that has not answered by then is not there: its own time-out for a publish is shorter. */
@@ -88,7 +89,7 @@ export class Api {
   }
 
   history(query: { channel: string; limit: number; reverse?: boolean; since?: { epoch: string; offset: number } }, signal: AbortSignal): Promise<History> {
-    return this.post('/api/history', JSON.stringify(query), signal);
+    return this.ask('/api/history', { method: 'POST', body: JSON.stringify(query) }, signal, parseExactly);
   }
 
   presence(query: { channel: string; limit: number; after?: string }, signal: AbortSignal): Promise<Presence> {
@@ -113,7 +114,7 @@ export class Api {
     return this.ask<T>(path, { method: 'POST', body }, signal);
   }
 
-  private async ask<T>(url: string, request: RequestInit, signal?: AbortSignal): Promise<T> {
+  private async ask<T>(url: string, request: RequestInit, signal?: AbortSignal, parse: (text: string) => unknown = JSON.parse): Promise<T> {
     const key = this.key();
     const headers: Record<string, string> = key === null ? {} : { Authorization: `Bearer ${key}` };
     const deadline = AbortSignal.timeout(answerMs);
@@ -130,7 +131,7 @@ export class Api {
     }
     if (!answer.ok) throw refusal(answer, text);
     try {
-      return JSON.parse(text) as T;
+      return parse(text) as T;
     } catch {
       throw new ApiError('refused', 'the answer is no JSON: something other than a Holdfast server answers here', answer.status);
     }

@@ -68,6 +68,11 @@ export class KeyDialog {
     this.field.select();
   }
 
+  /** What is wrong with the server, while its answer to a key is waited for. */
+  hear(reason: string): void {
+    if (this.entered && reason !== '') this.notice.say(reason, 'bad');
+  }
+
   /** The server has answered to the key that is in use. */
   answered(): void {
     if (!this.entered) return;

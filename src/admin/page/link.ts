@@ -22,7 +22,7 @@ const slowestMs = 5000;
 export class Link {
   private now: LinkState = { is: 'connecting' };
   private failures = 0;
-  private readonly listeners: ((state: LinkState, before: LinkState) => void)[] = [];
+  private readonly listeners: ((state: LinkState) => void)[] = [];
 
   get state(): LinkState {
     return this.now;
@@ -33,7 +33,7 @@ export class Link {
     return this.now.is === 'live' || this.now.is === 'draining';
   }
 
-  onChange(call: (state: LinkState, before: LinkState) => void): void {
+  onChange(call: (state: LinkState) => void): void {
     this.listeners.push(call);
   }
 
@@ -56,7 +56,8 @@ export class Link {
         this.become({ is: 'unreachable', since: this.now.is === 'unreachable' ? this.now.since : Date.now(), reason });
         return backoff;
       case 'unauthorized':
-        this.become({ is: 'unauthorized', wrong: hadKey, reason });
+        // Told each time: who has entered one wrong key after the other waits for the answer to each.
+        this.become({ is: 'unauthorized', wrong: hadKey, reason }, true);
         return Infinity;
       case 'busy':
         this.become({ is: 'busy', reason: `${reason} (${error.status})` });
@@ -70,9 +71,9 @@ export class Link {
     }
   }
 
-  private become(state: LinkState): void {
-    const before = this.now;
+  private become(state: LinkState, always = false): void {
+    const same = JSON.stringify(this.now) === JSON.stringify(state);
     this.now = state;
-    if (JSON.stringify(before) !== JSON.stringify(state)) for (const call of this.listeners) call(state, before);
+    if (always || !same) for (const call of this.listeners) call(state);
   }
 }

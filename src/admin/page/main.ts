@@ -115,6 +115,7 @@ function followRights(rights: Rights, pages: Pages): void {
 function followKey(link: Link, keys: KeyStore, monitor: Monitor, dialog: KeyDialog): void {
   link.onChange((state) => {
     if (state.is === 'unauthorized') dialog.ask(lineOf(state), state.wrong ? 'bad' : '', keys.value !== null);
+    else dialog.hear(lineOf(state));
   });
   monitor.onAnswer(() => dialog.answered());
 }

@@ -2,6 +2,20 @@
 import { bytes, visible } from './format.js';
 import type { Message } from './types.js';
 
+/** What newer browsers have: the text of a number, and a value that is written out as such a text. */
+interface Context {
+  readonly source?: string;
+}
+const { rawJSON } = JSON as unknown as { readonly rawJSON?: (text: string) => unknown };
+
+/** JSON, in which numbers stay as they were written where the browser can do that: a payload's may be longer than a number of this language. */
+export function parseExactly(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown, context?: Context) => {
+    const source = context?.source;
+    return rawJSON && source !== undefined && typeof value === 'number' && String(value) !== source && !Number.isSafeInteger(value) ? rawJSON(source) : value;
+  });
+}
+
 const shownMax = 4000;
 
 export function payloadText(message: Message): string {

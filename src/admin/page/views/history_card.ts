@@ -22,6 +22,8 @@ export class HistoryCard {
   private readonly older: HTMLButtonElement;
   private readonly live = make('input');
   private readonly poll: Poll;
+  /** More comes than is shown: then what follows is not worth the question. */
+  private busy = false;
   private rows = new Map<string, HTMLElement>();
 
   constructor(
@@ -45,11 +47,19 @@ export class HistoryCard {
 
   private async ask(): Promise<void> {
     if (!this.live.checked) return;
-    const { epoch, newest } = this.messages;
-    const joined = epoch !== null && newest > 0 && this.messages.takeNext(await this.history({ since: { epoch, offset: newest } }), limit);
-    if (!joined) this.messages.begin(await this.history({ reverse: true }));
+    if (this.busy || !(await this.askForNext())) {
+      const before = this.messages.newest;
+      this.messages.begin(await this.history({ reverse: true }));
+      this.busy = before > 0 && this.messages.newest >= before + limit;
+    }
     this.notice.say('');
     this.show();
+  }
+
+  /** Returns false where the newest ones must be asked for. */
+  private async askForNext(): Promise<boolean> {
+    const { epoch, newest } = this.messages;
+    return epoch !== null && newest > 0 && this.messages.takeNext(await this.history({ since: { epoch, offset: newest } }), limit);
   }
 
   private async askOlder(): Promise<void> {
