@@ -213,12 +213,22 @@ export class SessionPlayer {
     }
   }
 
+  /** The dial has succeeded. A session that knows no difference between that and the upgrade (features.ts, prepares) is asked for the request then. */
+  private connected(slot: number): void {
+    const { session } = this;
+    if ((session.connected as unknown) !== undefined) session.connected(slot, this.now);
+    else this.upgrade(slot, this.connections[slot] as Connection);
+  }
+
+  private upgrade(slot: number, connection: Connection): void {
+    connection.upgraded = true;
+    const on = this.nameOf(slot, connection.attempt);
+    this.out('upgrade', { on, resume: null, ...this.upgradeOf(this.session.request(slot, this.now)) });
+  }
+
   private read(slot: number, connection: Connection): void {
     const on = this.nameOf(slot, connection.attempt);
-    if (!connection.upgraded && this.session.requestDue(slot)) {
-      connection.upgraded = true;
-      this.out('upgrade', { on, resume: null, ...this.upgradeOf(this.session.request(slot, this.now)) });
-    }
+    if (!connection.upgraded && this.session.requestDue(slot)) this.upgrade(slot, connection);
     if (connection.full) {
       this.hold(slot);
       return;
@@ -343,7 +353,7 @@ export class SessionPlayer {
       case 'wait':
         return {};
       case 'connected':
-        session.connected(this.slotOf(entry['on']), now);
+        this.connected(this.slotOf(entry['on']));
         return {};
       case 'accept': {
         const slot = this.slotOf(entry['on']);

@@ -7,7 +7,6 @@
  *    front                            written ^                                  front + count
  *      |  sent on some connection of this session ........ sent ^        |  never sent  |
  */
-import * as has from '../features.js';
 import type { Raw } from './message.js';
 
 export interface OutboxItem {
@@ -74,7 +73,7 @@ export class Outbox {
 
   /** The next item to write on this connection; undefined: nothing to write, the window is full, or it is one without a number. */
   next(): OutboxItem | undefined {
-    return this.written >= this.window || (has.keepsOutbox && this.isUnnumbered(this.written)) ? undefined : this.at(this.written);
+    return this.written >= this.window || this.isUnnumbered(this.written) ? undefined : this.at(this.written);
   }
 
   /** It has been put into the connection's output. */
@@ -115,7 +114,7 @@ export class Outbox {
     return this.sent === 0 || this.at(0)?.refusal === undefined ? undefined : this.popFront();
   }
 
-  /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. @only keepsOutbox */
+  /** Take the item at the front, if it has no number in this session. Those behind it move up by one number: none of them has been sent. */
   popUnnumbered(): OutboxItem | undefined {
     if (this.sent > 0 || !this.isUnnumbered(0)) return undefined;
     this.seqBase++;
@@ -166,7 +165,6 @@ export class Outbox {
   /**
    * Whether it was refused behind others without an answer, in a session that has ended: in this one it has no number and is never sent, and nothing behind it is written until it has come
    * to the front and left.
-   * @only keepsOutbox
    */
   private isUnnumbered(index: number): boolean {
     return index >= this.sent && this.at(index)?.refusal !== undefined;

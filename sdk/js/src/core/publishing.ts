@@ -355,8 +355,8 @@ export class Publishing {
   /** Publishes at the front that were refused leave. Of those that another page was told of the application is told now. */
   private dropRefused(): void {
     for (let item = this.outbox.popRefused(); item !== undefined; item = this.outbox.popRefused()) this.done(item, 0);
-    if (has.keepsOutbox) for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
-      this.unsaved = true; // The others have moved up.
+    for (let item = this.outbox.popUnnumbered(); item !== undefined; item = this.outbox.popUnnumbered()) {
+      if (has.keepsOutbox) this.unsaved = true; // The others have moved up.
       this.done(item, 0);
     }
   }
