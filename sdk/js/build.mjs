@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 import { mangledProps } from './mangle.mjs';
-import { small, whole } from './small.mjs';
+import { shortNamesOf } from './shorten.mjs';
+import { isOurs, small, whole } from './small.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, 'dist');
@@ -95,8 +96,9 @@ const tables = ['causeNumbers', 'causeTexts', 'closeCodes', 'errorNumbers', 'gap
 async function buildScripts() {
   const names = mangledProps(root);
   const { plugin, mangled } = small(root, names);
-  await buildScript('holdfast.min', 'index', ['Holdfast', ...errors, ...tables, 'systemPlatform', 'webSocketTransport'], { mangleProps: names, plugins: [whole] });
-  const cut = { plugins: [plugin], mangleProps: mangled, logOverride: { 'ignored-bare-import': 'silent' } };
+  await buildScript('holdfast.min', 'index', ['Holdfast', ...errors, ...tables, 'systemPlatform', 'webSocketTransport'], { mangleProps: names, mangleCache: shortNamesOf(root, names), plugins: [whole] });
+  const shorter = shortNamesOf(root, names, (declaration) => isOurs(declaration, join(root, 'src') + '/'));
+  const cut = { plugins: [plugin], mangleProps: mangled, mangleCache: shorter, logOverride: { 'ignored-bare-import': 'silent' } };
   await buildScript('holdfast.core.min', 'index.core', ['Holdfast', ...errors], cut);
 }
 

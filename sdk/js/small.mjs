@@ -56,7 +56,7 @@ function isEmptyEvidence(node, source) {
 }
 
 /** Whether a member belongs to a class that nobody outside sees, by no interface and by no inheritance. */
-function isOurs(declaration, folder) {
+export function isOurs(declaration, folder) {
   const owner = declaration.parent;
   if (declaration.kind === ts.SyntaxKind.Parameter || !ts.isClassElement(declaration) || !ts.isClassDeclaration(owner)) return false;
   if (!/^(core|client|driver\.ts|tokens\.ts)/.test(declaration.getSourceFile().fileName.slice(folder.length))) return false;

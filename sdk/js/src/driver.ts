@@ -31,7 +31,7 @@ export interface DriverOptions {
   readonly urls: readonly string[];
   /** Whether a token must be had before the next attempt. It is called again when session.setToken() was. */
   tokenMissing(): boolean;
-  /** The server has refused the connection with this HTTP status. */
+  /** The server has refused the connection with this HTTP status. @only seesStatus */
   refused(status: number): void;
   /** Before the session is told. */
   backgroundChanged(background: boolean): void;
@@ -287,7 +287,7 @@ export class Driver {
   private fallAsleep(): void {
     if (this.asleep) return;
     this.asleep = true;
-    this.options.leaving();
+    if (has.takesParts) this.options.leaving();
     for (const place of this.slots) {
       place.connection?.close();
       place.connection = null;

@@ -77,8 +77,10 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
       publish: (name, payload, how) => this.publishes.publish(name, payload, how),
       history: (name, what) => this.history(name as ChannelName<M>, what),
       presence: (name) => this.presence(name as ChannelName<M>),
+      /** @only asks */
       membersWanted: (subscription) => this.channels.presence?.changed(subscription),
-    }, this.requests);
+    });
+    if (has.asks) this.channels.askBy(this.requests);
     this.isBackground = options.background ?? platform.background();
     this.isStarted = options.autoConnect !== false;
     const { heartbeat = has.takesParts && parts.adaptive !== null ? 'adaptive' : 'classic' } = options;
@@ -239,6 +241,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
         transport,
         urls,
         tokenMissing: () => renewal.missing(),
+        /** @only seesStatus */
         refused: (status) => {
           if (status === 401) renewal.expired();
         },
@@ -246,6 +249,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
           this.isBackground = background;
           if (has.takesParts) this.toleranceChanged();
         },
+        /** @only takesParts */
         leaving: () => {
           if (has.takesParts) this.adaptive?.save(true);
         },
@@ -330,7 +334,7 @@ export class HoldfastClient<M extends ChannelMap = AnyChannels> implements Clien
         return;
       case 'error': {
         const { code, reason, channel } = event;
-        this.host.problem(code === 'outbox' ? new HoldfastError(code, reason) : serverError(code, reason), channel);
+        this.host.problem(has.keepsOutbox && code === 'outbox' ? new HoldfastError(code, reason) : serverError(code, reason), channel);
         return;
       }
       default:

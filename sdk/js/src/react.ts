@@ -254,7 +254,7 @@ class Feed {
         subscription.on('gap', (gap) => this.deliver(gap)),
         subscription.on('unsubscribed', ({ error }) => {
           this.become({ state: 'ended', error: error ?? null });
-          this.roster.become(failedAnswer(error ?? new HoldfastError('closed', `"${channel}" is not followed any more, and who is there is not told`)));
+          this.roster.become(failedAnswer(error ?? new HoldfastError('closed', `"${channel}" is no longer followed, so that nobody tells who is there`)));
         }),
       );
     } catch (error) {

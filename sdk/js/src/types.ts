@@ -287,7 +287,7 @@ export interface HoldfastOptions {
   /** Default true. False: `connect()` begins. Subscriptions and publishes may be made before. */
   autoConnect?: boolean;
   /**
-   * Makes the connections; default: the platform's `WebSocket`. In Node before 22 there is none: `npm install ws`, which is then found by itself, or give
+   * Makes the connections; default: the platform's `WebSocket`, but in Node that of npm `ws` where it is installed: it alone tells HTTP statuses, and Node before 22 has none of its own. Or give
    * `webSocketTransport(WebSocket)` of whatever implementation.
    */
   transport?: Transport;

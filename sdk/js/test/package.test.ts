@@ -13,8 +13,8 @@ import WebSocket from 'ws';
 import type { Holdfast as HoldfastClass } from '../src/index.js';
 import { holdfast, Proxy, RealServer, until } from './real_server.js';
 
-/** Of the files for pages, gzipped: none may grow unseen. The small one has 15,354, below 15 KB; what is allowed beyond that is for other versions of zlib. */
-const bytesMax: Readonly<Record<string, number>> = { 'holdfast.core.min.js': 15_400, 'holdfast.min.js': 28.25 * 1024 };
+/** Of the files for pages, gzipped: none may grow unseen. The small one is to have less than 15,000. */
+const bytesMax: Readonly<Record<string, number>> = { 'holdfast.core.min.js': 15_000, 'holdfast.min.js': 28.25 * 1024 };
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const project = mkdtempSync(join(tmpdir(), 'holdfast-package-'));
@@ -243,10 +243,12 @@ describe('the files for pages', () => {
   it.skipIf(holdfast === undefined)('work with their shortened names, in both encodings: holdfast.min.js', async () => {
     const server = new RealServer();
     await server.start();
+    const proxy = new Proxy(() => server.port);
+    await proxy.start();
     try {
       const { Holdfast } = load('holdfast.min.js');
       for (const encoding of ['binary', 'json'] as const) {
-        const client = new Holdfast(server.url, { encoding });
+        const client = new Holdfast(proxy.url, { encoding });
         const got: unknown[] = [];
         const events: Record<string, unknown> = {};
         client.on('connected', (event) => (events['connected'] = event));
@@ -267,11 +269,28 @@ describe('the files for pages', () => {
         const over = subscription.iterate({ signal: stop.signal }).next();
         stop.abort();
         expect(await over).toEqual({ done: true, value: undefined });
+        const others: string[] = [];
+        const lists: number[] = [];
+        subscription.on('join', ({ session }) => others.push(session));
+        subscription.on('members', ({ members }) => lists.push(members.length));
+        await until(() => lists.length === 1, 'the list of members');
+        const other = new Holdfast(server.url, { encoding, heartbeat: 'classic' });
+        await other.subscribe(`min:${encoding}`).ready();
+        await until(() => others.length === 1, 'the other one is told');
+        expect(others).toEqual([other.session]);
+        proxy.cut();
+        const results = [...Array(50).keys()].map((i) => client.publish(`min:${encoding}`, i));
+        expect((await Promise.all(results)).map(({ publishId }) => publishId)).toEqual([...Array(50).keys()].map((i) => i + 3));
+        await until(() => got.length === 52 && lists.length === 2, 'all messages, and the list anew');
+        expect(lists).toEqual([1, 2]);
+        expect((got as { payload: unknown }[]).slice(2).map(({ payload }) => payload)).toEqual([...Array(50).keys()]);
+        await other.close();
         await client.close();
-        expect(events['connected']).toEqual({ session: expect.any(String) as string, resumed: false, connections: 1, retries: 0, encoding });
+        expect(events['connected']).toEqual({ session: expect.any(String) as string, resumed: true, connections: 2, retries: 0, encoding });
         expect(events['ended']).toMatchObject({ cause: 'closed', asked: true, closeCode: 1000, httpStatus: 0, nextAttempt: 0, evidence: 'closed by the application', reason: '' });
       }
     } finally {
+      await proxy.stop();
       await server.stop('SIGKILL');
     }
   });

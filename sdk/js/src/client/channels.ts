@@ -17,14 +17,16 @@ export class ClientChannels {
   /** Subscribed to anew while the channel's last subscription is not over yet. */
   private readonly following = new Map<string, ChannelSubscription>();
   /** @only asks */
-  readonly presence: PresenceWatch | null = null;
+  presence: PresenceWatch | null = null;
 
   constructor(
     private readonly host: Host,
     private readonly owner: SubscriptionOwner,
-    requests: Requests | null,
-  ) {
-    if (has.asks) this.presence = presenceOf(host, requests);
+  ) {}
+
+  /** By these requests it is asked who is there. @only asks */
+  askBy(requests: Requests | null): void {
+    this.presence = presenceOf(this.host, requests);
   }
 
   subscribe(channel: string, options: SubscribeOptions): ChannelSubscription {

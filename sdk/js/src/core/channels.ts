@@ -47,8 +47,9 @@ export class Channels {
     const wrong = checkStart(channel, options);
     if (wrong !== undefined) throw new HoldfastError('invalid', wrong);
     if (this.s.closing) throw closedError();
-    const { since, last = 0, mode = 'all', presence = false } = options;
-    const sub = this.add(channel, mode === 'latest', presence);
+    const { since, last = 0, mode = 'all' } = options;
+    const sub = this.add(channel, mode === 'latest');
+    if (has.asks) sub.presence = options.presence === true;
     if (since !== undefined) {
       sub.inbox.placeAt(since.epoch, since.offset);
     } else {
@@ -248,19 +249,19 @@ export class Channels {
 
   /* --- within --- */
 
-  private add(channel: string, latest: boolean, presence: boolean): Followed {
+  private add(channel: string, latest: boolean): Followed {
     if (this.all.has(channel))
       throw new HoldfastError('exists', `"${channel}" is followed already: subscription("${channel}") gives its subscription`);
     if (this.all.size >= this.s.config.subscriptions)
       throw new HoldfastError('limit', `${this.all.size} channels are followed, and that is the limit: see the option "subscriptions"`);
-    const sub = new Followed(channel, latest, presence);
+    const sub = new Followed(channel, latest);
     this.all.set(channel, sub);
     return sub;
   }
 
   /** A subscription that the backend made, or forgot to end. */
   private addForBackend(channel: string): Followed | undefined {
-    if (isChannelName(channel) && this.all.size < this.s.config.subscriptions) return this.add(channel, false, false);
+    if (isChannelName(channel) && this.all.size < this.s.config.subscriptions) return this.add(channel, false);
     this.s.emitError('limit', 'no room for a subscription that the backend made', channel);
     return undefined;
   }

@@ -134,19 +134,25 @@ function deeperFault(members: Members, type: ServerType): string | undefined {
       return list('offsets').every((offset) => offset === null || isNumber(offset)) ? undefined : '"offsets" is of a wrong type';
     case 'reconnect':
       return list('after').length === 2 && list('after').every(isNumber) ? undefined : '"after" is of a wrong type';
+    case 'data':
+      return finishData(members);
+    default:
+      return has.asks ? answerFault(members, type) : undefined;
+  }
+}
+
+/** The same, of answers to what the application asks. @only asks */
+function answerFault(members: Members, type: ServerType): string | undefined {
+  const list = (name: string): readonly unknown[] => members[name] as readonly unknown[];
+  switch (type) {
     case 'presence':
-      if (!has.asks) return undefined;
       return allFit(list('members'), 'session:s user:s') ? undefined : '"members" is of a wrong type';
     case 'history':
-      if (!has.asks) return undefined;
       return list('messages').every((each) => isMembers(each) && fault(each, shapes.data) === undefined && finishData(each) === undefined)
         ? undefined
         : '"messages" is of a wrong type';
     case 'reply':
-      if (!has.asks) return undefined;
       return typeof members['payloadBase64'] === 'string' ? finishData(members) : undefined;
-    case 'data':
-      return finishData(members);
     default:
       return undefined;
   }

@@ -33,6 +33,8 @@ export class Followed {
   named = false;
   /** Asked for with `last`; 0: not. */
   last = 0;
+  /** The application wants to know who comes and goes. @only asks */
+  presence = false;
   /** active: `presence` is another than the server was told. @only asks */
   watchWanted = false;
   /** Repeated subscribes about that without an answer. @only asks */
@@ -42,7 +44,6 @@ export class Followed {
   constructor(
     readonly channel: string,
     latest: boolean,
-    public presence: boolean,
   ) {
     this.inbox = new Inbox(latest);
   }
