@@ -891,6 +891,122 @@ describe('requests', () => {
   });
 });
 
+describe('members', () => {
+  /** A server that has these members, a subscription that is told, and what it was told; `lose` leaves joins and leaves out. */
+  async function watched(options = {}) {
+    const made = setup();
+    const { world, server, client } = made;
+    const names = ['me'];
+    let refusal: string | null = null;
+    server.intercept = (connection, { type, id, channel }) => {
+      if (type !== 'presence') return false;
+      if (refusal === null) connection.send({ type, id, channel, members: names.map((name) => ({ session: name, user: name })) });
+      else connection.send({ type: 'error', re: 'presence', id, channel, code: refusal, reason: 'no' });
+      return true;
+    };
+    const told: unknown[] = [];
+    const problems: unknown[] = [];
+    client.on('problem', ({ error, channel }) => problems.push([error.code, channel]));
+    const subscription = client.subscribe('room', options);
+    const asked = (): number => server.connections.flatMap(({ received }) => received).filter(({ type }) => type === 'presence').length;
+    const told_ = (members: { members: readonly { user: string }[]; error: HoldfastError | null }): unknown =>
+      told.push(members.error?.code ?? members.members.map(({ user }) => user).join());
+    const lose = (code = 'overloaded'): void => server.connection.send({ type: 'error', re: 'presence', channel: 'room', code, reason: 'left out' });
+    await world.run(500);
+    return { ...made, names, told, problems, subscription, asked, lose, listen: () => subscription.on('members', told_), refuse: (code: string | null) => (refusal = code) };
+  }
+
+  it('are told to who listens, from the list on, before what changes in it', async () => {
+    const { world, server, told, asked, subscription, listen } = await watched();
+    expect(asked()).toBe(0);
+    subscription.on('join', ({ user }) => told.push(`+${user}`));
+    server.connection.send({ type: 'join', channel: 'room', session: 's', user: 'early' }); // Nobody has asked for it.
+    await world.run(100);
+    const off = listen();
+    server.intercept = ((before) => (connection, message) => {
+      const was = before?.(connection, message) === true;
+      // In the same flight.
+      if (message['type'] === 'presence') connection.send({ type: 'join', channel: 'room', session: 's', user: 'ann' });
+      return was;
+    })(server.intercept);
+    await world.run(500);
+    expect(told).toEqual(['me', '+ann']);
+    const subscribes = (): unknown[] => server.connection.received.filter(({ type }) => type === 'subscribe');
+    expect(subscribes()).toEqual([{ type: 'subscribe', channel: 'room' }, { type: 'subscribe', channel: 'room', presence: true }]);
+    off();
+    await world.run(500);
+    expect(subscribes().at(-1)).toEqual({ type: 'subscribe', channel: 'room', presence: false });
+    server.connection.send({ type: 'join', channel: 'room', session: 's', user: 'late' });
+    await world.run(500);
+    expect(told).toEqual(['me', '+ann']);
+  });
+
+  it('are asked for again where some were left out, behind a pause that doubles, and is short again after a calm minute', async () => {
+    const { world, names, told, asked, listen, lose } = await watched({ presence: true });
+    listen();
+    await world.run(500);
+    const pauses: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      const [before, began] = [asked(), world.now];
+      names.push(`${i}`);
+      lose();
+      lose(); // Of which one list makes up for all.
+      await world.until(() => asked() > before);
+      pauses.push(world.now - began);
+      await world.run(500);
+      expect(asked()).toBe(before + 1);
+      expect(told.at(-1)).toBe(names.join());
+    }
+    pauses.forEach((pause, i) => expect(pause, `pause ${i}`).toBeGreaterThanOrEqual(Math.min(30_000, 1000 * 2 ** i) / 4));
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(30_200);
+    await world.run(61_000);
+    const [before, began] = [asked(), world.now];
+    lose();
+    await world.until(() => asked() > before);
+    expect(world.now - began).toBeLessThanOrEqual(1200);
+  });
+
+  it('are asked for again where the answer was refused for now, and not where it was for good', async () => {
+    const { world, told, asked, listen, lose, refuse } = await watched({ presence: true });
+    refuse('overloaded');
+    listen();
+    await world.run(200);
+    refuse(null);
+    await world.run(3000);
+    expect(told).toEqual(['overloaded', 'me']);
+    lose('limit');
+    await world.run(60_000);
+    expect([told, asked()]).toEqual([['overloaded', 'me', 'limit'], 2]);
+  });
+
+  it('are a problem where nobody listens', async () => {
+    const { world, problems, asked, lose } = await watched({ presence: true });
+    lose();
+    await world.run(60_000);
+    expect([problems, asked()]).toEqual([[['overloaded', 'room']], 0]);
+  });
+
+  it('are asked for by a session that knows how many answers it waits for', async () => {
+    const { world, server, client, steps, told, subscription, listen } = await watched();
+    // Changed twice before the first answer, and the connection is lost with both.
+    const off = listen();
+    off();
+    listen();
+    server.connection.dead = true;
+    await world.until(() => client.state !== 'live', 10_000);
+    await world.until(() => client.state === 'live', 60_000);
+    await world.run(1000);
+    expect(told.at(-1)).toBe('me');
+    expect(server.connection.received.filter(({ type }) => type === 'subscribe')).toEqual([{ type: 'subscribe', channel: 'room', presence: true }]);
+    const left = subscription.unsubscribe();
+    await world.run(500);
+    await left;
+    const before = steps().length;
+    await world.run(20_000);
+    expect(steps().slice(before)).toEqual([]); // No answer is still waited for, which would be a doubt.
+  });
+});
+
 describe('closing', () => {
   it('says goodbye, and settles what waits', async () => {
     const { world, server, client, steps } = setup();
