@@ -628,10 +628,13 @@ static void told_connected(struct sim *sim, uint32_t client, const struct hf_cli
 
 static void tell_trace(struct sim *sim, uint32_t client, const struct hf_client_session_event *ev)
 {
-    static const char *const names[] = {"connected",  "caught up",    "disconnected", "retrying", "ended",
-                                        "subscribed", "unsubscribed", "message",      "gap",      "acked",
-                                        "refused",    "uncertain",    "pong",         "kept",     "history",
-                                        "error",      "state"};
+    static const char *const names[] = {
+        "connected", "caught up", "disconnected", "retrying", "ended",     "subscribed", "unsubscribed",
+        "message",   "gap",       "acked",        "refused",  "uncertain", "pong",       "kept",
+        "history",   "member",    "members",      "reply",    "join",      "leave",      "presence missed",
+        "error",     "state"};
+
+    _Static_assert(sizeof(names) / sizeof(names[0]) == HF_CSE_STATE + 1, "each event has its name");
 
     sim_tell(sim,
              "client %u is told: %s %.*s%s offset %" PRIu64 " (%" PRIu64 " to %" PRIu64 ") publish %" PRIu64
