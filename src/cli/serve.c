@@ -284,6 +284,18 @@ static void put_ready_text(struct hf_buf *out, const struct hf_config *c)
                     program_invocation_name);
 }
 
+/* Without memory for it the log has said that we are ready. */
+static void tell_ready(const struct hf_config *c)
+{
+    struct hf_buf text;
+
+    hf_buf_init(&text, TEXT_MAX);
+    put_ready_text(&text, c);
+    if (!text.failed)
+        fwrite(text.data, 1, text.len, stderr);
+    hf_buf_release(&text);
+}
+
 /* --- */
 
 /* No error: a container's platform may put names of its own there, as Kubernetes does for a service that is called holdfast. */
@@ -296,20 +308,11 @@ static void tell_unknown(void *ctx, struct hf_str name, const char *nearest)
 
 static int serve(const struct hf_config *config, const struct hf_config_source *source)
 {
-    struct hf_buf ready;
-    int status;
-
     hf_logger_open(STDERR_FILENO, config->log_level, config->log_format);
     hf_logger_identify(-1);
     hf_config_environment_unknown(environ, tell_unknown, NULL);
     signal(SIGPIPE, SIG_IGN); /* A reader of standard error that went away must not end the server. */
-    hf_buf_init(&ready, TEXT_MAX);
-    put_ready_text(&ready, config);
-    hf_buf_put(&ready, "", 1);
-    status = ready.failed ? HF_EXIT_FAILED
-                          : hf_supervisor_run(config, &hf_api_http, (const char *)ready.data, source);
-    hf_buf_release(&ready);
-    return status;
+    return hf_supervisor_run(config, &hf_api_http, tell_ready, source);
 }
 
 int hf_cli_serve(int argc, char **argv)

@@ -50,8 +50,8 @@ static void say_ready(struct hf_supervisor *s)
     hf_log(HF_LOG_INFO, "ready", hf_kv_u64("workers", s->config->workers),
            hf_kv_u64("connections_max", s->capacity.connections));
     hf_notify_say(&s->notify, "READY=1");
-    if (s->ready_text != NULL)
-        fputs(s->ready_text, stderr);
+    if (s->ready != NULL)
+        s->ready(s->config);
 }
 
 /* ---- The loop ---- */
@@ -121,7 +121,7 @@ static int serve(struct hf_supervisor *s)
 }
 
 static struct hf_supervisor *supervisor_new(const struct hf_config *config, const struct hf_api_ops *api,
-                                            const char *ready_text, const struct hf_config_source *source)
+                                            hf_supervisor_ready *ready, const struct hf_config_source *source)
 {
     struct hf_supervisor *s = calloc(1, sizeof(*s));
 
@@ -132,7 +132,7 @@ static struct hf_supervisor *supervisor_new(const struct hf_config *config, cons
     s->source = source;
     s->config = &s->planned;
     s->api = api;
-    s->ready_text = ready_text;
+    s->ready = ready;
     return s;
 }
 
@@ -148,10 +148,10 @@ static void supervisor_free(struct hf_supervisor *s)
     free(s); /* Sockets end with the process. */
 }
 
-int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api, const char *ready_text,
-                      const struct hf_config_source *source)
+int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api,
+                      hf_supervisor_ready *ready, const struct hf_config_source *source)
 {
-    struct hf_supervisor *s = supervisor_new(config, api, ready_text, source);
+    struct hf_supervisor *s = supervisor_new(config, api, ready, source);
     int status;
 
     if (s == NULL)

@@ -25,12 +25,15 @@ struct hf_api_ops {
     void (*stop)(void *api); /* no new requests; those under way are ended; frees it */
 };
 
+typedef void hf_supervisor_ready(const struct hf_config *config);
+
 /*
  * Serve until SIGTERM or SIGINT and return the exit status: 0 after a drain, 1 where serving failed later, 2 where it could not start (port in use,
- * descriptors, memory), with one clear line on standard error. ready_text: printed to standard error once all workers serve, NULL: nothing. source: where the configuration is
+ * descriptors, memory), with one clear line on standard error. ready: told once, when all workers serve, with what is in force: the addresses of
+ * inherited sockets too; NULL: nobody is. source: where the configuration is
  * read anew on SIGHUP.
  */
-int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api, const char *ready_text,
-                      const struct hf_config_source *source);
+int hf_supervisor_run(const struct hf_config *config, const struct hf_api_ops *api,
+                      hf_supervisor_ready *ready, const struct hf_config_source *source);
 
 #endif

@@ -52,7 +52,7 @@ struct hf_supervisor {
     const struct hf_config_source *source;
     struct hf_capacity capacity;
     const struct hf_api_ops *api; /* NULL: no API */
-    const char *ready_text;       /* NULL: none */
+    hf_supervisor_ready *ready;   /* NULL: none */
     struct hf_region region;
     void *memory;
     size_t memory_bytes;

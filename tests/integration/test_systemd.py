@@ -153,6 +153,8 @@ def socket_is_taken_by_the_name_of_a_key_whatever_its_address(t):
     manager.wait_said('READY=1')
     mine.api_port = port_of(api)
     check_equal(mine.api('GET', '/readyz').status, 200, 'the API on the socket that was handed over')
+    wait_until(lambda: f'ws://127.0.0.1:{port_of(s)}/ws' in mine.log(), 'the ready text names where it really listens')
+    check_in(f'http://127.0.0.1:{port_of(api)}/admin/', mine.log(), 'the address of the admin page')
     serves_on(t, mine, port_of(s))
 
 
