@@ -367,6 +367,9 @@ static void paused(struct hf_hooks_http *h)
     hf_count(h->counters, HF_COUNT_HOOK_FAILED_PAUSED, 1);
 }
 
+/* libcurl's part is made for the first request: a worker that asks nobody has not its descriptors. */
+static bool set_up_multi(struct hf_hooks_http *h);
+
 /* Returns STARTED, or why it cannot be. */
 static enum hf_backend_outcome launch(struct request *r)
 {
@@ -378,7 +381,7 @@ static enum hf_backend_outcome launch(struct request *r)
     }
     r->easy = curl_easy_init();
     if (r->easy == NULL || !make_headers(r) || !set_options(r, (long)(r->deadline_ms - h->now->mono_ms)) ||
-        !set_tls(r) || curl_multi_add_handle(h->multi, r->easy) != CURLM_OK) {
+        !set_tls(r) || !set_up_multi(h) || curl_multi_add_handle(h->multi, r->easy) != CURLM_OK) {
         (void)breaker_failed(r, "memory is short");
         return HF_BACKEND_FULL;
     }
@@ -514,7 +517,7 @@ static void collect(struct hf_hooks_http *h)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(h->multi, &left)) != NULL) {
+    while (h->multi != NULL && (message = curl_multi_info_read(h->multi, &left)) != NULL) {
         CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
         char *r = NULL;
@@ -611,16 +614,27 @@ static bool bound_connections(struct hf_hooks_http *h)
     return curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->config.concurrency) == CURLM_OK;
 }
 
-static bool set_up_multi(struct hf_hooks_http *h)
+static bool set_multi_options(struct hf_hooks_http *h)
 {
-    h->multi = curl_multi_init();
-    return h->multi != NULL &&
-           curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, watch_socket) == CURLM_OK &&
+    return curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, watch_socket) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
            curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
            bound_connections(h);
+}
+
+/* Returns whether it is there. */
+static bool set_up_multi(struct hf_hooks_http *h)
+{
+    if (h->multi != NULL)
+        return true;
+    h->multi = curl_multi_init();
+    if (h->multi == NULL || set_multi_options(h))
+        return h->multi != NULL;
+    curl_multi_cleanup(h->multi);
+    h->multi = NULL;
+    return false;
 }
 
 struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop, const struct hf_now *now,
@@ -642,10 +656,6 @@ struct hf_hooks_http *hf_hooks_http_new(struct hf_hub *hub, struct hf_loop *loop
     h->timer_ms = UINT64_MAX;
     hf_list_init(&h->queue);
     hf_list_init(&h->running);
-    if (!set_up_multi(h)) {
-        hf_hooks_http_free(h);
-        return NULL;
-    }
     return h;
 }
 
@@ -664,7 +674,8 @@ void hf_hooks_http_configure(struct hf_hooks_http *h, const struct hf_hooks_conf
         if (strcmp(h->config.url[hook], config->url[hook]) != 0)
             begin_epoch(h, (enum hf_hook)hook);
     h->config = *config;
-    (void)bound_connections(h); /* Else as many as before are kept. */
+    if (h->multi != NULL)
+        (void)bound_connections(h); /* Else as many as before are kept. */
     pump(h);
 }
 
