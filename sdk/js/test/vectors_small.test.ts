@@ -17,10 +17,13 @@ const outputs = (timeline: readonly Entry[]): readonly Entry[] => timeline.filte
 
 /** By the feature that they need (features.ts), or that they show. */
 const leftOut: Readonly<Record<string, readonly string[]>> = {
-  asks: ['error_told', 'history_answered', 'history_asked_again', 'history_invalid', 'history_refused', 'ping_answered', 'requests_bounded'],
+  asks: [
+    'call_answered', 'call_before_welcome', 'call_refused', 'call_uncertain', 'error_told', 'history_answered', 'history_asked_again', 'history_invalid', 'history_refused', 'ping_answered',
+    'presence_answered', 'presence_asked_again', 'presence_backend_pushes', 'presence_backend_subscribed', 'presence_events', 'presence_refused', 'presence_subscribed_again', 'requests_bounded',
+  ],
   keepsOutbox: ['store_crash_sent', 'store_crash_unsent', 'store_restart_answered', 'store_restart_refused', 'store_restart_refused_alone', 'store_restart_refused_resumed', 'store_restart_tombstone', 'store_restart_uncertain'],
   prepares: ['answer_late', 'heartbeat_missed', 'heartbeat_round_trip', 'heartbeat_spare_kept', 'heartbeat_spares_bounded', 'network_address_gone', 'woke_up_dead'],
-  seesStatus: ['advice_refused', 'network_brings_forward', 'refused_401', 'refused_403', 'refused_404', 'refused_404_later', 'refused_for_now', 'refused_retry_after'],
+  seesStatus: ['advice_refused', 'network_brings_forward', 'refused_401', 'refused_403', 'refused_404', 'refused_404_later', 'refused_for_now', 'refused_retry_after', 'token_forbidden', 'token_refused_again'],
   takesParts: ['heartbeat_adaptive', 'heartbeat_probe_alive', 'heartbeat_probe_dead', 'heartbeat_probe_unknown'],
 };
 const names = Object.values(leftOut).flat();
