@@ -991,14 +991,15 @@ describe('members', () => {
     // Changed twice before the first answer, and the connection is lost with both.
     const off = listen();
     off();
-    listen();
+    const last = listen();
     server.connection.dead = true;
     await world.until(() => client.state !== 'live', 10_000);
     await world.until(() => client.state === 'live', 60_000);
     await world.run(1000);
     expect(told.at(-1)).toBe('me');
     expect(server.connection.received.filter(({ type }) => type === 'subscribe')).toEqual([{ type: 'subscribe', channel: 'room', presence: true }]);
-    const left = subscription.unsubscribe();
+    last();
+    const left = subscription.unsubscribe(); // Before the answer to that.
     await world.run(500);
     await left;
     const before = steps().length;

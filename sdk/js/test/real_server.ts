@@ -48,7 +48,9 @@ export class RealServer {
     const add = (data: Buffer): void => void (this.log += data.toString());
     child.stdout.on('data', add);
     child.stderr.on('data', add);
-    await until(() => this.log.includes('event=ready') || child.exitCode !== null, 'the server is ready');
+    // The workers tell of themselves beside that, and may be later: tests want to know whom to kill.
+    const isReady = (): boolean => this.log.includes('event=ready') && [0, 1].every((slot) => this.workerPid(slot) > 0);
+    await until(() => isReady() || child.exitCode !== null, 'the server is ready');
     if (child.exitCode !== null) throw new Error(`the server did not start:\n${this.log}`);
   }
 
