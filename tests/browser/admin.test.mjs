@@ -143,6 +143,7 @@ test('disconnect buttons', async (t) => {
   await until('she comes back and resumes', () => frieda.report().connected.filter(({ resumed }) => resumed).length === 1);
   await admin.untilText('The connection was closed');
   await until('the page knows that she is back', () => admin.button('Disconnect user').isVisible());
+  checkEqual(frieda.report().connected.length, 2, 'her connections: what was not confirmed was not done');
   await admin.button('Disconnect user').click();
   await admin.page.locator('dialog[open]').getByRole('button', { name: 'Disconnect user' }).click();
   await admin.untilText('2 sessions of the user were ended.');
@@ -218,6 +219,7 @@ test('the server is restarted, and asks to come back later', async (t) => {
   await admin.untilText('too much at once (503)', '#banner');
   await admin.page.unroute('**/api/stats*');
   await admin.untilState('live');
+  check(!(await admin.chartText('messages')).includes('restarted'), 'no restart is marked before there was one');
   await first.stop();
   await admin.untilState('not reachable');
   await admin.untilText('The page tries again by itself', '#banner');
@@ -272,6 +274,7 @@ test('by the keyboard alone', async (t) => {
   await keyboard.press('/');
   await keyboard.type('hans');
   await until('hans alone is listed', async () => (await admin.page.locator('tbody tr').allInnerTexts()).join().includes('hans') && (await admin.page.locator('tbody tr').count()) === 1);
+  checkEqual(await admin.page.getByRole('searchbox').inputValue(), 'hans', 'where the keys went');
   await admin.link(hans.report().session).focus();
   await keyboard.press('Enter');
   await admin.untilText('Why was it disconnected?');
