@@ -54,7 +54,8 @@ static void attach_resumed(struct hf_conn *c, const struct hf_upgrade *u, struct
         hf_attach_refuse(c, &hf_refused_memory);
         return;
     }
-    if (c->identity != NULL && hf_token_sign_session(c, c->identity) < 0) {
+    /* What was remembered is there already, and claims that have no room beside the session are not to be taken for none. */
+    if (c->identity != NULL && !u->remembered && hf_token_sign_session(c, c->identity) < 0) {
         hf_detach(c, false);
         hf_attach_refuse(c, &hf_refused_sessions);
         return;

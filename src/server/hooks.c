@@ -409,6 +409,7 @@ void hf_hooks_remember(struct hf_conn *c, const struct hf_session *s)
     claims = kept_claims(&c->hub->sessions, s, &scratch);
     if (claims != NULL) /* Without memory it is a stranger: a new session begins. */
         (void)!hf_identity_new(claims, 0, &c->identity, &ignored);
+    c->upgrade->remembered = c->identity != NULL;
     json_decref(claims);
     hf_buf_release(&scratch);
 }

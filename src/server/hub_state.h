@@ -146,6 +146,8 @@ struct hf_upgrade {
     char key[HF_WS_KEY_LEN];
     bool named, binary, from_browser, has_ticket, has_attempt;
     bool ticket_given; /* of whatever kind */
+    bool
+        remembered; /* its identity is what its session knows of its user, and no news: hf_hooks_remember() */
     uint8_t ticket[HF_TICKET_BYTES];
     uint64_t attempt;
     struct hf_deflate_terms deflate;

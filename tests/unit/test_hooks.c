@@ -526,6 +526,41 @@ static void claims_that_do_not_fit_are_asked_for(void **state)
     place_release(&place);
 }
 
+/* A resume while the backend is down, and that counts as yes, does not make its claims those of none. */
+static void claims_that_do_not_fit_are_asked_for_until_they_come(void **state)
+{
+    static struct peer p, again, third;
+    static char body[HF_CLAIMS_BYTES_MAX + 256];
+    struct hf_backend_answer a = {HF_BACKEND_ANSWERED, 200, {NULL, 0}};
+    char ticket[TICKET_CHARS + 1];
+
+    (void)state;
+    begin(ONLY(CONNECT));
+    place.config.hooks.fail[HF_HOOK_CONNECT] = HF_HOOK_FAIL_OPEN;
+    come(&p, "");
+    snprintf(body, sizeof(body), "{\"allow\":true,\"user\":\"ann\",\"claims\":{\"x\":\"%0*d\"}}",
+             HF_CLAIMS_BYTES_MAX, 0);
+    a.body = hf_str_from(body);
+    hf_hub_backend_answered(place.hub[0], fake.requests[0].token, &a, place.now);
+    turn(&place, 0);
+    peer_ticket(&p, ticket);
+    hf_hub_lost(p.conn, true, place.now);
+    turn(&place, 0);
+    come(&again, ticket);
+    assert_int_equal(fake.count, 2);
+    answer(1, HF_BACKEND_DOWN, "");
+    assert_true(got(&again, "\"resumed\":true"));
+    assert_true(hf_str_eq(again.conn->identity->user, HF_STR("ann")));
+    hf_hub_lost(again.conn, true, place.now);
+    turn(&place, 0);
+    come(&third, ticket);
+    assert_int_equal(fake.count, 3);
+    answer(2, HF_BACKEND_ANSWERED, "{\"allow\":true,\"user\":\"ann\",\"claims\":{\"x\":1}}");
+    assert_true(got(&third, "\"resumed\":true"));
+    assert_int_equal(json_integer_value(json_object_get(third.conn->identity->claims, "x")), 1);
+    place_release(&place);
+}
+
 /* The hook is taken out of the configuration: the sessions that it has let in stay whose they are. */
 static void sessions_outlive_the_hook(void **state)
 {
@@ -765,6 +800,7 @@ int main(void)
         cmocka_unit_test(with_anothers_ticket_a_user_is_asked_for),
         cmocka_unit_test(a_resume_has_the_claims_again),
         cmocka_unit_test(claims_that_do_not_fit_are_asked_for),
+        cmocka_unit_test(claims_that_do_not_fit_are_asked_for_until_they_come),
         cmocka_unit_test(sessions_outlive_the_hook),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
         cmocka_unit_test(a_refused_publish_is_told_in_the_backends_words),
