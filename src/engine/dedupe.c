@@ -189,17 +189,18 @@ bool hf_dedupe_applied(const struct hf_dedupe *d, const struct hf_log *log, uint
     return true;
 }
 
-void hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms)
+bool hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms)
 {
-    while (!hf_list_empty(&d->by_age)) {
+    for (uint32_t i = 0; !hf_list_empty(&d->by_age); i++) {
         struct hf_key *oldest = HF_CONTAINER(d->by_age.next, struct hf_key, by_age);
 
-        if (oldest->used_ms >= used_before_ms)
+        if (oldest->used_ms >= used_before_ms && d->key_count <= d->keys_max)
             break;
+        if (i == HF_DEDUPE_TRIM_MAX)
+            return true;
         key_forget(d, oldest);
     }
-    for (uint32_t i = 0; i < HF_DEDUPE_TRIM_MAX && d->key_count > d->keys_max; i++)
-        key_forget(d, HF_CONTAINER(d->by_age.next, struct hf_key, by_age));
+    return false;
 }
 
 /* ---- Recycling ---- */

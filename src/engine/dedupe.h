@@ -40,7 +40,7 @@ struct hf_carry {
 
 void hf_dedupe_init(struct hf_dedupe *d, uint32_t keys_max);
 void hf_dedupe_release(struct hf_dedupe *d);
-/* So many keys from now on; where there are more, the oldest are forgotten, HF_DEDUPE_TRIM_MAX of them with each hf_dedupe_expire(). */
+/* So many keys from now on; where there are more, the oldest are forgotten by hf_dedupe_expire(). */
 void hf_dedupe_set_keys_max(struct hf_dedupe *d, uint32_t keys_max);
 
 /* Learn what a record says (message or carry). Returns 0 or HF_ENOMEM. */
@@ -51,8 +51,8 @@ bool hf_dedupe_applied(const struct hf_dedupe *d, const struct hf_log *log, uint
 /* The record of the session's last publish, to be linked from its next; 0: none. */
 hf_ref hf_dedupe_last_ref(const struct hf_dedupe *d, uint64_t session);
 const struct hf_key *hf_dedupe_key(const struct hf_dedupe *d, const uint64_t key[2]);
-/* Forget keys used before that time, and of those that are too many. */
-void hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms);
+/* Forget keys used before that time, and of those that are too many: at most HF_DEDUPE_TRIM_MAX, the oldest first. Returns whether there are more to forget. */
+bool hf_dedupe_expire(struct hf_dedupe *d, uint64_t used_before_ms);
 
 /*
  * A record is about to be recycled: what of it must be carried over? Fills at most `cap` entries of `out` and returns how many there are;

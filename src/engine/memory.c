@@ -270,7 +270,16 @@ static int append(struct memory_engine *e, struct shard *s, struct hf_channel *c
     return 0;
 }
 
-static bool repeated(const struct shard *s, const struct hf_publish *p, struct hf_published *out)
+/* Keys that were used before that time do not count any more, forgotten or not. Wall clock. */
+static uint64_t keys_since_ms(const struct memory_engine *e, struct hf_now now)
+{
+    uint64_t age = e->config.idempotency_age_ms;
+
+    return now.wall_ms > age ? now.wall_ms - age : 0;
+}
+
+static bool repeated(const struct memory_engine *e, const struct shard *s, const struct hf_publish *p,
+                     struct hf_now now, struct hf_published *out)
 {
     const struct hf_key *key;
 
@@ -281,7 +290,7 @@ static bool repeated(const struct shard *s, const struct hf_publish *p, struct h
     if (!p->has_key)
         return false;
     key = hf_dedupe_key(&s->dedupe, p->key);
-    if (key == NULL)
+    if (key == NULL || key->used_ms < keys_since_ms(e, now))
         return false;
     out->repeated = true;
     out->conflict = key->body_hash != p->body_hash;
@@ -307,7 +316,7 @@ static int memory_publish(struct hf_engine *base, uint32_t shard, const struct h
     int err;
 
     *out = (struct hf_published){0};
-    if (repeated(s, p, out)) {
+    if (repeated(e, s, p, now, out)) {
         hf_count(e->config.counters, HF_COUNT_PUBLISHES_REPEATED, 1);
         return 0;
     }
@@ -385,13 +394,15 @@ static int recover_shard(struct memory_engine *e, struct shard *s, struct hf_now
     return 0;
 }
 
-static void forget_old_keys(struct memory_engine *e, struct hf_now now)
+/* A bounded piece of it. Returns whether there is more. */
+static bool forget_old_keys(struct memory_engine *e, struct hf_now now)
 {
-    uint64_t age = e->config.idempotency_age_ms;
+    bool more = false;
 
     for (uint32_t i = 0; i < e->config.region->config->shards; i++)
         if (e->shards[i].ours)
-            hf_dedupe_expire(&e->shards[i].dedupe, now.wall_ms > age ? now.wall_ms - age : 0);
+            more = hf_dedupe_expire(&e->shards[i].dedupe, keys_since_ms(e, now)) || more;
+    return more;
 }
 
 static int memory_recover(struct hf_engine *base, struct hf_now now)
@@ -404,7 +415,8 @@ static int memory_recover(struct hf_engine *base, struct hf_now now)
         if (err < 0)
             return err;
     }
-    forget_old_keys(e, now); /* Their messages may still be in the log. */
+    while (forget_old_keys(e, now)) /* Their messages may still be in the log. */
+        ;
     return 0;
 }
 
@@ -432,7 +444,7 @@ static void memory_tick(struct hf_engine *base, struct hf_now now)
 {
     struct memory_engine *e = memory_engine(base);
 
-    forget_old_keys(e, now);
+    (void)forget_old_keys(e, now);
     for (uint32_t i = 0; i < e->config.region->config->shards; i++)
         if (e->shards[i].ours)
             forget_idle_channels(e, &e->shards[i], now);

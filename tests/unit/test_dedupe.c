@@ -240,6 +240,38 @@ static void the_maximum_may_change(void **state)
     bench_release(&b);
 }
 
+/* So many keys that were used then; they are in no log. */
+static void learn_keys(struct bench *b, uint64_t count, uint64_t used_ms)
+{
+    for (uint64_t i = 1; i <= count; i++) {
+        struct hf_record r = {
+            .kind = HF_RECORD_MESSAGE, .flags = HF_RECORD_HAS_KEY, .key = {i, 1}, .appended_ms = used_ms};
+
+        assert_int_equal(hf_dedupe_learn(&b->d, &r, 0), 0);
+    }
+}
+
+/* A much shorter age, too: nobody waits until all are forgotten. */
+static void many_old_keys_are_forgotten_in_pieces(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_init(&b, 2 * HF_DEDUPE_TRIM_MAX);
+    learn_keys(&b, HF_DEDUPE_TRIM_MAX + 10, 100);
+    assert_true(hf_dedupe_expire(&b.d, 101));
+    assert_int_equal(b.d.key_count, 10);
+    assert_false(hf_dedupe_expire(&b.d, 101));
+    assert_int_equal(b.d.key_count, 0);
+    learn_keys(&b, HF_DEDUPE_TRIM_MAX + 10, 200);
+    hf_dedupe_set_keys_max(&b.d, 5);
+    assert_true(hf_dedupe_expire(&b.d, 200));
+    assert_int_equal(b.d.key_count, 10);
+    assert_false(hf_dedupe_expire(&b.d, 200));
+    assert_int_equal(b.d.key_count, 5);
+    bench_release(&b);
+}
+
 /* "Forget keys used before that time." Not those of that time, nor younger ones. */
 static void old_keys_are_forgotten(void **state)
 {
@@ -457,6 +489,7 @@ int main(void)
         cmocka_unit_test(keys_with_the_same_first_word_are_told_apart),
         cmocka_unit_test(no_more_keys_are_kept_than_the_maximum),
         cmocka_unit_test(the_maximum_may_change),
+        cmocka_unit_test(many_old_keys_are_forgotten_in_pieces),
         cmocka_unit_test(old_keys_are_forgotten),
         cmocka_unit_test(of_two_uses_of_a_key_the_later_counts_after_a_rebuild),
         cmocka_unit_test(a_carried_key_keeps_its_age_after_a_rebuild),

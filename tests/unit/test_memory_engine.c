@@ -522,6 +522,23 @@ static void an_old_key_may_be_used_again(void **state)
     bench_release(&b);
 }
 
+/* Forgetting them is a matter of several ticks, where many are too old at once. */
+static void a_key_that_is_too_old_does_not_count(void **state)
+{
+    struct bench b;
+    struct hf_publish p = with_key(3, 100);
+
+    (void)state;
+    bench_init(&b, 16384);
+    assert_int_equal(applied(&b, &p), 1);
+    b.now.wall_ms += 1000;
+    is_repeat(&b, &p, 1, false);
+    b.engine->ops->set_idempotency(b.engine, 999, KEYS_MAX);
+    assert_int_equal(applied(&b, &p), 2);
+    is_repeat(&b, &p, 2, false);
+    bench_release(&b);
+}
+
 /* "idempotency keys …, 100,000" at most: of the configured number each shard keeps its share. */
 static void the_number_of_keys_is_bounded(void **state)
 {
@@ -934,6 +951,7 @@ int main(void)
         cmocka_unit_test(an_unsettled_publish_outlives_its_segment),
         cmocka_unit_test(a_repeated_key_gets_the_first_answer),
         cmocka_unit_test(an_old_key_may_be_used_again),
+        cmocka_unit_test(a_key_that_is_too_old_does_not_count),
         cmocka_unit_test(the_number_of_keys_is_bounded),
         cmocka_unit_test(idle_channels_make_room_for_others),
         cmocka_unit_test(a_forgotten_channel_begins_anew),
