@@ -65,9 +65,13 @@ static void put_session(const struct hf_hub *hub, const struct hf_session *s, ui
     }
     hf_buf_putf(out, "\"state\":\"%s\",\"worker\":%u,\"subscriptions\":%u", state_name(state),
                 hf_state_owner(state), count_subs(hub, s));
-    if (hf_state_phase(state) == HF_SESSION_PARKED)
+    if (hf_state_phase(state) == HF_SESSION_PARKED) {
+        uint64_t parked_ms =
+            atomic_load(&s->parked_ms); /* By another worker it may be later than our turn began. */
+
         hf_buf_putf(out, ",\"waitingMs\":%llu",
-                    (unsigned long long)(hub->now.mono_ms - atomic_load(&s->parked_ms)));
+                    (unsigned long long)(hub->now.mono_ms > parked_ms ? hub->now.mono_ms - parked_ms : 0));
+    }
 }
 
 /* ---- The list ---- */

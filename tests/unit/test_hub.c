@@ -851,6 +851,33 @@ static void what_was_taken_is_not_too_fast_when_it_comes_again(void **state)
     held_up_end(&h);
 }
 
+/* Another worker has parked it since our turn began, by a clock that was read later. */
+static void a_session_that_has_just_begun_to_wait_has_waited_no_time(void **state)
+{
+    struct place place;
+    struct peer p;
+    struct hf_buf out;
+    const char *waiting;
+
+    (void)state;
+    place_init(&place, 1);
+    hub_start(&place, 0, &transport);
+    peer_open(&p, &place, 0, "");
+    hf_hub_lost(p.conn, true,
+                (struct hf_now){.mono_ms = place.now.mono_ms + 3, .wall_ms = place.now.wall_ms + 3});
+    hf_hub_set_now(place.hub[0], place.now);
+    hf_buf_init(&out, 4096);
+    assert_int_equal(hf_service_sessions(place.hub[0], &(struct hf_session_query){.limit = 1}, &out), 0);
+    assert_int_equal(hf_buf_put(&out, "", 1), 0);
+    assert_non_null(strstr((const char *)out.data, "\"state\":\"waiting\""));
+    waiting = strstr((const char *)out.data, "\"waitingMs\":");
+    assert_non_null(waiting);
+    assert_int_equal(strtoull(waiting + strlen("\"waitingMs\":"), NULL, 10), 0);
+    hf_buf_release(&out);
+    hf_buf_release(&p.got);
+    place_release(&place);
+}
+
 /*
  * Sent again by the number of a channel that has been forgotten meanwhile: what is in the log is acknowledged, and only what is in none is refused, by whichever
  * worker.
@@ -952,6 +979,7 @@ int main(void)
         cmocka_unit_test(a_refusal_without_room_closes),
         cmocka_unit_test(a_refusal_without_memory_closes),
         cmocka_unit_test(what_was_taken_is_not_too_fast_when_it_comes_again),
+        cmocka_unit_test(a_session_that_has_just_begun_to_wait_has_waited_no_time),
         cmocka_unit_test(what_was_applied_to_a_forgotten_channel_is_acknowledged),
         cmocka_unit_test(a_malformed_publish_with_seq_0_gets_an_error),
     };
