@@ -13,6 +13,8 @@
 
 enum {
     FOLLOW_BYTES = sizeof(struct hf_follow) + 48, /* with its place in a map that is half full */
+    IDLEST =
+        64, /* looked at for one that may give way: those that somebody waits for are not among the idlest for long */
     GROWN_PER_LOOK = 8, /* so many places of a table cost as much as a look at a session */
 };
 
@@ -363,12 +365,26 @@ static struct hf_follow *idlest(const struct hf_presence_state *p)
     return hf_list_empty(&p->idle) ? NULL : HF_CONTAINER(p->idle.next, struct hf_follow, idle);
 }
 
+/* The idlest that may give way: not one whose members are being looked for, or two that wait would take each other's room and begin anew for ever. NULL: there is none. */
+static struct hf_follow *dispensable(const struct hf_presence_state *p)
+{
+    struct hf_list *node = p->idle.next;
+
+    for (int looked = 0; node != &p->idle && looked < IDLEST; looked++, node = node->next) {
+        struct hf_follow *f = HF_CONTAINER(node, struct hf_follow, idle);
+
+        if (f->refused != 0 || is_right(p, f))
+            return f;
+    }
+    return NULL;
+}
+
 bool hf_presence_room(struct hf_hub *hub, size_t bytes)
 {
     struct hf_presence_state *p = hub->presence;
     struct hf_follow *f;
 
-    while (p->bytes + bytes > HF_PRESENCE_BYTES_MAX && (f = idlest(p)) != NULL)
+    while (p->bytes + bytes > HF_PRESENCE_BYTES_MAX && (f = dispensable(p)) != NULL)
         unfollow(p, f);
     return p->bytes + bytes <= HF_PRESENCE_BYTES_MAX;
 }
@@ -417,8 +433,9 @@ int hf_presence_follow(struct hf_hub *hub, hf_cid cid, struct hf_follow **out)
     if (hub->presence == NULL)
         return HF_ENOMEM;
     f = hf_map_ptr(&hub->presence->follows, cid);
-    if (f == NULL && hub->presence->follows.count >= HF_PRESENCE_FOLLOWS_MAX && idlest(hub->presence) != NULL)
-        unfollow(hub->presence, idlest(hub->presence));
+    if (f == NULL && hub->presence->follows.count >= HF_PRESENCE_FOLLOWS_MAX &&
+        dispensable(hub->presence) != NULL)
+        unfollow(hub->presence, dispensable(hub->presence));
     if (f == NULL)
         f = follow_new(hub, cid);
     if (f == NULL)

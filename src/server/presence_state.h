@@ -80,7 +80,7 @@ uint64_t hf_presence_answer_ms(const struct hf_hub *hub);
 void hf_presence_free_questions(struct hf_presence_state *p);
 
 /* ---- presence.c ---- */
-/* Whether so many bytes more may be kept; follows that nobody watches give way, those in state->idle. */
+/* Whether so many bytes more may be kept; follows that nobody watches give way, those in state->idle, once their members have been found. */
 bool hf_presence_room(struct hf_hub *hub, size_t bytes);
 /* The follow of a channel, made where there is none. NULL with HF_ENOMEM. */
 int hf_presence_follow(struct hf_hub *hub, hf_cid cid, struct hf_follow **out) HF_MUST_CHECK;

@@ -662,6 +662,30 @@ static void without_room_no_more_are_followed(void **state)
     lose(w);
 }
 
+/* Two that wait for their members do not take each other's room away, for ever: of the second is said at once that there is none. */
+static void what_is_looked_for_does_not_give_way(void **state)
+{
+    struct peer *w = watcher(0), *c = peer_new(0);
+    struct hf_presence_state *p = f->place.hub[0]->presence;
+
+    (void)state;
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"hall\"}");
+    say(c, "{\"type\":\"subscribe\",\"channel\":\"lobby\"}");
+    expect(c, "\"type\":\"subscribed\"", 2);
+    say(c, "{\"type\":\"unsubscribe\",\"channel\":\"hall\"}");
+    say(c, "{\"type\":\"unsubscribe\",\"channel\":\"lobby\"}");
+    turns(50);
+    p->bytes += HF_PRESENCE_BYTES_MAX - p->bytes - 3 * sizeof(struct hf_follow) / 2;
+    say(c, "{\"type\":\"presence\",\"id\":\"1\",\"channel\":\"hall\"}");
+    say(c, "{\"type\":\"presence\",\"id\":\"2\",\"channel\":\"lobby\"}");
+    expect(c, "\"code\":\"overloaded\"", 1);
+    expect(c, "\"type\":\"presence\",\"id\":\"1\"", 1);
+    say(c, "{\"type\":\"presence\",\"id\":\"3\",\"channel\":\"lobby\"}");
+    expect(c, "\"type\":\"presence\",\"id\":\"3\"", 1);
+    assert_int_equal(p->follows.count, 2);
+    lose(w);
+}
+
 #define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -687,6 +711,7 @@ int main(void)
         HUB_TEST(answers_wait_for_one_that_does_not_read),
         HUB_TEST(what_watching_takes_is_counted),
         HUB_TEST(without_room_no_more_are_followed),
+        HUB_TEST(what_is_looked_for_does_not_give_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
