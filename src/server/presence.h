@@ -10,7 +10,7 @@
  * behind is told that he must ask for the members again.
  *
  * What is bounded: HF_PRESENCE_* below. A channel with more members than that is not followed: questions are answered HF_ELIMIT, and watchers told so. Where there is no room, channels
- * that are only asked about give way to others; where there are none of those, questions are answered HF_ENOMEM, and watchers told so; an event that finds no room is left out, and its
+ * that are only asked about, and whose members have been found, give way to others; where there are none of those, questions are answered HF_ENOMEM, and watchers told so; an event that finds no room is left out, and its
  * watchers told to ask.
  */
 #ifndef HF_SERVER_PRESENCE_H
