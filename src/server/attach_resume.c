@@ -98,6 +98,10 @@ static void attach_instead(struct hf_conn *c, const struct hf_upgrade *u, const 
         w.last_seq = past.last_seq;
         w.past = &past;
     }
+    if (u->remembered) { /* What was known of its user was that session's, and nobody has let him in anew. */
+        hf_identity_drop(c->identity);
+        c->identity = NULL;
+    }
     hf_count(c->hub->counters, w.last_seq_known ? HF_COUNT_RESUMES_TOMBSTONE : HF_COUNT_RESUMES_EXPIRED, 1);
     hf_attach_new(c, &w);
 }

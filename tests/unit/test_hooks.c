@@ -580,6 +580,36 @@ static void sessions_outlive_the_hook(void **state)
     place_release(&place);
 }
 
+/* Its session ends while another worker has been asked for it: what was remembered of its user goes with it. */
+static void who_was_known_by_a_session_that_is_gone_is_a_stranger(void **state)
+{
+    static struct peer p, again;
+    char ticket[TICKET_CHARS + 1];
+
+    (void)state;
+    place_init(&place, 2);
+    fake = (struct fake){.outcome = HF_BACKEND_STARTED};
+    snprintf(place.config.hooks.url[HF_HOOK_CONNECT], HF_URL_MAX, "http://backend/");
+    for (uint32_t slot = 0; slot < 2; slot++)
+        hub_start(&place, slot, &transport);
+    hf_hub_set_backend(place.hub[0], &fake_backend);
+    come(&p, "");
+    answer(0, HF_BACKEND_ANSWERED, "{\"allow\":true,\"user\":\"ann\"}");
+    peer_ticket(&p, ticket);
+    place.config.hooks.url[HF_HOOK_CONNECT][0] = '\0';
+    for (uint32_t slot = 0; slot < 2; slot++)
+        hf_hub_reconfigured(place.hub[slot], place.now);
+    peer_open(&again, &place, 1, ticket);
+    assert_int_equal(again.conn->phase, HF_CONN_TAKING);
+    say(&p, "{\"type\":\"bye\"}");
+    place.now.mono_ms += 1000;
+    settle(&place);
+    assert_true(got(&again, "\"resumed\":false"));
+    assert_null(again.conn->identity);
+    hf_buf_release(&again.got);
+    place_release(&place);
+}
+
 /* ---- Messages that have to be allowed ---- */
 
 static void leave_to_the_backend(enum hf_right right)
@@ -802,6 +832,7 @@ int main(void)
         cmocka_unit_test(claims_that_do_not_fit_are_asked_for),
         cmocka_unit_test(claims_that_do_not_fit_are_asked_for_until_they_come),
         cmocka_unit_test(sessions_outlive_the_hook),
+        cmocka_unit_test(who_was_known_by_a_session_that_is_gone_is_a_stranger),
         cmocka_unit_test(publishes_wait_and_keep_their_order),
         cmocka_unit_test(a_refused_publish_is_told_in_the_backends_words),
         cmocka_unit_test(a_repeated_publish_is_not_asked_for_again),
