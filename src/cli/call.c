@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/peer.h"
 #include "cli/print.h"
+#include "wire/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,6 +129,18 @@ static int run(struct call *c)
     return running < 0 || c->peer.failed ? HF_EXIT_FAILED : HF_EXIT_OK;
 }
 
+/* Which of the two arguments it is that makes no sense. */
+static int usage_of_arguments(const struct call *c)
+{
+    struct hf_str value;
+    const char *reason;
+
+    if (hf_json_check(hf_str_from(c->payload), true, &value, &reason) < 0)
+        return hf_peer_usage(
+            "call", "the payload is no JSON (a text has quotes within it: '\"text\"'): ", c->payload);
+    return hf_peer_usage("call", "a method has 1 to 255 bytes of UTF-8, and not: ", c->method);
+}
+
 static int start(struct call *c, const struct hf_client_options *options)
 {
     int status = hf_peer_start(&c->peer, "call", options), err;
@@ -137,7 +150,11 @@ static int start(struct call *c, const struct hf_client_options *options)
     err = hf_client_call(c->peer.client, c->method, strlen(c->method), c->payload, strlen(c->payload), NULL);
     if (err == HF_CLIENT_ETOOLARGE)
         return hf_peer_usage("call", "larger than any server takes: ", c->method);
-    return err == 0 ? -1 : hf_peer_usage("call", "no method, or no JSON: ", c->payload);
+    if (err == HF_CLIENT_EINVAL)
+        return usage_of_arguments(c);
+    if (err < 0)
+        hf_peer_say("%s", hf_client_strerror(err));
+    return err == 0 ? -1 : HF_EXIT_FAILED;
 }
 
 int hf_cli_call(int argc, char **argv)

@@ -156,8 +156,8 @@ def call_writes_the_backends_answer(t):
 @test
 def call_wants_sense_and_an_answer(t):
     server = t.own(Server(workers=1)).start()
-    for arguments, words in [([], 'no method given'), (['a', '1', '2'], 'one payload at a time, not also 2'), (['a', 'nonsense'], 'no method, or no JSON: nonsense'),
-                             (['', '1'], 'no method, or no JSON')]:
+    for arguments, words in [([], 'no method given'), (['a', '1', '2'], 'one payload at a time, not also 2'), (['a', 'nonsense'], 'the payload is no JSON (a text has quotes within it: \'"text"\'): nonsense'),
+                             (['', '1'], 'a method has 1 to 255 bytes of UTF-8, and not: '), (['m' * 256, '1'], 'a method has 1 to 255 bytes of UTF-8, and not: mmm')]:
         status, out, err = run(server, 'call', *arguments)
         check_equal(status, 2, f'exit status of {arguments}')
         check_in(words, err, f'{arguments}')
