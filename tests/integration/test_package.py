@@ -94,6 +94,17 @@ def packages_hold_what_belongs_to_them(t):
     check_equal(set(server) & set(library) | set(server) & set(dev) | set(library) & set(dev), set(), 'files that two packages have')
 
 
+@test(deadline=120)
+def the_server_s_package_names_whose_work_is_in_it(t):
+    held = run('sh', '-c', 'dpkg-deb --fsys-tarfile "$0" | tar -xO ./usr/share/doc/holdfast/copyright', packages()['holdfast'])
+    check_in('Copyright: the authors of Holdfast', held, 'ours')
+    with open(f'{ROOT}/src/admin/page.js', encoding='utf-8') as page:
+        theirs = re.findall(r'^Copyright \(c\) (.+)$', page.read(), re.MULTILINE)
+    check(theirs != [], 'the admin page tells of nobody else: this test looks in the wrong place')
+    for holder in theirs:
+        check_in(holder, held, 'of the curves of the admin page')
+
+
 @test
 def packages_say_what_they_need(t):
     depends = field('holdfast', 'Depends')
