@@ -116,7 +116,7 @@ export class Chart {
     const options: uPlot.Options = {
       width: this.place.clientWidth,
       height,
-      padding: [10, 6, 0, 0],
+      padding: [10, 26, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: together.key }, points: { size: 7 } },
       scales: { x: { time: true }, y: unit === 'ms' ? { distr: 3, range: (_, min, max) => logRange(min, max) } : { range: (_, __, max) => linearRange(unit, max) } },
