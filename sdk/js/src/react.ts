@@ -298,7 +298,7 @@ class Feed {
   private endWatch(): void {
     this.unwatch?.();
     this.unwatch = null;
-    this.roster.answer = presenceLoading;
+    if (this.snapshot.state !== 'ended') this.roster.answer = presenceLoading; // Of one that is over nothing more is told.
   }
 
   private deliver(item: Delivery): void {

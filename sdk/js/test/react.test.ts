@@ -320,6 +320,22 @@ describe('usePresence', () => {
     expect(users()).toBe(names.join());
   });
 
+  it('tells again why nobody knows, where the channel has ended for those who still look at it', async () => {
+    const { server, render, run } = setup();
+    members(server, ['me']);
+    const both = [room('room'), createElement(Who, { name: 'room', key: 'who' })];
+    render(both);
+    await run();
+    server.connection.send({ type: 'unsubscribed', channel: 'room', code: 'forbidden', reason: 'not any more' });
+    await run();
+    expect(seen).toMatchObject({ state: 'failed', error: { code: 'forbidden' } });
+    render(room('room'));
+    await run();
+    render(both);
+    await run();
+    expect(seen).toMatchObject({ state: 'failed', error: { code: 'forbidden' } });
+  });
+
   it('shares the subscription of a component that follows the channel, and leaves it where it began', async () => {
     const { server, element, render, run, asked } = setup();
     members(server, ['me']);
