@@ -979,6 +979,23 @@ describe('members', () => {
     expect([told, asked()]).toEqual([['overloaded', 'me', 'limit'], 2]);
   });
 
+  it('are followed all the same where only the wish for joins and leaves was refused for now, while the list was on its way', async () => {
+    const { world, server, told, asked, subscription, listen } = await watched();
+    let refusals = 1;
+    server.intercept = ((before) => (connection, message) => {
+      if (message['type'] !== 'subscribe' || message['presence'] !== true || refusals-- <= 0) return before?.(connection, message) === true;
+      connection.send({ type: 'error', re: 'subscribe', channel: 'room', code: 'rate_limited', reason: 'too much at once' });
+      return true;
+    })(server.intercept);
+    subscription.on('join', ({ user }) => told.push(`+${user}`));
+    listen();
+    await world.run(3000);
+    expect(server.connection.received.filter(({ presence }) => presence === true)).toHaveLength(2);
+    expect([told, asked()]).toEqual([['me', 'me'], 2]); // Who came in between is in the second.
+    await world.run(60_000);
+    expect(asked()).toBe(2);
+  });
+
   it('are a problem where nobody listens', async () => {
     const { world, problems, asked, lose } = await watched({ presence: true });
     lose();

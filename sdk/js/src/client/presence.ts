@@ -1,7 +1,8 @@
 /**
  * client/presence.ts - keeps those who listen to `members` of a subscription told who is there. The whole list is asked for when the server has confirmed the subscription, after each break ("What happened
  * while the connection was broken is not told after the resume": docs/protocol.md "Presence"), and where the server says that it has left events out. What is told of joins and leaves behind a list is
- * a change to it. One question is under way for each subscription, at most: its answer makes up for all that was left out before.
+ * a change to it. One question is under way for each subscription, at most. What is lost while it is may also be the wish for joins and leaves, which the server has refused for now: behind the answer both are
+ * asked for anew.
  */
 import { refusedForNow } from '../core/channels.js';
 import type { HoldfastError } from '../errors.js';
@@ -32,6 +33,8 @@ interface Watch {
   /** The server was told so. */
   presence: boolean;
   isAsking: boolean;
+  /** Something was, while it was asking. */
+  isLost: boolean;
   cancel: (() => void) | null;
   /** Pauses without a calm minute between them. */
   pauses: number;
@@ -45,12 +48,11 @@ export class PresenceWatch {
 
   /** Somebody listens to `members`, or does not any more. */
   changed(subscription: ChannelSubscription): void {
-    const { channel, state, leaving, watched } = subscription;
+    const { state, leaving } = subscription;
     if (state === 'ended' || leaving) return;
-    const watch = this.all.get(subscription) ?? { presence: subscription.options.presence === true, isAsking: false, cancel: null, pauses: 0, pausedAt: -Infinity };
+    const watch = this.all.get(subscription) ?? { presence: subscription.options.presence === true, isAsking: false, isLost: false, cancel: null, pauses: 0, pausedAt: -Infinity };
     this.all.set(subscription, watch);
-    if (watch.presence !== watched) this.host.watch(channel, watched);
-    watch.presence = watched;
+    this.wish(subscription, watch);
     this.ask(subscription);
   }
 
@@ -65,7 +67,8 @@ export class PresenceWatch {
     if (watch === undefined || !subscription.wantsMembers) return false;
     watch.presence = false; // Or may be: it is told so once more when it is asked again.
     if (!again.includes(code)) subscription.membersAre([], serverError(code, reason));
-    else if (!watch.isAsking) this.askLater(subscription, watch);
+    else if (watch.isAsking) watch.isLost = true;
+    else this.askLater(subscription, watch);
     return true;
   }
 
@@ -80,7 +83,9 @@ export class PresenceWatch {
     if (watch === undefined || watch.isAsking || !subscription.wantsMembers || subscription.state !== 'active') return;
     watch.cancel?.();
     watch.cancel = null;
+    this.wish(subscription, watch);
     watch.isAsking = true;
+    watch.isLost = false;
     this.host.ask(
       subscription.channel,
       (members) => this.answered(subscription, members, null),
@@ -88,12 +93,17 @@ export class PresenceWatch {
     );
   }
 
+  private wish({ channel, watched }: ChannelSubscription, watch: Watch): void {
+    if (watch.presence !== watched) this.host.watch(channel, watched);
+    watch.presence = watched;
+  }
+
   private answered(subscription: ChannelSubscription, members: readonly Member[], error: HoldfastError | null): void {
     const watch = this.all.get(subscription);
     if (watch === undefined) return; // It has ended meanwhile.
     watch.isAsking = false;
     if (error?.code === 'closed') return; // So has the client, which is told otherwise.
-    if (error !== null && again.includes(error.serverCode ?? error.code)) this.askLater(subscription, watch);
+    if (watch.isLost || (error !== null && again.includes(error.serverCode ?? error.code))) this.askLater(subscription, watch);
     subscription.membersAre(members, error);
   }
 
