@@ -119,14 +119,15 @@ export class Driver {
       this.soon((now) => this.session.message(slot, data, now));
       return;
     }
-    this.depth++;
-    this.asked = false;
+    // One that comes within another, from a transport that calls back at once, is no reason to forget what that has asked for.
+    if (this.depth++ === 0) this.asked = false;
     let quiet = false;
     try {
       quiet = this.session.message(slot, data, this.options.platform.now());
     } finally {
       this.depth--;
-      if (!quiet || this.asked) this.planPump();
+      this.asked ||= !quiet;
+      if (this.asked) this.planPump();
     }
   }
 

@@ -56,6 +56,33 @@ describe('connecting', () => {
     expect(client.unanswered).toBe(0);
   });
 
+  it('sends what is asked for in a message, also where another comes within it', async () => {
+    let give: (text: string) => void = () => undefined;
+    const made: { server?: FakeServer } = {};
+    const transport: Transport = {
+      open: (request, events) => {
+        give = (text) => events.message(text);
+        return made.server!.transport().open(request, events);
+      },
+    };
+    const { world, server, client } = setup({ transport }, (the) => (made.server = the));
+    const subscription = client.subscribe('room');
+    await world.run(500);
+    const epoch = subscription.position!.epoch;
+    const data = (offset: number): string => JSON.stringify({ type: 'data', channel: 'room', epoch, offset, id: `m${offset}`, payload: offset, timestamp: 1 });
+    give(data(1)); // Its acknowledgement is planned, so that the next ones leave nothing to be done.
+    await world.run(10);
+    subscription.on('message', ({ offset }) => {
+      if (offset !== 2) return;
+      void client.publish('room', 'at once');
+      give(data(3));
+    });
+    give(data(2));
+    await world.run(100);
+    expect(subscription.position!.offset).toBeGreaterThanOrEqual(3);
+    expect(server.connection.received.filter(({ type }) => type === 'data')).toHaveLength(1);
+  });
+
   it('waits where autoConnect is false, and keeps what is asked for', async () => {
     const { world, server, client, steps } = setup({ autoConnect: false });
     const got = record(client.subscribe('room'));
