@@ -29,9 +29,14 @@ static const struct close_code {
     {HF_CLOSE_HEARTBEAT_MISSED, HF_BY_HEARTBEAT_MISSED, false, "the server missed our heartbeat"},
 };
 
-/* The server does not take the token. Whether that is the end: where others can be had, two more are worth showing. */
-static bool token_refused_finally(struct hf_client_session *s)
+/*
+ * The server does not take the token. Whether that is the end: where others can be had, two more are worth showing. Beside a connection that stands it is none, and nobody is told of it, so
+ * that no other token has been asked for when the next attempt shows the same one.
+ */
+static bool token_refused_finally(struct hf_client_session *s, int slot)
 {
+    if (s->live != HF_NO_SLOT && slot != s->live && !s->superseded)
+        return false;
     return !s->config.token_source || ++s->token_refusals > TOKEN_REFUSALS_MAX;
 }
 
@@ -52,7 +57,7 @@ static struct hf_ending close_ending(struct hf_client_session *s, int slot, cons
     if (e.cause == HF_BY_SUPERSEDED && superseded_by_ourselves(s, slot))
         e.final = false;
     if (e.cause == HF_BY_TOKEN_EXPIRED)
-        e.final = token_refused_finally(s);
+        e.final = token_refused_finally(s, slot);
     return e;
 }
 
@@ -107,7 +112,7 @@ static void on_broken(struct hf_client_session *s, int slot, const struct hf_lin
 static bool refusal_is_final(struct hf_client_session *s, int status)
 {
     if (status == 401)
-        return token_refused_finally(s);
+        return token_refused_finally(s, s->next);
     if (status == 403)
         return true;
     return s->connections == 0 && (status == 400 || status == 404 || status == 426);

@@ -365,6 +365,28 @@ TEST(a_token_may_be_given_in_a_callback)
     HEARD(f, "connected s1 resumed\n");
 }
 
+/* The connection that stands needs none, and nobody has been asked for another since. */
+TEST(a_token_that_is_refused_beside_a_connection_that_stands_does_not_count)
+{
+    unsigned old, i;
+
+    begin_with_source(f);
+    live(f);
+    old = f->slot;
+    for (i = 0; i < 4; i++) {
+        f->slot = old;
+        serve(f, "{\"type\":\"reconnect\",\"after\":[0,0],\"code\":\"rebalance\"}\n");
+        refuse(f, 401, 0);
+        HEARD(f, "");
+    }
+    f->slot = old;
+    serve_close(f, 1012);
+    HEARD(f, "disconnected 1012\n");
+    hf_client_session_lost(f->s, f->slot, "closed", f->now_ms);
+    refuse(f, 401, 0);
+    assert_int_equal(hf_client_session_state(f->s), HF_CLIENT_WAITING);
+}
+
 /* --- want of memory --- */
 
 TEST(without_memory_nothing_is_asked)
@@ -454,6 +476,7 @@ int main(void)
         cmocka_unit_test(what_a_proxy_says_is_no_reason),
         cmocka_unit_test(a_token_is_shown_at_once_and_from_then_on),
         cmocka_unit_test(a_token_may_be_given_in_a_callback),
+        cmocka_unit_test(a_token_that_is_refused_beside_a_connection_that_stands_does_not_count),
         cmocka_unit_test(without_memory_nothing_is_asked),
         cmocka_unit_test(without_memory_the_old_token_stays),
         cmocka_unit_test(without_memory_a_refusal_is_one_all_the_same),
