@@ -80,6 +80,20 @@ test('searches find sessions and channels, and a hostile name is text', async (t
   admin.checkQuiet();
 });
 
+test('a search whose view is left at once is not made', async (t) => {
+  const admin = await open(t, { hash: '#/channels' });
+  await admin.untilText('Channels', 'h1');
+  await admin.page.evaluate(() => {
+    const field = document.querySelector('.search input');
+    field.value = 'too late';
+    field.dispatchEvent(new Event('input'));
+    location.hash = '#/sessions';
+  });
+  await admin.untilText('Sessions', 'h1');
+  await never('the address is that of a view that was left', () => !admin.page.url().endsWith('#/sessions'), { withinMs: 1000 });
+  admin.checkQuiet();
+});
+
 test('why was it disconnected', async (t) => {
   const carl = await client(t, proxy.url, 'carl');
   const { session } = carl.report();

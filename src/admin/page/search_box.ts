@@ -28,6 +28,11 @@ export class SearchBox {
     });
   }
 
+  /** What was typed last is searched for no more: the view is left, and the address is another's. */
+  close(): void {
+    clearTimeout(this.timer);
+  }
+
   get text(): string {
     return this.field.value.trim();
   }

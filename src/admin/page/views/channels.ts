@@ -35,6 +35,7 @@ export class Channels implements View {
       stage.navigation.replace({ page: 'channels', search: text });
       listing.find(text);
     });
+    stage.onLeave(() => this.box.close());
     this.more = button('more', 'Show more', () => listing.more());
     this.more.hidden = true;
     this.open.hidden = true;

@@ -43,6 +43,7 @@ export class Sessions implements View {
       stage.navigation.replace({ page: 'sessions', search: text });
       listing.find(text);
     });
+    stage.onLeave(() => this.box.close());
     this.more = button('more', 'Show more', () => listing.more());
     this.more.hidden = true;
     const listing = new Listing<Session, number>(
