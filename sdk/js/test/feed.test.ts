@@ -195,8 +195,17 @@ describe('a feed', () => {
     expect(tab.take()).toEqual(['subscribed e:10', 'join ann', '11']);
     expect([feed.watch(first, true), feed.watch(new Tab(), true)]).toEqual([true, false]);
     expect(first.take()).toEqual(['subscribed e:11']);
-    feed.presenceLost('overloaded', 'left out');
+    feed.presenceLost('overloaded', 'the connection was broken', true);
     expect([first.take(), tab.take()]).toEqual([['error overloaded'], ['error overloaded']]);
+    feed.watch(first, true);
+    expect(host.take()).toEqual([]);
+    // It may be the wish for it that was refused.
+    feed.presenceLost('rate_limited', 'too much at once');
+    expect([first.take(), tab.take()]).toEqual([['subscribed e:11', 'error rate_limited'], ['error rate_limited']]);
+    feed.watch(first, true);
+    feed.watch(tab, true);
+    expect(host.take()).toEqual(['watch c true']);
+    expect([first.take(), tab.take()]).toEqual([['subscribed e:11'], ['subscribed e:11']]);
     feed.unsubscribe(tab);
     expect(host.take()).toEqual([]);
     feed.watch(first, false);

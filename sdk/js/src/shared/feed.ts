@@ -199,8 +199,9 @@ export class Feed {
       if (options.presence === true) listener.send({ type, channel: this.channel, ...member });
   }
 
-  /** Joins and leaves were left out, or are not told. */
-  presenceLost(code: string, reason: string): void {
+  /** Joins and leaves were left out, or are not told. isWished: the server knows that they are wanted. Else it may have refused just that, and is told once more when a tab wants them again. */
+  presenceLost(code: string, reason: string, isWished = false): void {
+    this.presence &&= isWished;
     for (const { listener, options, state } of this.followers.values())
       if (options.presence === true && state !== 'waiting') listener.send({ type: 'error', re: 'presence', channel: this.channel, code, reason });
   }

@@ -517,7 +517,7 @@ export class Hub implements FeedHost {
   /** The tabs notice nothing of it, but that they must ask who is there. */
   private connected(): void {
     this.isCaughtUp = false;
-    for (const feed of this.feeds.values()) feed.presenceLost('overloaded', brokenText);
+    for (const feed of this.feeds.values()) feed.presenceLost('overloaded', brokenText, true);
   }
 
   private upstreamChanged(state: State): void {
