@@ -13,7 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 100 }; /* whether a signal has asked for the end */
+enum {
+    LOOK_MS = 100, /* whether a signal has asked for the end */
+    END_MS = 5,    /* whether the command has ended, which it does with its output */
+};
 
 extern char **environ;
 
@@ -49,20 +52,26 @@ static int start(const char *command, int fd, pid_t *pid)
     return err;
 }
 
-/* All that it writes, up to cap bytes. Returns how many, cap + 1 for more, or -1 with why. */
-static long gather(int fd, char *out, size_t cap, char *why, size_t why_cap)
+/* Whether its time is over, or ours; then with why. */
+static bool out_of_time(uint64_t until_ms, char *why, size_t cap)
 {
-    uint64_t until_ms = hf_peer_now_ms() + (uint64_t)HF_TOKEN_COMMAND_S * 1000;
+    if (!hf_peer_interrupted() && hf_peer_now_ms() < until_ms)
+        return false;
+    (void)snprintf(why, cap, "it did not end within %d s", HF_TOKEN_COMMAND_S);
+    return true;
+}
+
+/* All that it writes, up to cap bytes. Returns how many, cap + 1 for more, or -1 with why. */
+static long gather(int fd, char *out, size_t cap, uint64_t until_ms, char *why, size_t why_cap)
+{
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     size_t len = 0;
 
     while (len <= cap) {
         ssize_t n;
 
-        if (hf_peer_interrupted() || hf_peer_now_ms() >= until_ms) {
-            (void)snprintf(why, why_cap, "it did not end within %d s", HF_TOKEN_COMMAND_S);
+        if (out_of_time(until_ms, why, why_cap))
             return -1;
-        }
         if (poll(&readable, 1, LOOK_MS) <= 0)
             continue;
         n = read(fd, out + len, cap + 1 - len);
@@ -77,13 +86,29 @@ static long gather(int fd, char *out, size_t cap, char *why, size_t why_cap)
     return (long)len;
 }
 
-static bool ended_well(pid_t pid, char *why, size_t cap)
+/* It, and what it has started. */
+static void end(pid_t pid)
+{
+    (void)kill(-pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* It may go on behind its output, but not beyond its time. */
+static bool ended_well(pid_t pid, uint64_t until_ms, char *why, size_t cap)
 {
     int status = 0;
+    pid_t ended;
 
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
+    while ((ended = waitpid(pid, &status, WNOHANG)) != pid) {
+        if (ended < 0 && errno != EINTR)
             return true; /* Somebody else has seen its end. */
+        if (out_of_time(until_ms, why, cap)) {
+            end(pid);
+            return false;
+        }
+        (void)poll(NULL, 0, END_MS);
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
     if (WIFEXITED(status))
@@ -109,6 +134,7 @@ static size_t trim(char *text, size_t len)
 static bool run(const char *command, const int ends[2], char *out, size_t cap, long *len, char *why,
                 size_t why_cap)
 {
+    uint64_t until_ms = hf_peer_now_ms() + (uint64_t)HF_TOKEN_COMMAND_S * 1000;
     pid_t pid;
     int err = start(command, ends[1], &pid);
 
@@ -117,16 +143,11 @@ static bool run(const char *command, const int ends[2], char *out, size_t cap, l
         (void)snprintf(why, why_cap, "/bin/sh cannot be started: %s", strerror(err));
         return false;
     }
-    *len = gather(ends[0], out, cap, why, why_cap);
-    if (*len < 0 || (size_t)*len > cap)
-        (void)kill(-pid, SIGKILL);
-    if (*len < 0) {
-        char ignored[1];
-
-        (void)ended_well(pid, ignored, sizeof(ignored));
-        return false;
-    }
-    return ended_well(pid, why, why_cap) || (size_t)*len > cap;
+    *len = gather(ends[0], out, cap, until_ms, why, why_cap);
+    if (*len >= 0 && (size_t)*len <= cap)
+        return ended_well(pid, until_ms, why, why_cap);
+    end(pid);
+    return *len >= 0;
 }
 
 bool hf_token_command_run(const char *command, char token[HF_CLIENT_TOKEN_MAX + 1], char *why, size_t cap)

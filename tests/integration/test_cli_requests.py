@@ -219,5 +219,18 @@ def a_command_that_brings_none_is_told_and_tried_again(t):
     check_equal(ping.wait(60 * PATIENCE), 0, f'exit status: {ping.error_lines}')
 
 
+@test
+def a_command_that_goes_on_behind_its_output_holds_nobody_up(t):
+    server = with_tokens(t)
+    left = os.path.join(FOLDER.name, 'left')
+    command = f'echo $$ > {left}; exec >&-; exec sleep 3600'
+    ping = t.own(Command('ping', '--url', url_of(server.port), '-c', '1', '--timeout', '0', '--token-command', command))
+    wait_until(lambda: os.path.exists(left) and open(left, encoding='ascii').read().endswith('\n'), 'the command has begun')
+    ping.process.terminate()
+    check_equal(ping.wait(60 * PATIENCE), 1, f'exit status: {ping.error_lines}')
+    with open(left, encoding='ascii') as f:
+        check(not os.path.exists(f'/proc/{f.read().strip()}'), 'the command is gone as well')
+
+
 if __name__ == '__main__':
     main()
