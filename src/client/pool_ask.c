@@ -26,9 +26,10 @@ static bool is_call(const struct hf_command *command)
 void hf_pool_ask_put(struct hf_pool *pool, struct hf_command *command)
 {
     const uint64_t timeout_ms = pool->options.client.call_timeout_ms;
+    bool for_ever = !is_call(command) || timeout_ms == 0 || timeout_ms > UINT64_MAX - pool->now_ms;
 
     if (!is_ping(command)) {
-        command->until_ms = is_call(command) && timeout_ms > 0 ? pool->now_ms + timeout_ms : UINT64_MAX;
+        command->until_ms = for_ever ? UINT64_MAX : pool->now_ms + timeout_ms;
         hf_list_add_tail(&pool->questions, &command->node);
         return;
     }

@@ -73,8 +73,9 @@ int hf_client_session_presence(struct hf_client_session *s, struct hf_str channe
 int hf_client_session_call(struct hf_client_session *s, struct hf_str method, struct hf_str payload,
                            uint64_t timeout_ms, uint64_t *request_id, uint64_t now_ms)
 {
+    bool for_ever = timeout_ms == 0 || timeout_ms > HF_NEVER - now_ms;
     struct hf_request like = {
-        .type = HF_MSG_CALL, .method = method, .until_ms = timeout_ms == 0 ? HF_NEVER : now_ms + timeout_ms};
+        .type = HF_MSG_CALL, .method = method, .until_ms = for_ever ? HF_NEVER : now_ms + timeout_ms};
     const char *reason;
 
     if (hf_json_check(payload, true, &like.payload, &reason) < 0)

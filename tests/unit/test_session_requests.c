@@ -153,6 +153,7 @@ TEST(a_call_is_waited_for_so_long)
     live(f);
     assert_int_equal(call(f, "slow", 500), 1);
     assert_int_equal(call(f, "patient", 0), 2);
+    assert_int_equal(call(f, "most patient", UINT64_MAX), 3);
     advance(f, 499);
     HEARD(f, "");
     advance(f, 1);
@@ -161,6 +162,8 @@ TEST(a_call_is_waited_for_so_long)
     HEARD(f, "");
     serve(f, "{\"type\":\"reply\",\"id\":\"r2\",\"payload\":{\"x\":[1]}}\n");
     HEARD(f, "reply 2 {\"x\":[1]}\n");
+    serve(f, "{\"type\":\"reply\",\"id\":\"r3\",\"payload\":3}\n");
+    HEARD(f, "reply 3 3\n");
 }
 
 TEST(a_call_without_a_connection_is_given_up_in_its_time)
