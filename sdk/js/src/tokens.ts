@@ -35,6 +35,8 @@ export class Tokens {
   private untried = false;
   private reason: TokenReason = 'first';
   private asking = false;
+  /** Questions so far. @only renewsTokens */
+  private questions = 0;
 
   constructor(
     token: string | undefined,
@@ -75,22 +77,34 @@ export class Tokens {
     return this.source === undefined ? Infinity : this.renewal;
   }
 
-  /** Ask, unless that is under way. Never rejects. `done` is to say that it was taken. */
-  ask(renewal: boolean, done: (token: string) => void, failed: (error: unknown) => void): void {
+  /** Ask, unless that is under way. Never rejects. `done` is to say that it was taken. Returns whether a question was asked. */
+  ask(renewal: boolean, done: (token: string) => void, failed: (error: unknown) => void): boolean {
     const { source } = this;
-    if (source === undefined || this.asking) return;
+    if (source === undefined || this.asking) return false;
     this.asking = true;
+    if (has.renewsTokens) this.questions++;
+    const question = has.renewsTokens ? this.questions : 0;
+    const answered = (): void => {
+      if (!has.renewsTokens || question === this.questions) this.asking = false;
+    };
     // What it throws at once is as good as what it rejects with.
     void new Promise<string>((resolve) => resolve(source(renewal ? 'renewal' : this.reason))).then(
       (token) => {
-        this.asking = false;
+        answered();
         done(token);
       },
       (error: unknown) => {
-        this.asking = false;
+        answered();
         failed(error);
       },
     );
+    return true;
+  }
+
+  /** The source has been silent for too long: it may be asked anew. What it gives later is taken all the same. @only renewsTokens */
+  giveUp(): void {
+    this.questions++;
+    this.asking = false;
   }
 
   /** @only renewsTokens */

@@ -253,7 +253,7 @@ export interface HoldfastOptions {
    * Where tokens come from. It is called before the first attempt; before the next one after the server said that the token has expired (4002, or 401 where that can be
    * seen) or its `exp` has passed; and, if the token is a JWT with `exp`, before that, so that the connection need not break for it: half a minute before, or at half of the
    * time that is left where that is less, and never within 5 s. A token that it has just given is shown to the server even if its `exp` has passed by this machine's clock. What it
-   * throws fails the attempt, and it is called again for the next. Default: none; then an expired token ends the session.
+   * throws fails the attempt, and it is called again for the next; so it is where it gives nothing for 30 s. Default: none; then an expired token ends the session.
    */
   getToken?: (reason: TokenReason) => string | Promise<string>;
   /**

@@ -220,6 +220,22 @@ describe('tokens', () => {
     expect(problems).toEqual(['getToken() failed: no network', 'getToken() failed: no network']);
   });
 
+  it('asks anew where getToken() says nothing for half a minute, and tells it; what comes late is taken', async () => {
+    const given: ((token: string) => void)[] = [];
+    const { world, client } = setup({ getToken: () => new Promise((resolve) => void given.push(resolve)) });
+    const problems: string[] = [];
+    client.on('problem', ({ error }) => problems.push(error.message));
+    await world.run(29_000);
+    expect(given.length).toBe(1);
+    await world.until(() => given.length === 2);
+    expect(problems).toEqual(['getToken() failed: it has given none for 30 s']);
+    given[0]?.('good');
+    await world.until(() => client.state === 'live');
+    client.close().catch(() => undefined);
+    await world.run(60_000);
+    expect(problems.length).toBe(1);
+  });
+
   it('asks for a token after 4002', async () => {
     const reasons: string[] = [];
     const { world, server, client, steps } = setup({ getToken: (reason) => (reasons.push(reason), 'good') });

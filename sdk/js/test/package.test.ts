@@ -14,7 +14,7 @@ import type { Holdfast as HoldfastClass } from '../src/index.js';
 import { holdfast, Proxy, RealServer, until } from './real_server.js';
 
 /** Of the files for pages, gzipped: none may grow unseen. The small one is to have less than 15,000. */
-const bytesMax: Readonly<Record<string, number>> = { 'holdfast.core.min.js': 15_000, 'holdfast.min.js': 28.25 * 1024 };
+const bytesMax: Readonly<Record<string, number>> = { 'holdfast.core.min.js': 15_000, 'holdfast.min.js': 28.5 * 1024 };
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const project = mkdtempSync(join(tmpdir(), 'holdfast-package-'));

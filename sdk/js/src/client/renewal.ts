@@ -6,12 +6,16 @@ import * as has from '../features.js';
 import type { Host } from './host.js';
 import { checkToken, invalid } from './options.js';
 
+/** A source that takes longer is asked anew when a token is needed. */
+const answerMs = 30_000;
 const nothing = (): void => undefined;
 
 export class Renewal {
   private readonly tokens: Tokens;
   /** @only renewsTokens */
   private cancel = nothing;
+  /** @only renewsTokens */
+  private cancelWait = nothing;
 
   constructor(private readonly host: Host) {
     const { options, platform } = host;
@@ -52,7 +56,9 @@ export class Renewal {
   }
 
   end(): void {
-    if (has.renewsTokens) this.cancel();
+    if (!has.renewsTokens) return;
+    this.cancel();
+    this.cancelWait();
   }
 
   private get isConnected(): boolean {
@@ -71,9 +77,13 @@ export class Renewal {
 
   private ask(renewal: boolean): void {
     const { host } = this;
-    this.tokens.ask(
+    // The attempt that waits for it ends at its deadline, and the next one asks again; a renewal is not repeated: the next attempt will ask.
+    const failed = (why: string): void => host.problem(new HoldfastError('unauthorized', `getToken() failed: ${why}`));
+    let over = nothing;
+    const begun = this.tokens.ask(
       renewal,
       (token) => {
+        if (has.renewsTokens) over();
         this.taken(token);
         const good = host.driver?.run((now) => host.session?.setToken(token, now));
         if (good === false) {
@@ -83,9 +93,14 @@ export class Renewal {
         if (has.renewsTokens) this.plan();
       },
       (error) => {
-        host.problem(new HoldfastError('unauthorized', `getToken() failed: ${error instanceof Error ? error.message : String(error)}`));
-        // The attempt that waits for it ends at its deadline, and the next one asks again; a renewal is not repeated: the next attempt will ask.
+        if (has.renewsTokens) over();
+        failed(error instanceof Error ? error.message : String(error));
       },
     );
+    if (!has.renewsTokens || !begun) return;
+    this.cancelWait = over = host.platform.timer(answerMs, () => {
+      this.tokens.giveUp();
+      failed(`it has given none for ${answerMs / 1000} s`);
+    });
   }
 }
