@@ -60,7 +60,7 @@ export function lineOf(state: LinkState): string {
       return `The server cannot be reached${away >= 1000 ? `, for ${span(away)}` : ''}: it is down, restarting, or the network is. The page tries again by itself.`;
     }
     case 'unauthorized':
-      return state.wrong ? `The server does not take this key: ${state.reason}.` : `The server asks for an API key: ${state.reason}.`;
+      return state.wrong ? `The server does not take this key: ${state.reason}.` : 'The server asks for an API key.';
     case 'forbidden':
       return `The server does not let this page in: ${state.reason}.`;
     case 'busy':
