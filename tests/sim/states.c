@@ -3,7 +3,9 @@
 #include "session/backoff.h"
 #include "session/heartbeat.h"
 #include "sim/client.h"
+#include "sim/network.h"
 #include "sim/sim.h"
+#include "sim/worker.h"
 
 enum {
     NAMED_MS_MAX = 30000, /* after a signal the time that the server had named holds no longer than that */
@@ -98,6 +100,18 @@ static void told_state(struct sim_client *c, const struct hf_client_session_even
     st->since_ms = sim->now_ms;
 }
 
+/* Whether the connection that is being read leads to a worker that tells its clients to leave: such a one tells who comes, too. */
+static bool is_drained(const struct sim_client *c)
+{
+    for (unsigned slot = 0; slot < HF_CLIENT_SESSION_SLOTS; slot++) {
+        const struct sim_conn *conn = c->socket[slot];
+
+        if (conn != NULL && conn->attempt == c->states.reading)
+            return conn->worker->drains || conn->worker->draining;
+    }
+    return false;
+}
+
 void sim_states_told(struct sim_client *c, const struct hf_client_session_event *ev)
 {
     struct sim_states *st = &c->states;
@@ -106,7 +120,7 @@ void sim_states_told(struct sim_client *c, const struct hf_client_session_event 
         told_state(c, ev);
     if (ev->type == HF_CSE_CONNECTED) {
         st->welcomed = st->reading;
-        st->advised = false;
+        st->advised = is_drained(c);
     }
     if (ev->type == HF_CSE_CONNECTED || ev->type == HF_CSE_MESSAGE) {
         if (st->reading == 0 || st->reading != st->welcomed)
