@@ -87,7 +87,8 @@ static enum hf_backend_outcome start(void *ctx, const struct hf_backend_request 
     struct sim_worker *w = ctx;
     struct sim *sim = w->sim;
     struct ask *a = free_place();
-    bool slow = sim_chance(sim, SLOW_PERCENT);
+    bool slow = sim_chance(sim, SLOW_PERCENT) &&
+                !sim->settling; /* Else hundreds that wait for each other come to no rest. */
 
     hf_assert(request->hook == HF_HOOK_PUBLISH && a != NULL);
     sim->stats->judged++;
