@@ -15,31 +15,25 @@ static const char page_policy[] =
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"; /* It makes no markup of texts, and shall not. */
 
-static void answer_file(struct hf_api_request *r, const char *type, struct hf_str file)
-{
-    r->content_type = type;
-    hf_api_answer_written(r, hf_buf_put(&r->answer, file.data, file.len));
-}
-
 void hf_api_admin_page(struct hf_api_request *r)
 {
     r->content_policy = page_policy;
-    answer_file(r, "text/html; charset=utf-8", hf_admin_index_html);
+    hf_api_answer_file(r, "text/html; charset=utf-8", hf_admin_index_html);
 }
 
 void hf_api_admin_style(struct hf_api_request *r)
 {
-    answer_file(r, "text/css; charset=utf-8", hf_admin_style_css);
+    hf_api_answer_file(r, "text/css; charset=utf-8", hf_admin_style_css);
 }
 
 void hf_api_admin_script(struct hf_api_request *r)
 {
-    answer_file(r, "text/javascript; charset=utf-8", hf_admin_page_js);
+    hf_api_answer_file(r, "text/javascript; charset=utf-8", hf_admin_page_js);
 }
 
 void hf_api_admin_icon(struct hf_api_request *r)
 {
-    answer_file(r, "image/svg+xml", hf_admin_icon_svg);
+    hf_api_answer_file(r, "image/svg+xml", hf_admin_icon_svg);
 }
 
 /*

@@ -28,31 +28,25 @@ static const char page_policy[] = "default-src 'none'; script-src 'self'; style-
                                   "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
                                   "frame-ancestors 'none'";
 
-static void answer_file(struct hf_api_request *r, const char *type, struct hf_str file)
-{
-    r->content_type = type;
-    hf_api_answer_written(r, hf_buf_put(&r->answer, file.data, file.len));
-}
-
 void hf_api_demo_page(struct hf_api_request *r)
 {
     r->content_policy = page_policy;
-    answer_file(r, "text/html; charset=utf-8", hf_demo_index_html);
+    hf_api_answer_file(r, "text/html; charset=utf-8", hf_demo_index_html);
 }
 
 void hf_api_demo_style(struct hf_api_request *r)
 {
-    answer_file(r, "text/css; charset=utf-8", hf_demo_style_css);
+    hf_api_answer_file(r, "text/css; charset=utf-8", hf_demo_style_css);
 }
 
 void hf_api_demo_script(struct hf_api_request *r)
 {
-    answer_file(r, "text/javascript; charset=utf-8", hf_demo_page_js);
+    hf_api_answer_file(r, "text/javascript; charset=utf-8", hf_demo_page_js);
 }
 
 void hf_api_demo_icon(struct hf_api_request *r)
 {
-    answer_file(r, "image/svg+xml", hf_demo_icon_svg);
+    hf_api_answer_file(r, "image/svg+xml", hf_demo_icon_svg);
 }
 
 /* What the page cannot know by itself: where clients connect, and how long a freeze takes. An address of all interfaces is the page's own host. */

@@ -150,6 +150,12 @@ void hf_api_answer_written(struct hf_api_request *r, int err)
         hf_api_answer_error(r, HF_CODE_INTERNAL, hf_strerror(err));
 }
 
+void hf_api_answer_file(struct hf_api_request *r, const char *type, struct hf_str file)
+{
+    r->content_type = type;
+    hf_api_answer_written(r, hf_buf_put(&r->answer, file.data, file.len));
+}
+
 /* What keeps answers from pages of others, and a page of ours from frames of others, whatever such a page may try. */
 static void add_browser_headers(const struct hf_api_request *r, struct MHD_Response *response)
 {

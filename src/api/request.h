@@ -94,6 +94,8 @@ void hf_api_answer_error(struct hf_api_request *r, enum hf_code code, const char
 void hf_api_answer_status(struct hf_api_request *r, unsigned status, const char *code, const char *reason);
 /* The answer was written into r->answer with this result: 200, or the error that fits. */
 void hf_api_answer_written(struct hf_api_request *r, int err);
+/* 200 with a file of a page; type: static text. */
+void hf_api_answer_file(struct hf_api_request *r, const char *type, struct hf_str file);
 
 /* A handler that begins work: r->finish and r->work are set, then each piece is begun before its hub call, and done in the hub's callback. */
 void hf_api_work_begin(struct hf_api_request *r);
