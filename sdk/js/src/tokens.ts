@@ -35,8 +35,6 @@ export class Tokens {
   private untried = false;
   private reason: TokenReason = 'first';
   private asking = false;
-  /** Questions so far. @only renewsTokens */
-  private questions = 0;
 
   constructor(
     token: string | undefined,
@@ -82,19 +80,14 @@ export class Tokens {
     const { source } = this;
     if (source === undefined || this.asking) return false;
     this.asking = true;
-    if (has.renewsTokens) this.questions++;
-    const question = has.renewsTokens ? this.questions : 0;
-    const answered = (): void => {
-      if (!has.renewsTokens || question === this.questions) this.asking = false;
-    };
     // What it throws at once is as good as what it rejects with.
     void new Promise<string>((resolve) => resolve(source(renewal ? 'renewal' : this.reason))).then(
       (token) => {
-        answered();
+        this.asking = false;
         done(token);
       },
       (error: unknown) => {
-        answered();
+        this.asking = false;
         failed(error);
       },
     );
@@ -103,7 +96,6 @@ export class Tokens {
 
   /** The source has been silent for too long: it may be asked anew. What it gives later is taken all the same. @only renewsTokens */
   giveUp(): void {
-    this.questions++;
     this.asking = false;
   }
 
